@@ -1,0 +1,58 @@
+# Quagga on a fresh machine: `make demo`. It needs make and Python 3.11 or newer, nothing else.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# Two processes of one thread each: what a small machine has. (tests/conftest.py sets the thread.)
+PYTEST := $(BIN)/pytest -n 2
+# Files of laws that take more than a few seconds, or several processes; `make quick` leaves them to `make test`.
+LONG :=
+
+.PHONY: help demo test quick slow lint types
+
+help:
+	@echo "make demo    train a CycleGAN on the embedded horses and zebras and look at the result"
+	@echo "make quick   lint and the fast laws, in less than 90 seconds"
+	@echo "make test    lint, types and all laws but the slow ones"
+	@echo "make slow    the slow laws: whole trainings, several processes"
+	@echo "make lint    ruff alone"
+
+demo: $(VENV)/installed
+	$(BIN)/quagga demo
+
+test: lint types
+	$(PYTEST) -m "not slow"
+
+quick: lint
+	$(PYTEST) -m "not slow" $(filter-out $(LONG),$(wildcard tests/test_*.py))
+
+# One after the other, since a training uses all cores by itself.
+slow: $(VENV)/installed-dev
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/installed-dev
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Stamps: nothing is installed again until pyproject.toml changes.
+$(VENV)/installed: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing torch and what else Quagga stands on: a few minutes, once"
+	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "installing torch, what else Quagga stands on, and the tools of the tests: a few minutes, once"
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]"
+	@touch $(VENV)/installed $@
+
+$(VENV)/pyvenv.cfg:
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "quagga: error: Python 3.11 or newer is needed, and '$(or $(PYTHON),python3)' is none:" \
+			"install one, or name it with make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "quagga: error: $(PYTHON) cannot make a virtual environment: install its venv module" \
+			"(Debian, Ubuntu: sudo apt install python3-venv)"; exit 2; }

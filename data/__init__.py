@@ -1,0 +1,28 @@
+"""Pictures in, batches out. Each module is one concept:
+
+tensors: bytes 0..255 <-> values in [-1, 1]        decode: files -> arrays, every mode by a table
+folders: which pictures are there, held-out ones   augment: scale, cut, mirror, and what is declared
+rows: what a run sees, in which order, workers     unpaired: two folders of pictures
+preview: contact sheets                            embedded: horses and zebras drawn in code, with the truth
+
+Names are loaded when they are first used, as `augment` takes a second or two to import.
+"""
+
+from importlib import import_module
+from typing import Any
+
+FACE = {  # name -> module that defines it
+    "Augment": "quagga.data.augment",
+    "Unpaired": "quagga.data.unpaired",
+    "contact_sheet": "quagga.data.preview",
+    "find_pictures": "quagga.data.folders",
+    "read_picture": "quagga.data.decode",
+    "to_tensor": "quagga.data.tensors",
+    "to_uint8": "quagga.data.tensors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FACE:
+        raise AttributeError(f"module 'quagga.data' has no attribute {name!r}")
+    return getattr(import_module(FACE[name]), name)

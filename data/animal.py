@@ -1,0 +1,280 @@
+"""The animal of the embedded set: a horse (or zebra: they share one body) in side view, as polygons.
+
+Lengths are in animal units: the withers stand one unit above the ground. The animal faces +x, y points up, and the
+origin lies on the ground below the middle of its trunk. Who paints it decides where it stands and which way it looks.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+Pose = Literal["standing", "walking", "grazing"]
+
+
+@lru_cache
+def basis(knots: int, samples: int, closed: bool) -> np.ndarray:
+    """The matrix (samples, knots) that turns knots into points of a Catmull-Rom spline through them."""
+    u = np.linspace(0, knots, samples, endpoint=False) if closed else np.linspace(0, knots - 1, samples)
+    k = np.minimum(u.astype(int), knots - 1 if closed else knots - 2)
+    t = u - k
+    weights = np.stack(
+        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2],
+    )
+    matrix = np.zeros((samples, knots))
+    for j, weight in enumerate(weights / 2):
+        knot = (k + j - 1) % knots if closed else np.clip(k + j - 1, 0, knots - 1)
+        np.add.at(matrix, (np.arange(samples), knot), weight)
+    return matrix
+
+
+def outline(knots: list[tuple[float, float]], samples: int = 64) -> np.ndarray:
+    """A smooth closed outline (samples, 2) through the knots."""
+    return basis(len(knots), samples, True) @ np.array(knots)
+
+
+@dataclass(frozen=True)
+class Limb:
+    """A smooth line with a width, and with it a pair of coordinates that follow the body.
+
+    `at(s, t)`: s in [0, 1] runs along the limb, t in [-1, 1] from its right edge to its left edge; the limb of an
+    animal that walks to the right has its back at t = 1. Stripes are drawn in (s, t), so they turn with the limb.
+    """
+
+    middle: np.ndarray  # (M, 2)
+    normal: np.ndarray  # (M, 2), of length one, to the left
+    half: np.ndarray  # (M,), half the width
+    length: float
+
+    @classmethod
+    def through(cls, knots: list[tuple[float, float, float]], samples: int = 40) -> "Limb":
+        """A limb through knots (x, y, half width)."""
+        line = basis(len(knots), samples, False) @ np.array(knots)
+        along = np.empty((samples, 2))
+        along[1:-1] = line[2:, :2] - line[:-2, :2]
+        along[0], along[-1] = line[1, :2] - line[0, :2], line[-1, :2] - line[-2, :2]
+        size = np.hypot(along[:, 0], along[:, 1])
+        normal = np.stack([-along[:, 1], along[:, 0]], 1) / size[:, None]
+        return cls(line[:, :2], normal, line[:, 2], float(size[1:-1].sum() / 2 + size[0] / 2 + size[-1] / 2))
+
+    def at(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Points (..., 2) at the places s, t, which broadcast against each other."""
+        place = np.clip(s, 0, 1) * (len(self.half) - 1)
+        k = np.minimum(place.astype(int), len(self.half) - 2)
+        f = place - k
+        middle = self.middle[k] * (1 - f)[..., None] + self.middle[k + 1] * f[..., None]
+        normal = self.normal[k] * (1 - f)[..., None] + self.normal[k + 1] * f[..., None]
+        half = self.half[k] * (1 - f) + self.half[k + 1] * f
+        return middle + normal * (half * t)[..., None]
+
+    def polygon(self, start: float = 0.0, stop: float = 1.0) -> np.ndarray:
+        """The outline of the part between s = start and s = stop."""
+        first, last = round(start * (len(self.half) - 1)), round(stop * (len(self.half) - 1)) + 1
+        side = self.normal[first:last] * self.half[first:last, None]
+        middle = self.middle[first:last]
+        return np.concatenate([middle + side, (middle - side)[::-1]])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A place and a direction: the head's own coordinates, x from the poll to the nose, y towards the forehead."""
+
+    origin: np.ndarray
+    angle: float
+    scale: float
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        c, s = np.cos(self.angle) * self.scale, np.sin(self.angle) * self.scale
+        return self.origin + points @ np.array([[c, s], [-s, c]])
+
+
+@dataclass(frozen=True)
+class Leg:
+    limb: Limb
+    hoof: np.ndarray
+    knee: float  # s of the knee or hock
+
+
+@dataclass(frozen=True)
+class Animal:
+    pose: Pose
+    trunk: np.ndarray
+    spine: Limb  # from the loin to the poll; its part from NECK on is the neck
+    head: Frame
+    near: tuple[Leg, Leg]  # fore, hind
+    far: tuple[Leg, Leg]
+    tail: Limb
+    mane: np.ndarray  # the crest, which stands up
+    locks: np.ndarray  # the hair of a horse's mane, which lies on the neck
+    folds: list[Limb]  # thin lines where the skin folds or a muscle ends
+
+    def far_ear(self) -> Frame:
+        return Frame(self.head.origin + np.array([0.035, 0.015]), self.head.angle - 0.14, 0.96)
+
+    def points(self) -> np.ndarray:
+        """Its outline, to know how much room it takes."""
+        legs = [part for leg in (*self.near, *self.far) for part in (leg.hoof, leg.limb.polygon())]
+        ears = [self.head(EAR), self.far_ear()(EAR)]
+        return np.concatenate([self.trunk, self.head(HEAD), *ears, self.tail.polygon(), self.mane, *legs])
+
+
+NECK = 0.34
+
+HEAD = outline(
+    [
+        *((-0.04, 0.07), (0.05, 0.105), (0.15, 0.095), (0.27, 0.065), (0.38, 0.06), (0.45, 0.04), (0.475, -0.01)),
+        *((0.455, -0.06), (0.41, -0.085), (0.34, -0.075), (0.24, -0.095), (0.13, -0.15), (0.02, -0.15), (-0.07, -0.06)),
+    ],
+    56,
+)
+MUZZLE = outline([(0.37, 0.1), (0.5, 0.1), (0.52, -0.1), (0.36, -0.12), (0.35, -0.06), (0.375, 0.0)], 24)
+EAR = outline([(-0.035, 0.06), (-0.06, 0.14), (-0.05, 0.235), (0.0, 0.16), (0.02, 0.085)], 24)
+INNER_EAR = outline([(-0.035, 0.09), (-0.046, 0.14), (-0.043, 0.205), (-0.018, 0.155), (-0.012, 0.10)], 16)
+FORELOCK = outline([(-0.075, 0.05), (-0.05, 0.125), (0.02, 0.145), (0.09, 0.12), (0.115, 0.085), (0.04, 0.075)], 24)
+EYE = outline([(0.125, 0.045), (0.145, 0.06), (0.168, 0.05), (0.15, 0.03)], 12)
+NOSTRIL = outline([(0.42, 0.03), (0.44, 0.02), (0.435, -0.002), (0.418, 0.008)], 12)
+BLAZE = outline([(0.06, 0.13), (0.14, 0.13), (0.3, 0.1), (0.4, 0.09), (0.39, 0.045), (0.27, 0.05), (0.13, 0.065)], 28)
+
+
+def bend(hip: tuple[float, float], foot: tuple[float, float], upper: float, lower: float, side: int) -> tuple:
+    """Where the joint between two bones lies (the law of cosines), and the foot, drawn in to where they reach.
+
+    Args:
+        side: 1 puts the joint before the line from hip to foot (a knee), -1 behind it (a hock).
+    """
+    dx, dy = foot[0] - hip[0], foot[1] - hip[1]
+    far = (dx * dx + dy * dy) ** 0.5
+    reach = min(far, 0.995 * (upper + lower))
+    ux, uy = dx / far, dy / far
+    along = (upper**2 - lower**2 + reach**2) / (2 * reach)
+    out = side * max(upper**2 - along**2, 0.0) ** 0.5
+    joint = (hip[0] + along * ux - out * uy, hip[1] + along * uy + out * ux)
+    return joint, (hip[0] + reach * ux, hip[1] + reach * uy)
+
+
+def hoof(fetlock: tuple[float, float], tilt: float) -> tuple[tuple[float, float], np.ndarray]:
+    """The end of the pastern and the hoof below it; tilt (radians) turns both as the foot is lifted."""
+    c, s = np.cos(tilt), np.sin(tilt)
+    shape = np.array([(0.0, -0.045), (0.065, -0.035), (0.1, -0.095), (-0.02, -0.095)])
+    turn = np.array([[c, s], [-s, c]])
+    end = np.array([0.028, -0.05]) @ turn + np.array(fetlock)
+    return (float(end[0]), float(end[1])), shape @ turn + np.array(fetlock)
+
+
+def foreleg(step: float, lift: float, thick: float) -> Leg:
+    """A foreleg whose foot stands `step` ahead of the shoulder and is lifted by `lift`."""
+    elbow = (0.285 + 0.12 * step, 0.53)
+    knee, fetlock = bend(elbow, (0.30 + step, 0.095 + lift), 0.245, 0.215, 1)
+    end, shape = hoof(fetlock, -4.0 * lift)
+    (ex, ey), (kx, ky), (fx, fy) = elbow, knee, fetlock
+    knots = [
+        (0.33, 0.70, 0.13),
+        (ex + 0.005, ey + 0.03, 0.098 * thick),
+        ((ex + kx) / 2, (ey + ky) / 2, 0.070 * thick),
+        (kx, ky, 0.048 * thick),
+        ((kx + fx) / 2, (ky + fy) / 2, 0.034 * thick),
+        (fx, fy, 0.042 * thick),
+        (*end, 0.036 * thick),
+    ]
+    return Leg(Limb.through(knots), shape, 0.5)
+
+
+def hindleg(step: float, lift: float, thick: float) -> Leg:
+    """A hind leg whose foot stands `step` ahead of its resting place and is lifted by `lift`."""
+    stifle = (-0.33 + 0.35 * step + 0.6 * lift, 0.585 + 0.2 * lift)
+    hock, fetlock = bend(stifle, (-0.465 + step, 0.095 + lift), 0.315, 0.235, -1)
+    end, shape = hoof(fetlock, -4.0 * lift)
+    (sx, sy), (hx, hy), (fx, fy) = stifle, hock, fetlock
+    knots = [
+        (-0.36 + 0.1 * step, 0.74, 0.17),
+        (sx - 0.03, sy - 0.01, 0.135 * thick),
+        ((sx + hx) / 2, (sy + hy) / 2 + 0.01, 0.085 * thick),
+        (hx, hy, 0.052 * thick),
+        ((hx + fx) / 2, (hy + fy) / 2, 0.036 * thick),
+        (fx, fy, 0.043 * thick),
+        (*end, 0.037 * thick),
+    ]
+    return Leg(Limb.through(knots), shape, 0.5)
+
+
+def stride(phase: float, reach: float, high: float) -> tuple[float, float]:
+    """Step and lift of a walking foot: on the ground for 62 % of a stride, going back; then up and forward."""
+    phase %= 1.0
+    if phase < 0.62:
+        return reach * (1 - 2 * phase / 0.62), 0.0
+    swing = (phase - 0.62) / 0.38
+    return -reach * np.cos(np.pi * swing), high * np.sin(np.pi * swing) ** 1.5
+
+
+def animal(rng: np.random.Generator) -> Animal:
+    """Draw an animal: its pose, its build and how it holds its head."""
+    pose: Pose = ("standing", "walking", "grazing")[rng.choice(3, p=[0.34, 0.33, 0.33])]
+    belly, thick, crest, raise_, nod, phase, sway = rng.uniform(-1, 1, 7)
+    jitter = rng.uniform(-1, 1, 4)
+    thick = 1.05 + 0.08 * thick
+    low = 0.02 * belly
+    trunk = outline(
+        [
+            *(
+                (-0.545, 0.76),
+                (-0.52, 0.88),
+                (-0.43, 0.965),
+                (-0.28, 0.995),
+                (-0.12, 0.96),
+                (0.05, 0.945),
+                (0.22, 0.99),
+            ),
+            *((0.36, 0.99), (0.49, 0.86), (0.50, 0.70), (0.42, 0.56), (0.28, 0.475), (0.10, 0.445 - low)),
+            *((-0.08, 0.45 - low), (-0.22, 0.51 - low / 2), (-0.36, 0.54), (-0.49, 0.62)),
+        ],
+        80,
+    )
+    if pose == "grazing":
+        poll, angle = np.array([0.80 + 0.03 * raise_, 0.47]), -1.13 + 0.10 * nod
+        knots = [(0.38, 0.755, 0.225), (0.60, 0.665, 0.15)]
+    else:
+        poll, angle = np.array([0.70 + 0.03 * nod, 1.30 + 0.07 * raise_]), -0.62 + 0.14 * nod
+        knots = [(0.39, 0.84, 0.225), (0.545, 1.05 + 0.03 * raise_, 0.16)]
+    spine = Limb.through(
+        [(-0.13, 0.70, 0.25), (0.05, 0.70, 0.235), (0.22, 0.735, 0.25), *knots, (*poll, 0.108)],
+        48,
+    )
+    head = Frame(poll, angle, 1.0)
+    s = np.linspace(NECK + 0.04, 0.97, 22)
+    height = (0.066 + 0.014 * crest) * np.sin(np.pi * np.linspace(0.0, 0.8, 22)) ** 0.6
+    out = spine.at(s, np.full(22, 1.0)) - spine.at(s, np.zeros(22))
+    up = out / np.hypot(out[:, 0], out[:, 1])[:, None]
+    root = spine.at(s, np.full(22, 0.94))
+    between = head(np.array([(-0.05, 0.145), (0.02, 0.145), (0.05, 0.09), (-0.03, 0.045)]))  # the ears
+    mane = np.concatenate([root + up * height[:, None], between, (root - up * height[:, None])[::-1]])
+    wave = 0.5 + 0.5 * np.sin(np.linspace(0, 9 * np.pi, 22) + 3 * sway)
+    fall = (0.11 + 0.035 * wave) * np.sin(np.pi * np.linspace(0.02, 0.8, 22)) ** 0.7
+    locks = np.concatenate([root + up * 0.5 * height[:, None], (root - up * fall[:, None] - [0.02, 0.0])[::-1]])
+
+    if pose == "walking":
+        beats = ((0.25, 0.11), (0.0, 0.075), (0.75, 0.11), (0.5, 0.075))  # near fore, near hind, far fore, far hind
+        steps = [stride(phase + beat, 0.17, high) for beat, high in beats]
+    else:
+        spread = np.array([0.02, -0.03, 0.10, 0.09]) if pose == "standing" else np.array([0.14, -0.05, -0.06, 0.10])
+        steps = [(float(step), 0.0) for step in spread * (0.8 + 0.2 * sway) + 0.025 * jitter]
+    near = (foreleg(*steps[0], thick), hindleg(*steps[1], thick))
+    far = (foreleg(*steps[2], 0.94 * thick), hindleg(*steps[3], 0.94 * thick))
+    swing = 0.05 * sway
+    tail = Limb.through(
+        [
+            *((-0.49, 0.90, 0.035), (-0.575, 0.84, 0.036), (-0.625 - swing, 0.68, 0.052)),
+            *(
+                (-0.64 - 1.6 * swing, 0.50, 0.062),
+                (-0.63 - 2.2 * swing, 0.36, 0.045),
+                (-0.615 - 2.4 * swing, 0.27, 0.006),
+            ),
+        ],
+    )
+    shoulder = [(0.30, 0.93, 0.002), (0.40, 0.80, 0.010), (0.44, 0.68, 0.010), (0.40, 0.60, 0.002)]
+    elbow = [(0.20, 0.60, 0.002), (0.205, 0.54, 0.012), (0.24, 0.50, 0.010), (0.27, 0.47, 0.002)]
+    thigh = [(-0.20, 0.74, 0.002), (-0.185, 0.64, 0.010), (-0.205, 0.555, 0.014), (-0.25, 0.50, 0.004)]
+    jaw = head(np.array([(0.02, -0.145), (0.065, -0.105), (0.07, -0.05), (0.05, 0.0)]))
+    cheek = [(x, y, w) for (x, y), w in zip(jaw.tolist(), (0.007, 0.009, 0.007, 0.002), strict=True)]
+    folds = [Limb.through(knots, 16) for knots in (shoulder, elbow, thigh, cheek)]
+    return Animal(pose, trunk, spine, head, near, far, tail, mane, locks, folds)

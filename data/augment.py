@@ -1,0 +1,164 @@
+"""What happens to a picture between its file and the network, by albumentations.
+
+The geometry is the papers' (Isola et al. 2017, Sec. 6.2, and the code of Zhu et al. 2017): load at 286, cut out 256 at
+random, mirror every second picture. After it come the transforms that the user declares.
+
+This is the only module that imports albumentations.
+"""
+
+import os
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # on import it would ask the network for its newest version
+
+import difflib
+import inspect
+import random
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import albumentations
+import cv2
+import numpy as np
+from pydantic import ValidationError
+
+from quagga import BadInput
+
+Fit = Literal["crop", "squash", "none"]
+Value = bool | int | float | str | list[float] | None
+Declared = Mapping[str, Mapping[str, Value]]  # {"GaussianBlur": {"p": 0.2}}: transforms in order, by their names
+
+TRANSFORMS: dict[str, Any] = {
+    name: kind
+    for name, kind in vars(albumentations).items()
+    if inspect.isclass(kind)
+    and issubclass(kind, albumentations.ImageOnlyTransform | albumentations.DualTransform)
+    and kind not in (albumentations.ImageOnlyTransform, albumentations.DualTransform, albumentations.Lambda)
+}
+THINNEST = 32  # sides beyond 32:1 would be enlarged to gigabytes
+
+
+class Augment:
+    """Turns a picture of any size into `crop_size` x `crop_size` pixels.
+
+    Args:
+        load_size: Pixels to which a picture is scaled before the cut, see `fit`.
+        crop_size: Pixels a side that are cut out, at random in training, from the middle otherwise.
+        fit: "crop": the shorter side becomes `load_size`, the shape is kept. "squash": both sides become it, as in the
+            authors' code. "none": not scaled, unless smaller than the cut.
+        flip: Whether every second picture is mirrored.
+        declared: Further transforms of albumentations with their arguments, applied in order after the cut. They keep
+            size and depth. Without "p", a transform's own probability holds (mostly 0.5).
+        channels: Of the pictures: 1 or 3.
+
+    Shrinking averages over areas, so nothing aliases; enlarging is bicubic.
+
+    Raises:
+        BadInput: sizes that do not fit together, an unknown transform or argument, or a value it does not take.
+    """
+
+    def __init__(
+        self,
+        load_size: int = 286,
+        crop_size: int = 256,
+        fit: Fit = "crop",
+        flip: bool = True,
+        declared: Declared | None = None,
+        channels: int = 3,
+    ):
+        if crop_size < 1:
+            raise BadInput(f"crop_size {crop_size}: must be at least 1")
+        if fit != "none" and load_size < crop_size:
+            raise BadInput(f"load_size {load_size} is smaller than crop_size {crop_size}: raise it or lower crop_size")
+        self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
+        extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
+        flips = [albumentations.HorizontalFlip(p=0.5)] if flip else []
+        cut = albumentations.RandomCrop(crop_size, crop_size)
+        self._play = albumentations.Compose([cut, *flips, *extra])
+        self._still = albumentations.CenterCrop(crop_size, crop_size)
+        for transform in extra:
+            _tried(transform, crop_size, channels)
+
+    def __call__(self, pixels: np.ndarray, seed: int) -> np.ndarray:
+        """uint8 (H, W, C) -> uint8 (crop_size, crop_size, C), a pure function of the two arguments."""
+        # One stream for all transforms. `set_random_seed` would give each its own copy of it, and then which pictures
+        # are mirrored follows from where they are cut (correlation -0.86).
+        self._play.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return _three_axes(self._play(image=self._scaled(pixels))["image"])
+
+    def still(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, C) -> uint8 (crop_size, crop_size, C): the same scale, the middle, no chance. For looking at."""
+        return _three_axes(self._still(image=self._scaled(pixels))["image"])
+
+    def _scaled(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        shorter, longer = sorted((height, width))
+        if self.fit == "squash":
+            return _resized(pixels, self.load_size, self.load_size)
+        if longer > THINNEST * shorter:
+            raise BadInput(f"{width} x {height} pixels are too thin to cut a square from: leave it out or --fit squash")
+        target = self.load_size if self.fit == "crop" else max(shorter, self.crop_size)
+        return _resized(pixels, round(height * target / shorter), round(width * target / shorter))
+
+
+def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTransform:
+    """The transform of a declaration, its name and arguments checked: albumentations only warns of a misspelt one."""
+    if name not in TRANSFORMS:
+        raise BadInput(f"augment: albumentations has no transform {name!r}{_did_you_mean(name, TRANSFORMS)}")
+    takes = [argument for argument in inspect.signature(TRANSFORMS[name]).parameters if argument != "strict"]
+    for argument in arguments:
+        if argument not in takes:
+            guess = _did_you_mean(argument, takes)
+            raise BadInput(f"augment: {name} has no argument {argument!r}{guess} (it takes {', '.join(takes)})")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return TRANSFORMS[name](**values)
+    except Exception as error:
+        raise BadInput(f"augment: {name}: {_reason(error)}") from error
+
+
+def _tried(transform: albumentations.BasicTransform, size: int, channels: int) -> None:
+    """Runs a transform once, so that what cannot work fails before training."""
+    name = type(transform).__name__
+    ramp = np.linspace(0, 255, size * size * channels).astype(np.uint8).reshape(size, size, channels)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what only warns now would warn at every picture
+            result = _three_axes(transform(image=ramp, force_apply=True)["image"])
+    except Exception as error:
+        raise BadInput(f"augment: {name} does not work on pictures of {ramp.shape}: {_reason(error)}") from error
+    if result.shape != ramp.shape or result.dtype != np.uint8:
+        raise BadInput(
+            f"augment: {name} makes {result.dtype} {result.shape} of uint8 {ramp.shape}: leave it out, as transforms"
+            " keep both; sizes and channels have options of their own"
+        )
+
+
+def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Shrinks first, by areas, then enlarges: OpenCV's one call would alias where it is to do both."""
+    for interpolation, pick in ((cv2.INTER_AREA, min), (cv2.INTER_CUBIC, max)):
+        size = pick(height, pixels.shape[0]), pick(width, pixels.shape[1])
+        if size != pixels.shape[:2]:
+            pixels = _three_axes(cv2.resize(pixels, size[::-1], interpolation=interpolation))
+    return pixels
+
+
+def _three_axes(pixels: np.ndarray) -> np.ndarray:
+    """OpenCV drops a channel axis of 1."""
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _reason(error: Exception) -> str:
+    """One line of an error; of pydantic's many, the first argument it complains of."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        first = cause.errors()[0]
+        return f"{'.'.join(map(str, first['loc'][:1]))}: {first['msg']}, not {first['input']!r}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _did_you_mean(word: str, known: Mapping[str, object] | list[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f": did you mean {close[0]}?" if close else ""

@@ -1,0 +1,262 @@
+"""The embedded set: horses and zebras drawn in code, with the truth.
+
+Every scene knows its animal in both coats, in the same place, light and pose. So a translator trained on unpaired
+pictures of horses and zebras can be scored against the answer, which real photographs never have.
+
+    >>> one = scene(7, size=128)
+    >>> one.sentence("horse")
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from quagga import BadInput
+from quagga.data.animal import Animal, animal
+from quagga.data.coat import (
+    DARK,
+    FAR,
+    FAR_STRIPE,
+    HORSES,
+    NEAR_STRIPE,
+    Material,
+    horse_palette,
+    paint_animal,
+    stripes,
+    zebra_palette,
+)
+from quagga.data.landscape import LIGHTS, Hour, air, ellipses, fill, ground_colours, landscape, lit, paint, skyline
+
+Coat = Literal["horse", "zebra"]
+
+CARD = "embedded.json"  # what a written set holds
+GOLDEN = (5**0.5 - 1) / 2  # its multiples fill [0, 1) evenly: hours take turns, so every herd has its share of each
+HELD_OUT = 1_000_000_000  # scenes from here on are for tests: no training set of ours reaches them
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One animal somewhere, in both coats.
+
+    horse, zebra: uint8 (H, W, 3); equal wherever mask is 0. mask: float32 (H, W) in [0, 1], how much of a pixel is
+    animal. edges: uint8 (H, W), 255 on the outlines of animal and landscape, which do not know the coat. attributes:
+    what can be seen (`dark_coat` and `coat` speak of the horse).
+    """
+
+    horse: np.ndarray
+    zebra: np.ndarray
+    mask: np.ndarray
+    edges: np.ndarray
+    pose: str
+    coat: str
+    hour: str
+    attributes: dict[str, bool]
+
+    def sentence(self, coat: Coat) -> str:
+        """What one sees, in words: "a bay horse grazing at sunset, facing left, on a meadow with trees"."""
+        who = f"a {self.coat} horse" if coat == "horse" else "a zebra"
+        when = {"day": "by day", "sunset": "at sunset", "night": "at night"}[self.hour]
+        looks = "left" if self.attributes["facing_left"] else "right"
+        land = "on a meadow" if self.attributes["meadow"] else "in the savanna"
+        things = [thing for thing in ("trees", "hills") if self.attributes[thing]]
+        return f"{who} {self.pose} {when}, facing {looks}, {land}" + (f" with {' and '.join(things)}" if things else "")
+
+
+def scene(index: int, size: int = 64, seed: int = 0) -> Scene:
+    """Draw scene `index` of the set `seed`; `size` (pixels, at least 16) only changes how finely it is drawn."""
+    rng = np.random.default_rng((seed, index))
+    facing = float(rng.choice((-1.0, 1.0)))
+    turn = (GOLDEN * index + np.random.default_rng(seed).random()) % 1
+    hour: Hour = "day" if turn < 0.42 else "sunset" if turn < 0.74 else "night"
+    place = landscape(rng, hour, open_side=-facing)
+    body = animal(rng)
+    near_stripes, far_stripes = stripes(body, rng)
+    coat = str(rng.choice(list(HORSES)))
+    tint = rng.uniform(0.92, 1.1) * rng.uniform(0.96, 1.04, 3)
+    blaze = bool(rng.random() < 0.4)
+    to_picture = stand(body, facing, rng)
+
+    def draw(canvas: np.ndarray, polygon: np.ndarray, value: int) -> None:
+        fill(canvas, to_picture(polygon)[None], value)
+
+    side = size * max(2, round(256 / size))  # drawn finer, then averaged: smooth edges
+
+    def shrink(canvas: np.ndarray) -> np.ndarray:
+        return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+
+    material = np.zeros((side, side), np.uint8)
+    paint_animal(material, body, blaze, draw)
+    bars = np.zeros_like(material)
+    for polygons in far_stripes:
+        fill(bars, to_picture(polygons), FAR_STRIPE)
+    for polygons in near_stripes:
+        fill(bars, to_picture(polygons), NEAR_STRIPE)
+    grass, folds = np.zeros_like(material), np.zeros_like(material)
+    fill(grass, place.front, 255)
+    fill(folds, [to_picture(fold.polygon()) for fold in body.folds], 255)
+
+    light = LIGHTS[place.hour]
+    mask = shrink(np.where(material > 0, np.uint8(255), np.uint8(0))).astype(np.float32)[..., None] / 255
+    before = shrink(grass).astype(np.float32)[..., None] / 255
+    bright, rim = shade(mask[..., 0], shrink(folds).astype(np.float32) / 255, place.side, size)
+    land = air(place, shrink(paint(place, side)).astype(np.float32))
+    land *= shadow(body, place.side, to_picture, size)
+    land *= 1 - mask
+    grass_colour = np.array(lit(ground_colours(place)[1], (0.80, 0.86, 0.76)), np.float32)
+
+    def picture(colours: np.ndarray, canvas: np.ndarray) -> np.ndarray:
+        wearing = shrink(cv2.applyColorMap(canvas, colours)).astype(np.float32) * bright
+        whole = land + wearing * (1 + rim) + rim * np.array(light.disc, np.float32) * 0.6
+        whole += before * (grass_colour - whole)
+        return np.clip(whole + 0.5, 0, 255).astype(np.uint8)
+
+    attributes = {
+        "facing_left": facing < 0,
+        "grazing": body.pose == "grazing",
+        "walking": body.pose == "walking",
+        "sunset": place.hour == "sunset",
+        "night": place.hour == "night",
+        "meadow": place.land == "meadow",
+        "hills": len(place.hills) > 1,
+        "trees": len(place.trees) > 0,
+        "dark_coat": coat in DARK,
+    }
+    return Scene(
+        horse=picture(horse_palette(coat, tint, light.sun), material),
+        zebra=picture(zebra_palette(light.sun), material | bars),
+        mask=(mask * (1 - before))[..., 0],
+        edges=outlines(material, folds, skyline(place, side), shrink),
+        pose=body.pose,
+        coat=coat,
+        hour=place.hour,
+        attributes=attributes,
+    )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Animal units to pictures' widths."""
+
+    x: float
+    y: float
+    scale: float
+    facing: float
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        return points * (self.scale * self.facing, -self.scale) + (self.x, self.y)
+
+
+def stand(body: Animal, facing: float, rng: np.random.Generator) -> Placement:
+    """Find the animal room: large, wholly inside the picture."""
+    points = body.points()
+    (left, bottom), (right, top) = points.min(0).tolist(), points.max(0).tolist()
+    scale = min(rng.uniform(0.84, 0.95) / max(right - left, 1.36), 0.87 / (top - bottom))
+    room = max(0.0, (0.97 - (right - left) * scale) / 2)
+    x = 0.5 + rng.uniform(-1, 1) * room - facing * scale * (left + right) / 2
+    return Placement(x, rng.uniform(0.905, 0.95), scale, facing)
+
+
+def shade(mask: np.ndarray, folds: np.ndarray, side: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """How bright each pixel of the body is, and how much of the sun or moon shines on its rim, both (H, W, 1).
+
+    The blurred silhouette is taken for a round body's height: its slope says where the light falls on it.
+    """
+    slope = np.zeros_like(mask)
+    for sigma, weight in ((0.014, 0.35), (0.05, 1.0)):
+        round_ = cv2.GaussianBlur(mask, (0, 0), sigma * size)
+        down = cv2.Sobel(round_, cv2.CV_32F, 0, 1, ksize=3, scale=0.125 * sigma * size * weight)
+        right = cv2.Sobel(round_, cv2.CV_32F, 1, 0, ksize=3, scale=0.125 * sigma * size * weight)
+        slope += 0.92 * down - 0.40 * side * right
+    creases = cv2.GaussianBlur(folds, (0, 0), 0.006 * size)
+    bright = np.where(slope > 0, 0.985 + 0.12 * np.tanh(8 * slope), np.maximum(0.985 + slope, 0.42))
+    rim = 0.16 * np.clip((slope - 0.08) / 0.3, 0, 1) ** 2 * mask
+    return (bright * (1 - 0.30 * creases))[..., None], rim[..., None]
+
+
+def shadow(body: Animal, side: float, to_picture: Placement, size: int) -> np.ndarray:
+    """What is left of the light on the ground around the animal, (H, W, 1)."""
+    dark = np.zeros((size, size), np.float32)
+    x, y = to_picture(np.array([0.0, 0.0])).tolist()
+    reach = 0.58 * to_picture.scale
+    fill(dark, ellipses([(x - 0.10 * side * reach, y, 1.05 * reach, 0.15 * reach)]), 1)
+    return 1 - 0.5 * cv2.GaussianBlur(dark, (0, 0), 0.022 * size)[..., None]
+
+
+def outlines(
+    material: np.ndarray, folds: np.ndarray, land: np.ndarray, shrink: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Lines about a pixel wide where one part borders on another, uint8 (H, W)."""
+    parts = np.where(material > 0, PART[material], land)
+    lines = cv2.morphologyEx(parts, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    lines[lines > 0] = 255
+    lines |= folds
+    return cv2.convertScaleAbs(shrink(lines), alpha=1.7)
+
+
+PART = np.arange(256, dtype=np.uint8)  # materials whose border is no outline count as one part
+for same in (Material.SHANK, Material.LOCKS, Material.BLAZE, Material.MUZZLE):
+    PART[same], PART[same + FAR] = Material.COAT, Material.COAT + FAR
+PART[Material.TUFT] = Material.TAIL
+
+
+def training(coat: Coat, count: int) -> list[int]:
+    """Indices of the scenes that show training animals in this coat: no animal is in both lists, nor held out."""
+    return list(range(coat == "zebra", 2 * count, 2))
+
+
+def held_out(coat: Coat, count: int) -> list[int]:
+    """Indices of the scenes that show test animals in this coat."""
+    return [HELD_OUT + index for index in training(coat, count)]
+
+
+def write(folder: str | Path, *, train: int = 400, test: int = 40, size: int = 64, seed: int = 0) -> Path:
+    """Write an unpaired set as PNG files, with the truth about its test horses; returns the folder.
+
+    trainA and testA hold horses, trainB and testB zebras, all different animals. truth/ holds the animals of testA as
+    zebras and mask/ where they are (255 is animal), under the same file names. A set that is there already is left.
+
+    Raises:
+        BadInput: the folder holds something else.
+    """
+    folder = Path(folder)
+    about = {"set": "quagga embedded", "train": train, "test": test, "size": size, "seed": seed}
+    if folder.is_dir() and any(folder.iterdir()):
+        card = folder / CARD
+        if card.is_file() and json.loads(card.read_text()) == about:
+            return folder
+        raise BadInput(f"{folder} holds other things: give a folder that is empty or does not exist")
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file: give a folder that is empty or does not exist")
+    unfinished = folder.with_name(folder.name + ".unfinished")  # renamed at the end, so that a stop leaves no half set
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    for name in ("trainA", "trainB", "testA", "testB", "truth", "mask"):
+        (unfinished / name).mkdir(parents=True)
+    for name, coat, indices in (
+        ("trainA", "horse", training("horse", train)),
+        ("trainB", "zebra", training("zebra", train)),
+        ("testA", "horse", held_out("horse", test)),
+        ("testB", "zebra", held_out("zebra", test)),
+    ):
+        for number, index in enumerate(indices):
+            one = scene(index, size, seed)
+            file = f"{coat}_{number:04d}.png"
+            save(unfinished / name / file, one.horse if coat == "horse" else one.zebra)
+            if name == "testA":
+                save(unfinished / "truth" / file, one.zebra)
+                save(unfinished / "mask" / file, np.rint(one.mask * 255).astype(np.uint8))
+    (unfinished / CARD).write_text(json.dumps(about) + "\n")
+    if folder.exists():
+        folder.rmdir()
+    return unfinished.rename(folder)
+
+
+def save(file: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(file)

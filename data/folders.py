@@ -1,0 +1,210 @@
+"""Which pictures are there, and which of them are kept for the test."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from quagga import BadInput
+from quagga.data.decode import SUFFIXES
+
+HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 4, 64
+
+
+class Side(NamedTuple):
+    """One of the two domains."""
+
+    name: str  # "horse"
+    train: list[Path]
+    test: list[Path]
+
+
+class TwoFolders(NamedTuple):
+    x: Side
+    y: Side
+    notices: list[str]  # what was decided for the user
+
+
+def find_pictures(folder: str | Path) -> list[Path]:
+    """All pictures in a folder and below, sorted by their path in it.
+
+    Known by suffix, in upper or lower case. Hidden files and folders, the `._*` twins of macOS and `__MACOSX` are left
+    out. Links are followed, each folder is visited once. A link that leads nowhere is listed: reading it tells.
+
+    Raises:
+        BadInput: the folder is missing, no folder, or may not be read.
+    """
+    top = Path(folder).expanduser()
+    found, visited = [], set()
+    for here, folders, files in os.walk(_checked(top), followlinks=True, onerror=_unreadable):
+        status = Path(here).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not _ignored(name))
+        found += [
+            path
+            for path in (Path(here, name) for name in files if not _ignored(name) and _is_picture(name))
+            if path.is_file() or path.is_symlink()
+        ]
+    return sorted(found, key=lambda path: path.relative_to(top).as_posix())
+
+
+def two_folders(
+    root: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    x_name: str | None = None,
+    y_name: str | None = None,
+) -> TwoFolders:
+    """The pictures of two domains, for training and for the test.
+
+    Args:
+        root: A folder that holds trainA and trainB; testA and testB (or valA and valB) beside them are the test.
+        x: Instead of `root`, the folder of one domain.
+        y: Instead of `root`, the folder of the other.
+        x_name: What the first domain is called. None: the folder's name; of `root`, horse in horse2zebra, or A.
+        y_name: What the second is called.
+
+    Where there is no folder for the test, 5 % of the pictures (4 to 64, at most half) are held out, chosen by a hash of
+    their content: adding pictures leaves the choice nearly as it was, and copies of a picture stay together.
+
+    Raises:
+        BadInput: a folder is missing, empty or unreadable, or both are the same.
+    """
+    if root is None and x is not None and y is not None:
+        first, second = Path(x).expanduser(), Path(y).expanduser()
+        if (first.name, second.name) == ("trainA", "trainB") and first.parent == second.parent:
+            root, x, y = str(first.parent), None, None  # its testA and testB are wanted, and better names
+        else:
+            return _two_trees(first, second, x_name, y_name)
+    if root is None or x is not None or y is not None:
+        raise BadInput(
+            "name the pictures: two folders, --x DIR --y DIR, or one with trainA and trainB in it, --root DIR"
+        )
+    return _one_tree(Path(root).expanduser(), x_name, y_name)
+
+
+def _two_trees(x: Path, y: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
+    one, other = _checked(x).resolve(), _checked(y).resolve()
+    if one == other:
+        raise BadInput(f"x and y are the same folder, {x}: give each domain its own")
+    if one in other.parents or other in one.parents:
+        inner, outer = (x, y) if other in one.parents else (y, x)
+        raise BadInput(f"{inner} lies inside {outer}, so its pictures would be on both sides: put them side by side")
+    names = (x_name or one.name, y_name or other.name)
+    if names[0] == names[1]:
+        names = ("A", "B")
+    sides, notices = [], []
+    for folder, name in zip((x, y), names, strict=True):
+        side, notice = hold_out(name, _some_pictures(folder))
+        sides.append(side)
+        notices.append(notice)
+    return TwoFolders(sides[0], sides[1], notices)
+
+
+def _one_tree(root: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
+    _checked(root)
+    missing = [name for name in ("trainA", "trainB") if not (root / name).is_dir()]
+    if missing:
+        subfolders = _subfolders(root)
+        hint = f"with --x {root / subfolders[0]} --y {root / subfolders[1]}?" if len(subfolders) == 2 else ""
+        inside = f"; it holds the folders {', '.join(subfolders[:6])}" if subfolders else ""
+        raise BadInput(f"{root} has no {' and no '.join(missing)}{inside}: {hint or 'name the two with --x and --y'}")
+    couple = re.fullmatch(r"(.+?)2(.+)", root.resolve().name)
+    guessed = couple.groups() if couple else ("A", "B")
+    sides, notices = [], []
+    for letter, name in zip("AB", (x_name or guessed[0], y_name or guessed[1]), strict=True):
+        pictures = _some_pictures(root / f"train{letter}")
+        tests = [root / f"{kind}{letter}" for kind in ("test", "val")]
+        test = next((found for folder in tests if folder.is_dir() and (found := find_pictures(folder))), [])
+        if test:
+            sides.append(Side(name, pictures, test))
+        else:
+            side, notice = hold_out(name, pictures)
+            sides.append(side)
+            notices.append(notice)
+    return TwoFolders(sides[0], sides[1], notices)
+
+
+def hold_out(name: str, pictures: list[Path]) -> tuple[Side, str]:
+    """Splits the pictures of a domain: (its two parts, a line that says so)."""
+    count = round(HELD_OUT_SHARE * len(pictures))
+    count = min(max(count, HELD_OUT_LEAST), HELD_OUT_MOST, len(pictures) // 2)
+    copies: dict[bytes, list[Path]] = {}
+    for path in pictures:
+        copies.setdefault(_fingerprint(path), []).append(path)
+    test: set[Path] = set()
+    for _, same in sorted(copies.items()):
+        if len(test) + len(same) <= count:
+            test.update(same)
+    side = Side(name, [path for path in pictures if path not in test], [path for path in pictures if path in test])
+    if not test:
+        return side, f"{name}: too few different pictures to hold any out; the samples show training pictures"
+    share = f"{len(test)} of {len(pictures)} pictures"
+    return side, f"{name}: no test folder, so {share} are held out of training, chosen by a hash of the files"
+
+
+def _fingerprint(path: Path) -> bytes:
+    """A hash of size and content; of files above 192 KiB only of their first, middle and last 64 KiB, to be quick."""
+    part = 1 << 16
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            starts = (0,) if size <= 3 * part else (0, size // 2, size - part)
+            digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+            for start in starts:
+                file.seek(start)
+                digest.update(file.read(3 * part if len(starts) == 1 else part))
+            return digest.digest()
+    except OSError:  # unreadable files are the decoder's to report
+        return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+
+
+def _some_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder, of which there must be one."""
+    pictures = find_pictures(folder)
+    if pictures:
+        return pictures
+    expected = f"{folder.name} has 0 images: expected {', '.join(SUFFIXES)} in {folder}"
+    if {"trainA", "trainB"} <= set(_subfolders(folder)):
+        raise BadInput(f"{expected}; did you mean --root {folder}?")
+    others = Counter(
+        Path(name).suffix.lower() or name for _, _, names in os.walk(folder) for name in names if not _ignored(name)
+    )
+    if others:
+        held = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))
+        raise BadInput(f"{expected}, found {held}: convert them")
+    raise BadInput(f"{expected}, and it is empty: put pictures there or name another folder")
+
+
+def _checked(folder: Path) -> Path:
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise BadInput(f"{folder} is a file: name the folder of the pictures")
+    known = next((parent for parent in folder.parents if parent.is_dir()), Path())
+    inside = ", ".join(_subfolders(known)[:6])
+    raise BadInput(f"there is no folder {folder}: {known} holds {inside or 'no folders'}")
+
+
+def _unreadable(error: OSError) -> None:
+    raise BadInput(f"the folder {error.filename} cannot be read ({error.strerror}): check its permissions") from error
+
+
+def _subfolders(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not _ignored(path.name))
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be read ({error.strerror}): check its permissions") from error
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)

@@ -1,0 +1,275 @@
+"""Where the animals of the embedded set live: a sky, hills, trees and grass, in the light of an hour.
+
+Places are in pictures' widths: (0, 0) is the upper left corner, (1, 1) the lower right one, y points down.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+Hour = Literal["day", "sunset", "night"]
+Land = Literal["savanna", "meadow"]
+Colour = tuple[float, float, float]
+
+
+class Light(NamedTuple):
+    """The colours of an hour. `ground` and `sun` are factors: what the land and the animal get of their own colour."""
+
+    top: Colour
+    middle: Colour
+    low: Colour
+    disc: Colour
+    haze: Colour
+    cloud: float  # how much of the disc's colour clouds take
+    radius: float
+    glow: float
+    mist: float  # how much of the haze lies on the ground
+    ground: Colour
+    sun: Colour
+
+
+LIGHTS: dict[Hour, Light] = {
+    "day": Light(
+        *((84, 160, 212), (154, 208, 226), (248, 236, 208), (255, 250, 226), (170, 198, 208)),
+        *(0.74, 0.042, 0.30, 0.0, (1.0, 1.0, 1.0), (1.0, 0.985, 0.95)),
+    ),
+    "sunset": Light(
+        *((98, 84, 144), (232, 130, 108), (255, 212, 134), (255, 242, 196), (202, 118, 120)),
+        *(0.38, 0.085, 0.62, 0.0, (0.95, 0.73, 0.62), (1.0, 0.91, 0.80)),
+    ),
+    "night": Light(
+        *((20, 28, 66), (42, 62, 110), (112, 132, 164), (250, 246, 226), (54, 76, 126)),
+        *(0.14, 0.046, 0.26, 0.34, (0.34, 0.46, 0.74), (0.84, 0.90, 1.0)),
+    ),
+}
+GRASS: dict[Land, tuple[Colour, Colour]] = {  # far, near
+    "savanna": ((230, 196, 118), (186, 132, 62)),
+    "meadow": ((166, 192, 106), (84, 130, 64)),
+}
+LEAVES: dict[Land, Colour] = {"savanna": (86, 92, 54), "meadow": (62, 108, 62)}
+FLOWERS: tuple[Colour, ...] = ((250, 240, 214), (248, 206, 92), (228, 128, 118))
+
+TONES = 5  # of grass, from far to near
+PUFFS = np.array([(0, 0, 0.5, 0.19), (-0.42, 0.025, 0.3, 0.114), (0.38, 0.035, 0.36, 0.137), (0.08, -0.1, 0.27, 0.103)])
+ROUND = np.stack([np.cos(np.linspace(0, 2 * np.pi, 28, False)), np.sin(np.linspace(0, 2 * np.pi, 28, False))], 1)
+
+
+def fill(
+    canvas: np.ndarray, polygons: np.ndarray | list[np.ndarray], colour: Colour | int, whole: bool = False
+) -> None:
+    """Paint polygons (K, P, 2), or a list of (P, 2), in pictures' widths, with one colour.
+
+    Args:
+        whole: paint all in one go, which is faster but leaves holes where they overlap.
+    """
+    fine = 16 * canvas.shape[0]  # 4 bits below the pixel
+    if isinstance(polygons, np.ndarray):
+        exact = list(np.rint(polygons * fine - 8).astype(np.int32))
+    else:
+        exact = [np.rint(polygon * fine - 8).astype(np.int32) for polygon in polygons]
+    for some in [exact] if whole and exact else [[one] for one in exact]:
+        cv2.fillPoly(canvas, some, colour, cv2.LINE_8, 4)
+
+
+def mix(a: Colour, b: Colour, amount: float) -> Colour:
+    x, y, z = (p * (1 - amount) + q * amount for p, q in zip(a, b, strict=True))
+    return (x, y, z)
+
+
+def lit(colour: Colour, factor: Colour, brightness: float = 1.0) -> Colour:
+    x, y, z = (min(255.0, p * q * brightness) for p, q in zip(colour, factor, strict=True))
+    return (x, y, z)
+
+
+def ellipses(boxes: np.ndarray | list[tuple[float, float, float, float]]) -> np.ndarray:
+    """Outlines (K, P, 2) of ellipses (K, 4): x, y and the two radii."""
+    box = np.asarray(boxes)[:, None]
+    return ROUND * box[..., 2:] + box[..., :2]
+
+
+@dataclass(frozen=True)
+class Landscape:
+    hour: Hour
+    land: Land
+    horizon: float
+    side: float  # where the light comes from: -1 is left, 1 is right
+    disc: tuple[float, float]  # sun or moon
+    hills: list[np.ndarray]  # from far to near
+    trees: list[tuple[float, list[np.ndarray]]]  # nearness in [0, 1], parts
+    clouds: np.ndarray  # (K, 3): x, y, width
+    birds: list[np.ndarray]
+    stars: np.ndarray
+    patches: np.ndarray  # (K, 4): x, y, width, tone
+    tufts: np.ndarray  # (K, P, 2), from far to near
+    tones: np.ndarray  # (K,), the tufts' tones in [-1, 1]
+    flowers: np.ndarray
+    front: np.ndarray  # (K, P, 2), tufts before the animal's feet
+
+
+def ridge(rng: np.random.Generator, base: float, height: float, rough: float) -> np.ndarray:
+    """A chain of hills as a polygon that ends at y = 1."""
+    x = np.linspace(-0.02, 1.02, 48)
+    k = np.array([[1.0], [1.9], [3.7]])
+    wave = rng.uniform(0.4, 1.0, (3, 1)) / k * np.sin(2 * np.pi * (rough * k * x + rng.uniform(0, 1, (3, 1))))
+    y = base - height * (0.55 + 0.35 * wave.sum(0))
+    return np.concatenate([np.stack([x, y], 1), [[1.02, 1.0], [-0.02, 1.0]]])
+
+
+def acacia(rng: np.random.Generator, x: float, y: float, size: float) -> list[np.ndarray]:
+    """An umbrella of leaves on a forked trunk."""
+    lean = rng.uniform(-0.08, 0.08)
+    left = [(-0.04, 0.02), (-0.02, -0.35), (-0.24 + lean, -0.74), (-0.18 + lean, -0.76), (0.0, -0.45)]
+    right = [(0.04, 0.02), (0.015, -0.35), (0.22 + lean, -0.78), (0.16 + lean, -0.8), (-0.02, -0.42), (-0.035, 0.02)]
+    parts = [np.array(left), np.array(right)]
+    crown = ROUND * np.where(ROUND[:, 1:] > 0, (1, 0.55), 1.0)  # flat below
+    for (cx, cy, rx), grow in zip(
+        ((0.0, -0.84, 0.58), (-0.27, -0.77, 0.37), (0.31, -0.79, 0.33)), rng.uniform(0.9, 1.1, 3), strict=True
+    ):
+        parts.append(crown * (rx * grow, 0.17) + (cx + lean, cy))
+    return [part * size + (x, y) for part in parts]
+
+
+def broadleaf(rng: np.random.Generator, x: float, y: float, size: float) -> list[np.ndarray]:
+    """A round crown of a few lobes on a trunk."""
+    parts = [np.array([(-0.05, 0.02), (0.05, 0.02), (0.025, -0.5), (-0.025, -0.5)])]
+    lobes = ((0.0, -0.74, 0.29), (-0.21, -0.58, 0.22), (0.21, -0.56, 0.22), (0.02, -0.50, 0.22))
+    for (cx, cy, r), grow in zip(lobes, rng.uniform(0.88, 1.12, 4), strict=True):
+        parts.append(ROUND * (r * grow) + (cx, cy))
+    return [part * size + (x, y) for part in parts]
+
+
+def tuft(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, tall: np.ndarray) -> np.ndarray:
+    """Tufts of five blades (K, 11, 2), rooted at x, y."""
+    lean = rng.uniform(-0.35, 0.35, len(x)) * tall
+    out = np.array([-1.0, -0.95, -0.5, -0.5, -0.15, 0.05, 0.2, 0.6, 0.5, 1.0, 1.0])
+    up = np.array([0.0, 0.62, 0.15, 0.9, 0.2, 1.0, 0.2, 0.85, 0.15, 0.55, 0.0])
+    rough = rng.uniform(0.8, 1.2, (len(x), 11))
+    px = x[:, None] + 0.42 * tall[:, None] * out * (0.55 + 0.6 * up) + lean[:, None] * up
+    return np.stack([px, y[:, None] - tall[:, None] * up * rough], -1)
+
+
+def bird(x: float, y: float, size: float) -> np.ndarray:
+    wing = np.array(
+        [(-1, -0.32), (-0.5, -0.42), (0, 0.02), (0.5, -0.42), (1, -0.32), (0.5, -0.26), (0, 0.2), (-0.5, -0.26)]
+    )
+    return wing * size + (x, y)
+
+
+def landscape(rng: np.random.Generator, hour: Hour, open_side: float) -> Landscape:
+    """Draw a landscape; sun or moon stand on the open side (-1 is left), where no head hides them."""
+    land: Land = ("savanna", "meadow")[rng.choice(2)]
+    has_hills, has_trees = rng.random(2) < 0.5
+    horizon = rng.uniform(0.50, 0.62)
+    height = rng.uniform(0, 1)
+    low = horizon - 0.04 - 0.08 * height if hour == "sunset" else 0.10 + 0.08 * height
+    disc = (0.5 + open_side * rng.uniform(0.28, 0.40), low)
+    hills = [ridge(rng, horizon, 0.25, 0.9), ridge(rng, horizon + 0.02, 0.13, 1.3)]
+    hills = hills if has_hills else [hills[1] * (1, 0.2) + (0, 0.8 * horizon)]
+    first, apart, third = rng.uniform((0.06, 0.50, 0.40), (0.24, 0.64, 0.60))
+    sizes = np.array([0.42, 0.30, 0.2]) * rng.uniform(0.85, 1.15, 3)
+    grow = acacia if land == "savanna" else broadleaf
+    trees = [
+        (float(size) / 0.48, grow(rng, x, horizon + 0.01 + 0.14 * size, size))
+        for x, size in zip((third, first + apart, first), sizes[::-1], strict=True)
+    ]
+    clouds = rng.uniform((0.0, 0.05, 0.13), (1.0, horizon - 0.2, 0.27), (3, 3))
+    flock = rng.uniform((0.2, 0.14), (0.8, 0.3), 2)
+    birds = [bird(*(flock + rng.uniform(-0.07, 0.07, 2) * (1, 0.6)), rng.uniform(0.012, 0.02)) for _ in range(4)]
+    stars = rng.uniform((0, 0, 0.0012), (1, horizon - 0.08, 0.0034), (34, 3))
+    patches = rng.uniform((0, 0, 0.2, -1), (1, 1, 0.5, 1), (7, 4))
+    depth = np.sort(rng.uniform(0, 1, 90) ** 0.8)
+    y = horizon + 0.05 + (1.02 - horizon) * depth
+    tufts = tuft(rng, rng.uniform(-0.02, 1.02, 90), y, (0.014 + 0.036 * depth) * rng.uniform(0.7, 1.3, 90))
+    flowers = rng.uniform((0, horizon + 0.1, 0), (1, 1, 3), (16 if land == "meadow" else 0, 3))
+    near = rng.uniform(0, 1, 9)
+    front = tuft(rng, rng.uniform(0, 1, 9), 0.955 + 0.07 * near, 0.05 + 0.035 * near)
+    return Landscape(
+        *(hour, land, horizon, open_side, disc, hills, trees if has_trees else [], clouds),
+        *(birds if hour != "night" and rng.random() < 0.5 else [], stars, patches, tufts, rng.uniform(-1, 1, 90)),
+        *(flowers, front),
+    )
+
+
+def ground_colours(place: Landscape) -> tuple[Colour, Colour]:
+    """Far and near."""
+    light = LIGHTS[place.hour]
+    far, near = (mix(lit(grass, light.ground), light.haze, light.mist) for grass in GRASS[place.land])
+    return far, near
+
+
+def paint(place: Landscape, side: int) -> np.ndarray:
+    """The landscape without any animal, uint8 (side, side, 3)."""
+    light = LIGHTS[place.hour]
+    far, near = ground_colours(place)
+    y = (np.arange(side) + 0.5) / side
+    stops = (0.0, 0.55 * place.horizon, place.horizon)
+    column = np.stack([np.interp(y, stops, band) for band in zip(light.top, light.middle, light.low, strict=True)], 1)
+    canvas = cv2.repeat(column.astype(np.uint8)[:, None], 1, side)
+    if place.hour == "night":
+        fill(canvas, ellipses(place.stars[:, [0, 1, 2, 2]]), (214, 220, 232))
+    fill(canvas, ellipses([(*place.disc, light.radius, light.radius)]), light.disc)
+    for x, up, wide in place.clouds.tolist():
+        puffs = ellipses(PUFFS * wide + (x, up, 0, 0))
+        fill(canvas, puffs, mix(sky_at(place, up), light.disc, light.cloud))
+    fill(canvas, place.birds, mix(light.middle, (40, 36, 48), 0.75))
+    for k, hill in enumerate(place.hills):
+        fill(canvas, hill[None], mix(light.haze, lit(far, (0.80, 0.86, 0.86)), 0.08 + 0.36 * k))
+
+    rows = y >= place.horizon + 0.02
+    ground = np.stack([np.interp(y[rows], (place.horizon, 1.0), band) for band in zip(far, near, strict=True)], 1)
+    canvas[rows] = cv2.repeat(ground.astype(np.uint8)[:, None], 1, side)
+    for x, depth, wide, tone in place.patches.tolist():
+        down = place.horizon + 0.06 + (0.98 - place.horizon) * depth
+        shade = lit(mix(far, near, depth), (1, 1, 1), 1 + 0.055 * tone)
+        fill(canvas, ellipses([(x, down, wide, 0.03 + 0.05 * depth)]), shade)
+    for nearness, parts in place.trees:
+        fill(canvas, parts, mix(light.haze, lit(LEAVES[place.land], light.ground), 0.35 + 0.6 * nearness))
+        sunny = [lit_side(part, place.side) for part in parts[-3:]]
+        fill(canvas, sunny, mix(light.haze, lit(LEAVES[place.land], light.ground, 1.22), 0.35 + 0.6 * nearness))
+    bands = zip(np.split(place.tufts, TONES), np.split(place.tones, TONES), strict=True)
+    for k, (tufts, tones) in enumerate(bands):
+        base = mix(far, near, (k + 0.5) / TONES)
+        fill(canvas, tufts[tones < 0.2], lit(base, (0.84, 0.86, 0.84)), whole=True)
+        fill(canvas, tufts[tones >= 0.2], lit(base, (1.10, 1.09, 1.04)), whole=True)
+    for k, flower in enumerate(FLOWERS):
+        some = place.flowers[place.flowers[:, 2].astype(int) == k]
+        size = 0.004 + 0.008 * (some[:, 1] - place.horizon)
+        fill(canvas, ellipses(np.stack([some[:, 0], some[:, 1], size, size], 1)), lit(flower, light.ground))
+    return canvas
+
+
+def lit_side(lobe: np.ndarray, side: float) -> np.ndarray:
+    """A smaller lobe within a tree's, where the light falls."""
+    return lobe * (0.72, 0.6) + lobe.mean(0) * (0.28, 0.4) + (0.012 * side, -0.006)
+
+
+def sky_at(place: Landscape, y: float) -> Colour:
+    light, f = LIGHTS[place.hour], y / place.horizon
+    return mix(light.top, light.middle, f / 0.55) if f < 0.55 else mix(light.middle, light.low, (f - 0.55) / 0.45)
+
+
+def air(place: Landscape, picture: np.ndarray) -> np.ndarray:
+    """The painted landscape, float32 (size, size, 3), with the glow around sun or moon and haze over the horizon."""
+    light, size = LIGHTS[place.hour], len(picture)
+    at = (np.arange(size, dtype=np.float32) + 0.5) / size
+    sky = np.where(at < place.horizon + 0.02, np.float32(1), np.float32(0.3))
+    across, down = (np.exp(-(((at - c) / (3.4 * light.radius)) ** 2)) for c in place.disc)
+    glow = light.glow * np.outer(down * sky, across)[..., None]
+    haze = (0.34 * sky * np.exp(-(((at - place.horizon) / 0.07) ** 2)))[:, None, None]
+    picture = picture + haze * (np.array(light.low, np.float32) - picture)
+    return picture + glow * (np.array(light.disc, np.float32) - picture)
+
+
+def skyline(place: Landscape, side: int) -> np.ndarray:
+    """Which part of the landscape each point belongs to, uint8 (side, side): its borders are its outlines."""
+    canvas = np.zeros((side, side), np.uint8)
+    radius = LIGHTS[place.hour].radius
+    fill(canvas, ellipses([(*place.disc, radius, radius)]), 200)
+    for k, hill in enumerate(place.hills):
+        fill(canvas, hill[None], 201 + k)
+    canvas[(np.arange(side) + 0.5) / side >= place.horizon + 0.02] = 203
+    for k, (_, parts) in enumerate(place.trees):
+        fill(canvas, parts, 204 + k)
+    return canvas

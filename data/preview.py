@@ -1,0 +1,82 @@
+"""A contact sheet: pictures in captioned columns, to be looked at."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from quagga import BadInput
+from quagga.data.decode import to_channels
+from quagga.data.tensors import to_uint8
+
+PAPER, INK = (250, 249, 246), (60, 58, 54)
+MARGIN, BETWEEN, CAPTION = 12, 4, 24  # pixels: around the sheet, between pictures, the height of the captions' line
+SMALLEST = 128  # smaller pictures are enlarged to about this, by whole numbers, so that each pixel stays one square
+
+
+def contact_sheet(
+    columns: Mapping[str, Tensor | np.ndarray], path: str | Path | None = None, abreast: int = 1
+) -> np.ndarray:
+    """Draws columns of pictures beside each other, row n with row n.
+
+    Args:
+        columns: Caption -> pictures of 1 or 3 channels: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W, C) of
+            uint8. Columns may differ in N, size and channels.
+        path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
+        abreast: Pictures side by side within a column.
+
+    Returns:
+        The sheet, uint8 (height, width, 3).
+
+    Raises:
+        BadInput: no pictures at all, or the sheet cannot be written.
+    """
+    drawn = {caption: [_shown(picture) for picture in _arrays(column)] for caption, column in columns.items()}
+    pictures = [picture for column in drawn.values() for picture in column]
+    if not pictures:
+        raise BadInput("a contact sheet needs at least one picture: ask for more than 0")
+    cell_height = max(picture.shape[0] for picture in pictures) + BETWEEN
+    cell_width = max(picture.shape[1] for picture in pictures) + BETWEEN
+    rows = max(-(-len(column) // abreast) for column in drawn.values())
+    apart = BETWEEN if abreast == 1 else 3 * BETWEEN
+    column_width = abreast * cell_width - BETWEEN + apart
+    top = MARGIN + (CAPTION if any(drawn) else 0)
+
+    size = (2 * MARGIN + len(drawn) * column_width - apart, top + rows * cell_height - BETWEEN + MARGIN)
+    sheet = Image.new("RGB", size, PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    for number, (caption, column) in enumerate(drawn.items()):
+        left = MARGIN + number * column_width
+        middle = left + (abreast * cell_width - BETWEEN) / 2
+        text = _shortened(caption, lambda words: pen.textlength(words, font) <= abreast * cell_width)
+        pen.text((middle, MARGIN + CAPTION / 2 - 4), text, INK, font, anchor="mm")
+        for index, picture in enumerate(column):
+            row, place = divmod(index, abreast)
+            sheet.paste(Image.fromarray(picture), (left + place * cell_width, top + row * cell_height))
+    if path is not None:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            sheet.save(path)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"cannot write {path}: {' '.join(str(error).split())}") from error
+    return np.asarray(sheet)
+
+
+def _arrays(column: Tensor | np.ndarray) -> np.ndarray:
+    """(N, C, H, W) or (N, H, W, C) -> uint8 (N, H, W, C)"""
+    return to_uint8(column) if isinstance(column, Tensor) else column
+
+
+def _shown(picture: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, C) -> uint8 (H k, W k, 3), as it is drawn"""
+    times = max(1, round(SMALLEST / max(picture.shape[:2])))
+    return to_channels(picture, 3).repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _shortened(caption: str, fits) -> str:
+    """The caption, its end cut off where it is wider than its column."""
+    if fits(caption):
+        return caption
+    return next((cut for end in range(len(caption), 0, -1) if fits(cut := caption[:end].rstrip() + "...")), "")

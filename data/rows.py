@@ -1,0 +1,265 @@
+"""Rows: what a run sees, in an order that depends on nothing but its seed.
+
+Row n is a pure function of (seed, n). So any number of workers and processes sees the same rows, what workers have read
+ahead is no state, and a run resumes exactly from the number of its next row. This module knows no kind of data: a
+`Source` says what a row is, `batches` reads them.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+from quagga import BadInput
+
+Batch = dict[str, Tensor]
+Read = TypeVar("Read")
+
+POLL = 1.0  # seconds between two looks at whether the workers live
+
+
+class DataFault(RuntimeError):
+    """A worker died, hung or raised. One sentence that names the files."""
+
+
+class Sample(NamedTuple):
+    """One row, read."""
+
+    tensors: dict[str, Tensor]
+    skipped: Sequence[str] = ()  # what could not be read and was replaced, "path: why"
+
+
+class Source(Protocol):
+    """What a kind of data has to say."""
+
+    def sample(self, row: int) -> Sample: ...  # the same tensors for the same row, in any process
+    def files(self, row: int) -> list[str]: ...  # where the row comes from
+
+
+# -- which picture is in which row ------------------------------------------------------------------------------------
+
+
+def key(*parts: int | str) -> int:
+    """A number of 64 bits from a seed and what it is for: `key(seed, "x", row)`. The same on every machine."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little")
+
+
+@lru_cache(maxsize=8)
+def order(seed: int, stream: str, epoch: int, size: int) -> np.ndarray:
+    """A permutation of `size` numbers for one pass through one side."""
+    # The raw output of a bit generator stays the same from one numpy to the next; `permutation` promises no such thing.
+    return np.random.Philox(key=key(seed, stream, epoch)).random_raw(size).argsort(kind="stable")
+
+
+def place(seed: int, stream: str, row: int, size: int) -> Iterator[int]:
+    """The number (0 to size - 1) of the picture that row `row` takes, then those that replace it if it is unreadable.
+
+    A side is an endless stream: pass after pass through all its pictures, each pass in a new order. So every picture is
+    seen equally often, whatever the size of the other side.
+    """
+    epoch, position = divmod(row, size)
+    numbers = order(seed, stream, epoch, size)
+    for step in range(size):
+        yield int(numbers[(position + step) % size])
+
+
+def first_readable(read: Callable[[Path], Read], paths: Iterator[Path], skip: bool) -> tuple[Read, list[str]]:
+    """The first of the paths that can be read, and why those before it could not; without `skip` the first must."""
+    skipped: list[str] = []
+    for path in paths:
+        try:
+            return read(path), skipped
+        except BadInput as error:
+            if not skip:
+                raise
+            skipped.append(str(error))
+    raise BadInput(f"none of {len(skipped)} pictures can be read; the first is {skipped[0]}")
+
+
+# -- reading them -----------------------------------------------------------------------------------------------------
+
+
+def batches(
+    source: Source,
+    from_row: int,
+    batch_size: int,
+    process: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+    timeout: float = 300.0,
+    on_skip: Callable[[Sequence[str]], None] | None = None,
+    start_method: str | None = None,
+) -> Iterator[Batch]:
+    """Endless batches of consecutive rows: the source's tensors stacked, and "row", their numbers, int64 (N,).
+
+    Global batch j is the rows from_row + j B P to from_row + (j + 1) B P; each process takes its B consecutive ones.
+
+    Args:
+        source: What a row is. Pickled where workers are spawned.
+        from_row: The first row.
+        batch_size: B, rows a batch and process.
+        process: Number of this process, 0 to processes - 1.
+        processes: P.
+        workers: Processes that read ahead. 0: read here, when asked.
+        timeout: Seconds to wait for a batch until its worker counts as hanging. Not heeded without workers.
+        on_skip: Told of pictures that were replaced, when their batch is handed out.
+        start_method: "fork", "spawn", "forkserver". None: the system's.
+
+    Closing the iterator ends the workers.
+
+    Raises:
+        BadInput: the user's data cannot be read, or the rows' own complaint.
+        DataFault: a worker died, hung or raised anything else.
+    """
+    desk = _Desk(source, workers)
+    loader = DataLoader(
+        desk,
+        batch_sampler=_RowNumbers(from_row, batch_size, process, processes),
+        num_workers=workers,
+        collate_fn=_collated,
+        pin_memory=torch.cuda.is_available(),
+        timeout=POLL if workers else 0,
+        worker_init_fn=partial(_sit_down, desk) if workers else None,
+        multiprocessing_context=start_method if workers else None,
+        generator=torch.Generator(),  # else it would draw from torch's own and change what the run draws
+    )
+    others, handler = set(multiprocessing.active_children()), _child_handler()
+    iterator = iter(loader)
+    crew = [child for child in multiprocessing.active_children() if child not in others]
+    if handler is not _child_handler():
+        # The loader's handler for dead children would raise amid a training step. `_next` looks for them where we wait.
+        signal.signal(signal.SIGCHLD, handler)
+    try:
+        while True:
+            result = _next(iterator, desk, crew, timeout)
+            if isinstance(result, _Complaint):
+                raise result.error()
+            if on_skip and result.skipped:
+                on_skip(result.skipped)
+            yield result.tensors
+    except DataFault:
+        for worker in crew:  # one that hangs would not hear of the end
+            worker.kill()
+        raise
+    finally:
+        del iterator
+
+
+class _Complaint(NamedTuple):
+    """An exception on its way from a worker: as data, since raised there it would arrive as a page of text."""
+
+    line: str
+    bad_input: bool
+    trace: str
+
+    def error(self) -> Exception:
+        if self.bad_input:
+            return BadInput(self.line)
+        fault = DataFault(self.line)
+        fault.add_note(self.trace)
+        return fault
+
+
+class _Desk(Dataset):
+    """Reads rows, and leaves word of the one it is at, for the case that nothing else is heard of it."""
+
+    def __init__(self, source: Source, workers: int):
+        self.source = source
+        self.pids = torch.zeros(workers, dtype=torch.int64).share_memory_()
+        self.rows = torch.full((workers,), -1, dtype=torch.int64).share_memory_()
+
+    def __getitem__(self, row: int) -> Sample | _Complaint:
+        worker = get_worker_info()
+        if worker is not None:
+            self.rows[worker.id] = row
+        try:
+            sample = self.source.sample(row)
+        except BadInput as error:
+            return _Complaint(str(error), True, "")
+        except Exception as error:
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            line = f"reading row {row} ({self.names(row)}) failed: {what}"
+            return _Complaint(line, False, traceback.format_exc())
+        if worker is not None:
+            self.rows[worker.id] = -1
+        return Sample({**sample.tensors, "row": torch.tensor(row)}, sample.skipped)
+
+    def names(self, row: int) -> str:
+        return ", ".join(self.source.files(row))
+
+    def read_by(self, pid: int | None) -> str:
+        """What the worker with this process number was reading."""
+        for at, row in zip(self.pids.tolist(), self.rows.tolist(), strict=True):
+            if at == pid and row >= 0:
+                return f"while reading row {row}: {self.names(row)}"
+        return "while reading no picture"
+
+
+class _RowNumbers:
+    """The numbers of this process's rows, batch after batch, without end."""
+
+    def __init__(self, from_row: int, batch_size: int, process: int, processes: int):
+        self.first, self.size, self.stride = from_row + process * batch_size, batch_size, batch_size * processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start = self.first
+        while True:
+            yield list(range(start, start + self.size))
+            start += self.stride
+
+
+def _collated(samples: Sequence[Sample | _Complaint]) -> Sample | _Complaint:
+    complaint = next((sample for sample in samples if isinstance(sample, _Complaint)), None)
+    if complaint:
+        return complaint
+    rows = [sample for sample in samples if isinstance(sample, Sample)]
+    return Sample(default_collate([row.tensors for row in rows]), [line for row in rows for line in row.skipped])
+
+
+def _sit_down(desk: _Desk, worker: int) -> None:
+    desk.pids[worker] = os.getpid()
+    cv2.setNumThreads(0)  # workers are the threads; after a fork OpenCV's own can hang
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then ends its workers
+
+
+def _next(iterator: Iterator, desk: _Desk, crew: list, timeout: float) -> Sample | _Complaint:
+    """The next batch, or a fault where the worker that owes it is dead or silent for `timeout` seconds."""
+    waited = 0.0
+    while True:
+        try:
+            return next(iterator)
+        except (RuntimeError, OSError, EOFError) as error:
+            for worker in crew:
+                if not worker.is_alive():
+                    raise DataFault(_obituary(worker, desk)) from None
+            if "timed out" not in str(error):
+                raise DataFault(f"the data workers failed: {' '.join(str(error).split())}") from error
+            waited += POLL
+            if waited >= timeout:
+                reading = "; ".join(desk.read_by(worker.pid) for worker in crew)
+                raise DataFault(
+                    f"no batch for {waited:.0f} s: the data workers hang {reading}; raise --worker_timeout if the"
+                    " disk is only slow"
+                ) from None
+
+
+def _obituary(worker: multiprocessing.Process, desk: _Desk) -> str:
+    code = worker.exitcode or 0
+    end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+    hint = "SIGKILL often means that memory ran out: lower --workers" if code == -9 else "see it raise with --workers 0"
+    return f"a data worker {end} {desk.read_by(worker.pid)}; {hint}"
+
+
+def _child_handler() -> Any:
+    return signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None

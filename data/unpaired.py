@@ -1,0 +1,180 @@
+"""Two folders of pictures with nothing in common but their kinds: horses here, zebras there."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quagga import BadInput
+from quagga.data.augment import Augment, Fit
+from quagga.data.decode import read_header, read_picture
+from quagga.data.folders import Side, two_folders
+from quagga.data.rows import Batch, Sample, batches, first_readable, key, place
+from quagga.data.tensors import to_tensor
+
+LOOKED_AT = 128  # pictures a side whose headers are read before training
+
+
+@dataclass
+class Unpaired:
+    """Rows of one picture of each domain, drawn independently: "x" and "y", (N, C, crop_size, crop_size) in [-1, 1].
+
+    Each side is gone through evenly, in a new order every time; an epoch is one pass through the larger side.
+
+    Args:
+        root: A folder that holds trainA and trainB, perhaps testA and testB.
+        x: Instead of root, the folder of domain X; pictures are found in it and below.
+        y: Instead of root, the folder of domain Y.
+        x_name: What domain X is called. None: the folder's name.
+        y_name: What domain Y is called. None: the folder's name.
+        load_size: Pixels to which a picture is scaled before the random cut.
+        crop_size: Pixels a side that are cut out; what the networks see.
+        fit: "crop" scales the shorter side to load_size and keeps the shape; "squash" scales both; "none" neither.
+        flip: Whether every second picture is mirrored.
+        augment: Transforms of albumentations after the cut, e.g. {"ColorJitter": {"brightness": 0.1, "p": 0.5}}.
+        unreadable: What to do with a damaged picture: "error" stops, "skip" takes the next one and counts.
+        workers: Processes that read ahead, for each process of training. 0: none.
+        x_channels: Channels of X: 1 (grey) or 3.
+        y_channels: Channels of Y: 1 (grey) or 3.
+        seed: Of the order, the cuts and all other augmentation.
+        worker_timeout: Seconds without a batch after which a worker counts as hanging.
+
+    Raises:
+        BadInput: when made, if folders or options cannot work; while reading, if a picture cannot be read.
+    """
+
+    root: str | None = None
+    x: str | None = None
+    y: str | None = None
+    x_name: str | None = None
+    y_name: str | None = None
+    load_size: int = 286
+    crop_size: int = 256
+    fit: Fit = "crop"
+    flip: bool = True
+    augment: dict[str, dict[str, bool | int | float | str | list[float] | None]] = field(default_factory=dict)
+    unreadable: Literal["error", "skip"] = "error"
+    workers: int = 2
+    x_channels: int = 3
+    y_channels: int = 3
+    seed: int = 0
+    worker_timeout: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name, channels in (("x_channels", self.x_channels), ("y_channels", self.y_channels)):
+            if channels not in (1, 3):
+                raise BadInput(f"{name} {channels}: pictures are read as grey, 1, or as colour, 3")
+        if self.workers < 0:
+            raise BadInput(f"workers {self.workers}: 0 reads in the training process, 1 and more read ahead")
+        if self.worker_timeout <= 0:
+            raise BadInput(f"worker_timeout {self.worker_timeout}: must be above 0 seconds")
+        self.augments = {"x": self._augment(self.x_channels), "y": self._augment(self.y_channels)}
+        self.channels = {"x": self.x_channels, "y": self.y_channels}
+        found = two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
+        self.sides: dict[str, Side] = {"x": found.x, "y": found.y}
+        self.names = {name: side.name for name, side in self.sides.items()}
+        self.notices = [*found.notices, *(line for side in self.sides for line in self._look(side))]
+        self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place
+
+    @property
+    def images_per_epoch(self) -> int:
+        return max(len(side.train) for side in self.sides.values())
+
+    def check(self, global_batch: int) -> None:
+        """Raises BadInput where a side has fewer pictures than one batch (rows of all processes together)."""
+        for name, side in self.sides.items():
+            if len(side.train) < global_batch:
+                raise BadInput(
+                    f"{name} ({side.name}) has {len(side.train)} pictures to train on, fewer than a batch of"
+                    f" {global_batch}: lower --batch_size or add pictures"
+                )
+
+    def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Iterator[Batch]:
+        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}."""
+        return batches(
+            self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
+        )
+
+    def sample(self, row: int) -> Sample:
+        tensors, skipped = {}, []
+        for name, side in self.sides.items():
+            paths = (side.train[number] for number in place(self.seed, name, row, len(side.train)))
+            read = partial(self._read, name, partial(self.augments[name], seed=key(self.seed, name, "augment", row)))
+            tensors[name], passed = first_readable(read, paths, skip=self.unreadable == "skip")
+            skipped += passed
+        return Sample(tensors, skipped)
+
+    def files(self, row: int) -> list[str]:
+        """The files of a row, for messages."""
+        return [
+            str(side.train[next(place(self.seed, name, row, len(side.train)))]) for name, side in self.sides.items()
+        ]
+
+    def held_out(self, count: int) -> Batch:
+        """Up to `count` pictures a side that training never sees, spread over the test, cut from the middle.
+
+        Returns:
+            {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}, the same N on both sides. A side too
+            small to hold any out shows what it trains on.
+        """
+        pools = {name: side.test or side.train for name, side in self.sides.items()}
+        count = min(count, *(len(pool) for pool in pools.values()))
+        batch: Batch = {}
+        for name, pool in pools.items():
+            pictures: list[Tensor] = []
+            for number in range(count):
+                start = number * len(pool) // count
+                read = partial(self._read, name, self.augments[name].still)
+                around = (pool[(start + step) % len(pool)] for step in range(len(pool)))
+                pictures.append(first_readable(read, around, skip=self.unreadable == "skip")[0])
+            batch[name] = torch.stack(pictures)
+        return {**batch, "row": torch.arange(count)}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """What was done to the pictures, for the model to carry along (JSON)."""
+        return {
+            "load_size": self.load_size,
+            "crop_size": self.crop_size,
+            "fit": self.fit,
+            "channels": dict(self.channels),
+            "value_range": [-1.0, 1.0],
+            "opacity": "laid on white",
+        }
+
+    def _augment(self, channels: int) -> Augment:
+        return Augment(self.load_size, self.crop_size, self.fit, self.flip, self.augment, channels)
+
+    def _read(self, name: str, transform: Callable[[np.ndarray], np.ndarray], path: Path) -> Tensor:
+        pixels = read_picture(path, self.channels[name])
+        try:
+            return to_tensor(transform(pixels))
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}") from None
+
+    def _look(self, name: str) -> list[str]:
+        """What is worth saying of a side before training, from the headers of some of its pictures."""
+        side = self.sides[name]
+        some = list(islice(side.train, 0, None, -(-len(side.train) // LOOKED_AT)))
+        headers = []
+        for path in some:
+            try:
+                headers.append(read_header(path))
+            except BadInput:
+                if self.unreadable == "error":
+                    raise
+        small = sum(header.shorter < self.crop_size for header in headers)
+        grey = sum(header.mode in ("1", "L", "LA", "I;16") for header in headers)
+        of = f"{len(some)} pictures" if len(some) == len(side.train) else f"{len(some)} pictures looked at"
+        lines = []
+        if small:
+            lines.append(f"{side.name}: {small} of {of} are smaller than the cut of {self.crop_size} and get enlarged")
+        if grey and self.channels[name] == 3:
+            lines.append(f"{side.name}: {grey} of {of} are grey and become three equal channels")
+        return lines

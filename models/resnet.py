@@ -1,0 +1,98 @@
+"""The ResNet generator of CycleGAN.
+
+Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", 2017, Sec. 4 and 7.2
+(arXiv:1703.10593), after Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", 2016
+(arXiv:1603.08155). In the papers' shorthand, with 9 blocks:
+
+    c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3
+"""
+
+from torch import Tensor, nn
+
+from quagga.models.layers import (
+    Norm,
+    Upsample,
+    crop_middle,
+    init_normal_,
+    normalisation,
+    pad_to_multiple,
+    spectral_norm_,
+    upsampling,
+)
+
+
+class ResidualBlock(nn.Module):
+    """Rk: x plus two 3 x 3 convolutions of it, borders mirrored. (N, k, H, W) -> (N, k, H, W), H and W at least 2."""
+
+    def __init__(self, channels: int, norm: Norm, bias: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias),
+            normalisation(norm, channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias),
+            normalisation(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).add_(x)  # in place: no layer needs its own last output for the gradient
+
+
+class ResnetGenerator(nn.Module):
+    """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1], for any H and W from 1 pixel on.
+
+    Sides that are no multiple of 4, or below 8, are padded and the result is cut back.
+
+    Args:
+        in_channels: channels of the picture that goes in.
+        out_channels: channels of the picture that comes out.
+        width: channels of the first layer; the blocks have four times as many.
+        blocks: residual blocks; the paper takes 9 from 256 pixels on and 6 below.
+        norm: normalisation after every convolution but the last.
+        upsample: "transposed" convolutions as in the paper, or "resize" against checkerboards.
+        spectral: divide every weight by its largest singular value.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        width: int = 64,
+        blocks: int = 9,
+        norm: Norm = "instance",
+        upsample: Upsample = "transposed",
+        spectral: bool = False,
+    ) -> None:
+        super().__init__()
+        k = width
+        bias = norm != "batch"  # batch normalisation brings its own
+
+        def c7s1(inputs: int, outputs: int, bias: bool = True) -> nn.Module:
+            return nn.Conv2d(inputs, outputs, 7, padding=3, padding_mode="reflect", bias=bias)
+
+        def normed(layer: nn.Module, channels: int) -> list[nn.Module]:
+            return [layer, normalisation(norm, channels), nn.ReLU(inplace=True)]
+
+        def down(inputs: int, outputs: int) -> list[nn.Module]:
+            return normed(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=bias), outputs)
+
+        def up(inputs: int, outputs: int) -> list[nn.Module]:
+            return normed(upsampling(upsample, inputs, outputs, kernel=3, bias=bias), outputs)
+
+        self.layers = nn.Sequential(
+            *normed(c7s1(in_channels, k, bias), k),
+            *down(k, 2 * k),
+            *down(2 * k, 4 * k),
+            *(ResidualBlock(4 * k, norm, bias) for _ in range(blocks)),
+            *up(4 * k, 2 * k),
+            *up(2 * k, k),
+            c7s1(k, out_channels),
+            nn.Tanh(),
+        )
+        init_normal_(self)
+        if spectral:
+            spectral_norm_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, _, height, width = x.shape
+        return crop_middle(self.layers(pad_to_multiple(x, 4, least=8)), height, width)

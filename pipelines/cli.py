@@ -1,0 +1,157 @@
+"""The command line: which module answers to which word, and what a failure looks like.
+
+Torch takes two seconds to import and `quagga --help` must not wait for it: this file needs the standard library only,
+and the module of a command is imported when that command is called. `COMMANDS` and `PIPELINES` are the only look-ups by
+name in the package.
+"""
+
+import difflib
+import errno
+import inspect
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from quagga import BadInput, __version__
+
+COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
+    "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
+    "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),
+    "data": ("quagga.pipelines.data_command", "look at what training will see; write the embedded pictures"),
+    "demo": ("quagga.pipelines.demo", "from horses to zebras in minutes, on any machine, without a download"),
+}
+PIPELINES = {  # name -> (module with `build` and `data`, help line)
+    "cyclegan": ("quagga.pipelines.cyclegan", "two folders of pictures, unpaired: horses <-> zebras"),
+}
+HELP = ("-h", "--help")
+
+
+def command_line(argv: Sequence[str]) -> int:
+    """Obeys `quagga ARGV...`; returns the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
+    return explained(lambda: dispatch(list(argv)))
+
+
+def main(build: Callable[..., Any], data: type | None = None, argv: Sequence[str] | None = None) -> NoReturn:
+    """The whole command line for a game written outside this package. A file `stripes.py` that ends with
+
+        if __name__ == "__main__":
+            quagga.main(build)
+
+    is called as `python stripes.py train --x A --y B --output runs/mine`, by `accelerate launch` too.
+
+    Args:
+        build: the function that makes the game; its typed keyword arguments become options of `train`
+        data: the class of its data, whose fields become options as well; None: two folders, unpaired (`Unpaired`)
+        argv: what stands after the file's name; None: what the process was started with
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(explained(lambda: dispatch_for(build, data, arguments)))
+
+
+def dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in HELP:
+        print(usage("quagga COMMAND [OPTION ...]", "commands", COMMANDS, "`quagga COMMAND --help` says more of each."))
+        return 0
+    if argv[0] == "--version":
+        print(f"quagga {__version__}")
+        return 0
+    command, *rest = argv
+    if command not in COMMANDS:
+        raise BadInput(f"unknown command {command}{suggestion(command, COMMANDS)}")
+    if command == "train":
+        if not rest or rest[0] in HELP:
+            after = "`quagga train PIPELINE --help` lists its options. A saved config names its pipeline itself."
+            print(usage("quagga train PIPELINE [--config FILE.yaml] [OPTION ...]", "pipelines", PIPELINES, after))
+            return 0
+        if not rest[0].startswith("-") and rest[0] not in PIPELINES:
+            raise BadInput(f"unknown pipeline {rest[0]}{suggestion(rest[0], PIPELINES)}")
+    return import_module(COMMANDS[command][0]).main(rest)
+
+
+def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) -> int:
+    script = Path(inspect.getfile(build)).name
+    commands = {name: COMMANDS[name] for name in ("train", "translate")}
+    if not argv or argv[0] in HELP:
+        after = f"The pipeline is {name_of(build)}."
+        print(usage(f"python {script} COMMAND [OPTION ...]", "commands", commands, after))
+        return 0
+    command, *rest = argv
+    if command not in commands:
+        raise BadInput(f"unknown command {command}{suggestion(command, commands)}")
+    module = import_module(COMMANDS[command][0])
+    if command == "translate":
+        return module.main(rest, build)
+    data = data or import_module("quagga.data.unpaired").Unpaired
+    return module.train(name_of(build), build, data, rest, prog=f"python {script} train")
+
+
+def name_of(build: Callable[..., Any]) -> str:
+    """A pipeline is called as its function; a function that is only called `build` leaves the name to its file."""
+    return build.__name__ if build.__name__ != "build" else Path(inspect.getfile(build)).stem
+
+
+def usage(line: str, title: str, table: dict[str, tuple[str, str]], after: str) -> str:
+    width = max(map(len, table))
+    rows = [f"  {name:{width}}  {text}" for name, (_, text) in table.items()]
+    about = "Quagga teaches one kind of picture to become another."
+    return "\n".join([f"usage: {line}", "", about, "", f"{title}:", *rows, "", after])
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown word: the nearest known one, or all of them where none is near."""
+    spelled = {name.replace("-", "_"): name for name in known}
+    near = difflib.get_close_matches(word.replace("-", "_"), spelled, n=1)
+    if near:
+        return f": did you mean {spelled[near[0]]}?"
+    return f": there is {', '.join(spelled.values())}" if len(spelled) < 10 else ": --help lists all there are"
+
+
+def explained(action: Callable[[], int]) -> int:
+    """Runs `action`; what the user or the machine caused becomes one line on stderr. Our bugs keep their traceback."""
+    try:
+        return action()
+    except SystemExit as end:  # argparse's --help and --print_config
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except KeyboardInterrupt:
+        return 130
+    except BadInput as error:
+        # A data loader's worker hands its traceback over as the message: the last line is what was said.
+        complain(str(error).strip().splitlines()[-1].removeprefix("quagga.BadInput: "))
+        return 2
+    except Exception as error:
+        reason = exhausted(error)
+        if reason is None:
+            raise
+        complain(reason)
+        return 2
+
+
+def exhausted(error: Exception) -> str | None:
+    """What ran out, and what to do about it; None if it is another kind of error. Torch is known by its words here."""
+    text = str(error)
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text:
+        place = getattr(error, "filename", None)
+        return f"no space left on the disk{f' for {place}' if place else ''}: free some, or choose another --output"
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in text)
+        or (isinstance(error, RuntimeError) and "out of memory" in text)
+    ):
+        return (
+            "out of memory: lower --batch_size (--accumulation keeps the effective batch), --crop_size or --width"
+            f" ({text.splitlines()[0][:120] if text else type(error).__name__})"
+        )
+    return None
+
+
+def complain(message: str) -> None:
+    # Of several processes that fail alike one speaks: the launcher ends the others while they wait. Where only
+    # another one failed it speaks after all, and nothing is lost.
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(3)
+    print(f"quagga: error: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,83 @@
+"""What a run tells of itself: TensorBoard events, and a progress bar or, where the output is no terminal, now and then a line."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from quagga.data.preview import contact_sheet
+from quagga.pipelines.minimax import Images
+
+
+class Logbook:
+    """Writes a run's curves and pictures. The horizontal axis of all of them is images seen."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], images_seen: int, length: int):
+        # purge_step: what an interrupted start has written beyond its last checkpoint would double back
+        self.writer = SummaryWriter(str(folder), purge_step=images_seen + 1 if images_seen else None)
+        self.length, self.told, self.started = length, images_seen, images_seen > 0
+        self.bar = tqdm(
+            total=length, initial=images_seen, unit="img", smoothing=0.1, dynamic_ncols=True, disable=not sys.stderr.isatty()
+        )
+        if not self.started:
+            text = "\n".join(f"    {key}: {json.dumps(value)}" for key, value in config.items())
+            self.writer.add_text("config", text, 0)
+            scalars = {key: value if value is not None else "none" for key, value in config.items()}
+            flat = {key: v if isinstance(v, int | float | str | bool) else json.dumps(v) for key, v in scalars.items()}
+            for summary in hparams(flat, {"generators/total": 0.0}):
+                self.writer._get_file_writer().add_summary(summary)  # add_hparams would open a second run
+
+    def progress(self, images: int) -> None:
+        self.bar.update(images)
+
+    def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
+        if not self.started:
+            self.writer.add_custom_scalars(layout(list(values)))
+            self.started = True
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, images_seen)
+        losses = {side: values[f"{side}/total"] for side in ("generators", "discriminators") if f"{side}/total" in values}
+        self.bar.set_postfix({name[0].upper(): f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+        if self.bar.disable and (images_seen - self.told >= self.length / 20 or images_seen >= self.length):
+            self.told = images_seen
+            speed = values["speed/images_per_second"]
+            left = max(0.0, self.length - images_seen) / max(speed, 1e-9)
+            read = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            print(f"{images_seen:,} of {self.length:,} images, {speed:.1f} images/s, {left / 60:.0f} min left, {read}", flush=True)
+
+    def strips(self, strips: Mapping[str, Images], which: str, images_seen: int) -> None:
+        """One picture a strip: a row an example, a captioned column a stage."""
+        for name, images in strips.items():
+            sheet = torch.from_numpy(contact_sheet(images))
+            self.writer.add_image(f"{name}/{which}", sheet, images_seen, dataformats="HWC")
+
+    def say(self, line: str) -> None:
+        self.bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def flush(self) -> None:
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.bar.close()
+        self.writer.close()
+
+
+def layout(names: list[str]) -> dict[str, dict[str, list[Any]]]:
+    """TensorBoard's custom scalars: side by side what one reads together."""
+    judges = sorted({name.split("/")[0] for name in names if name.endswith("/real")})
+    charts = {
+        "losses of the generators": [n for n in names if n.startswith("generators/")],
+        "losses of the discriminators": [n for n in names if n.startswith("discriminators/")],
+        **{f"{D} on real and on fake": [f"{D}/real", f"{D}/fake"] for D in judges},
+        "accuracy of the discriminators": [n for n in names if n.endswith("/accuracy")],
+        "norms of the gradients": [n for n in names if n.startswith("gradient/")],
+        "learning rates": [n for n in names if n.startswith("rate/")],
+    }
+    return {"the game": {title: ["Multiline", tags] for title, tags in charts.items() if tags}}

@@ -1,0 +1,463 @@
+"""One minimax game for every pipeline: what a game is, when its sides move, and the trainer that plays it.
+
+    min over the generators, max over the discriminators of V        Goodfellow et al. 2014, Eq. 1 and Algorithm 1
+    https://arxiv.org/abs/1406.2661
+
+A pipeline says *what* is played: a `Game` names its two sides and returns, for each, a loss to go down. This module says
+*how*: it alone generates, detaches, holds the opponent still, differentiates, reduces over processes, clips, steps and
+averages. It knows nothing of pictures, folders, conditions, TensorBoard or files.
+
+The rules of play:
+
+- Row n of a run is the same row for any number of processes and workers; processes split consecutive rows.
+- Time is counted in images: one image seen is one row that trained the generators.
+- A step is k moves of the discriminators, each on a fresh minibatch, then one move of the generators. (The papers' own
+  programs move G first; the difference is half a step of staleness.)
+- A minibatch of several micro-batches takes two phases, so that G is judged by the D that has moved, as it would be by one
+  large batch: all of D's gradients, D's step, then all of G's gradients, G's step.
+- Nothing here makes the host wait for the device between two calls of `readings`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
+Terms = dict[str, Tensor]  # name -> scalar
+Batch = dict[str, Tensor]  # tensors of any kind, N rows each; "row" holds the rows' numbers
+OptimizerName = Literal["adam", "rmsprop", "sgd"]
+
+
+class Loss(NamedTuple):
+    """What one side wants to go down."""
+
+    terms: Terms  # scalars; their sum is the loss; each is also a curve
+    readings: Terms = {}  # noqa: RUF012  scalars that are only logged: D's mean on real and fake, ...
+
+
+class Draw:
+    """Chance, row by row: what row n draws is a function of (seed, n, purpose, how many draws came before), so it does not
+    depend on the batch the row is in, on the device, or on the number of processes."""
+
+    def __init__(self, seed: int, rows: Sequence[int], purpose: int = 0, minibatch: int | None = None):
+        self.seed, self.rows, self.purpose = seed, rows, purpose
+        self.minibatch = minibatch or len(rows)  # rows in a whole minibatch, over all processes and micro-batches
+        self.calls = 0
+
+    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """(N, *shape) numbers in [0, 1), on the device and in the dtype of `like`."""
+        return self._to(like, [source.random(shape, np.float32) for source in self._sources()])
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """(N, *shape) numbers of mean 0 and variance 1, on the device and in the dtype of `like`."""
+        return self._to(like, [source.standard_normal(shape, np.float32) for source in self._sources()])
+
+    def numbers(self, count: int) -> np.ndarray:
+        """(N, count) numbers in [0, 1) on the host, for decisions that must not make it wait for the device."""
+        return np.stack([source.random(count, np.float32) for source in self._sources()])
+
+    def _sources(self) -> Iterator[np.random.Generator]:
+        self.calls += 1
+        counter = [0, 0, self.calls, self.purpose]
+        for row in self.rows:
+            yield np.random.Generator(np.random.Philox(key=[self.seed, row], counter=counter))
+
+    @staticmethod
+    def _to(like: Tensor, drawn: list[np.ndarray]) -> Tensor:
+        numbers = torch.from_numpy(np.stack(drawn))
+        if like.is_cuda:  # a copy from ordinary memory would wait for the device
+            numbers = numbers.pin_memory()
+        return numbers.to(like.device, like.dtype, non_blocking=True)
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> object: ...
+
+
+class Game(Protocol):
+    """What is played. Its methods compute; they do no I/O, keep no time and call no optimiser, and `draw` is their only
+    source of chance."""
+
+    generators: Mapping[str, nn.Module]  # they minimise; either side may be empty
+    discriminators: Mapping[str, nn.Module]  # they maximise
+    memory: Mapping[str, Stateful]  # what else must survive a stop: pools of old fakes; saved by name
+    fresh_noise: bool  # True: noise is drawn anew for the generators' move; False: both moves see the same fakes
+
+    def generate(self, batch: Batch, draw: Draw) -> Images: ...
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # fakes arrive detached
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # discriminators hold still
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]: ...  # strips of pictures worth looking at
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the sides move and how far. Time is in images, so that it means the same for any batch and number of processes.
+
+    Args:
+        epochs: length of the run in passes over the larger side of the data.
+        images: length of the run in images; None takes `epochs`.
+        decay: the last share of the run, in which both rates fall linearly to 0.
+        batch_size: rows one process holds at a time (a micro-batch).
+        accumulation: micro-batches whose gradients are added up to one step: a larger batch in the same memory.
+        k: moves of the discriminators before each move of the generators (Goodfellow et al. 2014, Algorithm 1).
+        head_start: images the discriminators see before the generators first move.
+        optimizer: optimiser of the generators.
+        optimizer_discriminator: optimiser of the discriminators; None takes `optimizer`.
+        lr: learning rate of the generators.
+        lr_discriminator: learning rate of the discriminators; None takes `lr`.
+        beta1: Adam's decay of the mean gradient.
+        beta2: Adam's decay of the mean square; RMSprop's alpha.
+        clip_gradients: largest norm of a side's whole gradient; None leaves it alone.
+        clip_weights: discriminators' weights are kept within this distance of 0 (Arjovsky et al. 2017); None leaves them.
+        ema_halflife: images after which a generator's weights count half in its average; 0 keeps no average.
+        ema_ramp: early on, the half-life is this share of the images seen, so that early pictures are not mush.
+        seed: everything random follows from it.
+    """
+
+    epochs: float = 200
+    images: int | None = None
+    decay: float = 0.5
+    batch_size: int = 1
+    accumulation: int = 1
+    k: int = 1
+    head_start: int = 0
+    optimizer: OptimizerName = "adam"
+    optimizer_discriminator: OptimizerName | None = None
+    lr: float = 2e-4
+    lr_discriminator: float | None = None
+    beta1: float = 0.5
+    beta2: float = 0.999
+    clip_gradients: float | None = None
+    clip_weights: float | None = None
+    ema_halflife: float = 10_000
+    ema_ramp: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("batch_size", "accumulation", "k"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it counts, and must be 1 or more")
+        for name in ("head_start", "ema_halflife", "lr", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay is {self.decay}: it is a share of the run, from 0 to 1")
+
+    def length(self, images_per_epoch: int) -> int:
+        """Images in the whole run."""
+        return self.images if self.images is not None else round(self.epochs * images_per_epoch)
+
+    def rate(self, images_seen: int, length: int) -> float:
+        """What the learning rates are multiplied by: 1, then linearly to 0 over the last share `decay`."""
+        left = 1 - images_seen / length
+        return min(1.0, left / self.decay) if self.decay else 1.0
+
+
+class Side:
+    """One side of the game: its networks, its optimiser, and all of its gradients in one flat buffer, so that a step takes
+    one reduction over the processes, one norm and one test for NaN, however many networks the side has."""
+
+    def __init__(self, networks: Mapping[str, nn.Module], name: OptimizerName, lr: float, schedule: Schedule, scaled: bool):
+        self.networks, self.lr = networks, lr
+        unique = {id(p): p for network in networks.values() for p in network.parameters() if p.requires_grad}
+        self.parameters = list(unique.values())
+        like = self.parameters[0]
+        self.gradient = torch.zeros(sum(p.numel() for p in self.parameters), dtype=like.dtype, device=like.device)
+        start = 0
+        for p in self.parameters:  # autograd adds into .grad in place, so these views stay views
+            p.grad = self.gradient.as_strided(p.size(), p.stride(), start)
+            start += p.numel()
+        betas = (schedule.beta1, schedule.beta2)
+        self.optimizer = {
+            # The fused kernels skip a step on the device where `found_inf` says so; RMSprop has none.
+            "adam": lambda: torch.optim.Adam(self.parameters, lr, betas=betas, fused=True),
+            "rmsprop": lambda: torch.optim.RMSprop(self.parameters, lr, alpha=schedule.beta2),
+            "sgd": lambda: torch.optim.SGD(self.parameters, lr, fused=True),
+        }[name]()
+        self.fused = name != "rmsprop"
+        self.scaler = torch.amp.GradScaler(like.device.type, enabled=scaled)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, gradients flow through this side's networks but not into them."""
+        for p in self.parameters:
+            p.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for p in self.parameters:
+                p.requires_grad_(True)
+
+    def backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()
+
+    def step(self, accelerator: Accelerator, rate: float, clip: float | None) -> tuple[Tensor, Tensor]:
+        """Moves against the mean gradient of all processes, unless it is not finite. Returns the gradient's norm before
+        clipping and whether the move was left out, both on the device."""
+        if accelerator.num_processes > 1:  # a NaN of one process spreads with the mean: all skip alike
+            self.gradient.copy_(accelerator.reduce(self.gradient, "mean"))  # pyright: ignore[reportArgumentType]
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.linalg.vector_norm(self.gradient)
+        skip = ~norm.isfinite()
+        if clip is not None:
+            self.gradient.mul_((clip / norm.clamp(min=1e-12)).clamp(max=1))
+        if self.fused:
+            self.optimizer.found_inf = skip.float()  # pyright: ignore[reportAttributeAccessIssue]
+        else:  # without a gradient RMSprop's weights stay where they are
+            self.gradient.copy_(torch.where(skip, 0, self.gradient))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr * rate
+        self.optimizer.step()
+        self.scaler.update()
+        self.gradient.zero_()
+        return norm, skip
+
+
+class NotFinite(ArithmeticError):
+    """A loss or a gradient became NaN or infinite. No weight has taken it in."""
+
+    def __init__(self, what: list[str], images_seen: int, rows: range):
+        super().__init__(f"{', '.join(what)} not finite after {images_seen:,} images")
+        self.what, self.images_seen, self.rows = what, images_seen, rows
+
+
+class Trainer:
+    """Plays a game.
+
+        trainer = Trainer(game, Schedule(images=10_000), length=10_000)
+        for images_seen in trainer.play(batches):
+            if images_seen % 1000 == 0:
+                print(trainer.readings())
+
+    `batches(from_row)` gives this process's share of consecutive minibatches, for ever: `Schedule.batch_size` rows at a time,
+    of which `batch["row"]` are the numbers.
+    """
+
+    # What a row's chance is for. The fakes of both moves share a purpose unless the game asks for fresh noise.
+    GENERATE, GENERATE_AGAIN, DISCRIMINATOR, GENERATOR, LOOK = range(5)
+
+    def __init__(self, game: Game, schedule: Schedule, length: int, accelerator: Accelerator | None = None):
+        self.game, self.schedule, self.length = game, schedule, length
+        self.accelerator = accelerator or Accelerator()
+        networks = [*game.generators.values(), *game.discriminators.values()]
+        for network in networks:
+            network.to(self.accelerator.device).train()
+            if self.accelerator.num_processes > 1:
+                broadcast([*network.parameters(), *network.buffers()])
+        s, scaled = schedule, self.accelerator.mixed_precision == "fp16"
+        self.sides: dict[str, Side] = {}
+        if game.generators:
+            self.sides["generators"] = Side(game.generators, s.optimizer, s.lr, s, scaled)
+        if game.discriminators:
+            rate = s.lr if s.lr_discriminator is None else s.lr_discriminator
+            optimizer = s.optimizer_discriminator or s.optimizer
+            self.sides["discriminators"] = Side(game.discriminators, optimizer, rate, s, scaled)
+        self.averages = {
+            name: AveragedModel(network, multi_avg_fn=self._average) for name, network in game.generators.items()
+        }
+        self.minibatch = s.batch_size * self.accelerator.num_processes * s.accumulation  # rows over all processes
+        self.images_seen = 0
+        self.row = 0  # the next row to read
+        self.waited = 0.0  # seconds spent waiting for data since the last readings
+        self.fault = torch.full((), -1, dtype=torch.int64, device=self.accelerator.device)  # row of the first bad minibatch
+        self.tally: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    # -- playing ------------------------------------------------------------------------------------------------------
+
+    def play(self, batches: Callable[[int], Iterator[Batch]]) -> Iterator[int]:
+        """Plays from where the game stands to the end of its length; yields the images seen after every step."""
+        stream = batches(self.row)
+        while self.row < self.schedule.head_start:
+            self._discriminators_move(self._minibatch(stream), last=False)
+        while self.images_seen < self.length:
+            for move in range(self.schedule.k):
+                minibatch = self._minibatch(stream)
+                fakes = self._discriminators_move(minibatch, last=move == self.schedule.k - 1)
+            self._generators_move(minibatch, fakes)  # pyright: ignore[reportPossiblyUnboundVariable]
+            self.images_seen += self.minibatch
+            self._update_averages()
+            yield self.images_seen
+
+    def _minibatch(self, stream: Iterator[Batch]) -> list[tuple[Batch, list[int]]]:
+        """This process's micro-batches of one minibatch, on the device, each with its rows' numbers."""
+        start = perf_counter()
+        minibatch = [next(stream) for _ in range(self.schedule.accumulation)]
+        self.waited += perf_counter() - start
+        self.row += self.minibatch
+        return [(self._to_device(batch), batch["row"].tolist()) for batch in minibatch]
+
+    def _discriminators_move(self, minibatch: list[tuple[Batch, list[int]]], last: bool) -> Images | None:
+        """Returns the fakes with their graph where the generators can use them: then one generation serves both moves."""
+        reuse = last and self.schedule.accumulation == 1 and not self.game.fresh_noise
+        side, fakes = self.sides.get("discriminators"), None
+        if side is None:
+            return None
+        for batch, rows in minibatch:
+            with self.accelerator.autocast():
+                with torch.set_grad_enabled(reuse):
+                    fakes = self.game.generate(batch, self._draw(rows, self.GENERATE))
+                detached = {name: fake.detach() for name, fake in fakes.items()}
+                with self._generators_held():
+                    loss = self.game.discriminator_loss(batch, detached, self._draw(rows, self.DISCRIMINATOR))
+            self._backward("discriminators", loss)
+        self._step("discriminators")
+        if (limit := self.schedule.clip_weights) is not None:
+            for p in side.parameters:
+                p.data.clamp_(-limit, limit)
+        return fakes if reuse else None
+
+    def _generators_move(self, minibatch: list[tuple[Batch, list[int]]], fakes: Images | None) -> None:
+        if "generators" not in self.sides:
+            return
+        purpose = self.GENERATE_AGAIN if self.game.fresh_noise else self.GENERATE
+        with self._discriminators_held():
+            for batch, rows in minibatch:
+                with self.accelerator.autocast():
+                    if fakes is None:
+                        fakes = self.game.generate(batch, self._draw(rows, purpose))
+                    loss = self.game.generator_loss(batch, fakes, self._draw(rows, self.GENERATOR))
+                self._backward("generators", loss)
+                fakes = None
+        self._step("generators")
+
+    def _backward(self, side: str, loss: Loss) -> None:
+        total = torch.stack([term.float() if term.dtype != torch.float64 else term for term in loss.terms.values()]).sum()
+        self.sides[side].backward(total / self.schedule.accumulation)
+        self._note({f"{side}/{name}": term for name, term in loss.terms.items()} | loss.readings)
+        self._mark(~total.detach().isfinite())
+
+    def _step(self, side: str) -> None:
+        rate = self.schedule.rate(self.images_seen, self.length)
+        norm, skipped = self.sides[side].step(self.accelerator, rate, self.schedule.clip_gradients)
+        if self.accelerator.mixed_precision == "fp16":  # an overflow is no fault there: the scaler lowers its scale
+            norm = torch.where(skipped, 0, norm)
+        else:
+            self._mark(skipped)
+        self._note({f"gradient/{side}": norm})
+
+    def _generators_held(self):
+        return self.sides["generators"].held() if "generators" in self.sides else torch.enable_grad()
+
+    def _discriminators_held(self):
+        return self.sides["discriminators"].held() if "discriminators" in self.sides else torch.enable_grad()
+
+    def _draw(self, rows: list[int], purpose: int) -> Draw:
+        return Draw(self.schedule.seed, rows, purpose, self.minibatch)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+
+    # -- averages of the generators -----------------------------------------------------------------------------------
+
+    def _average(self, averages: Sequence[Tensor], weights: Sequence[Tensor], _count: object) -> None:
+        """average <- weights + beta * (average - weights), beta from the half-life (Karras et al. 2022, App. F.1)."""
+        halflife = min(self.schedule.ema_halflife, self.schedule.ema_ramp * self.images_seen)
+        beta = 0.5 ** (self.minibatch / halflife) if halflife > 0 else 0.0
+        torch._foreach_lerp_(list(averages), list(weights), 1 - beta)
+
+    def _update_averages(self) -> None:
+        for name, average in self.averages.items():
+            average.update_parameters(self.game.generators[name])
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the game's generators carry their averaged weights."""
+        pairs = [
+            (p, q)
+            for name, network in self.game.generators.items()
+            for p, q in zip(network.parameters(), self.averages[name].module.parameters(), strict=True)
+        ]
+        for p, q in pairs:
+            p.data, q.data = q.data, p.data
+        try:
+            yield
+        finally:
+            for p, q in pairs:
+                p.data, q.data = q.data, p.data
+
+    @torch.no_grad()
+    def visualize(self, batch: Batch) -> dict[str, Images]:
+        """The game's strips for a fixed batch, on the CPU in float32. Rows of `batch` draw as rows 0, 1, ... of the run."""
+        networks = [*self.game.generators.values(), *self.game.discriminators.values()]
+        for network in networks:
+            network.eval()
+        rows = list(range(len(next(iter(batch.values())))))
+        with self.accelerator.autocast():
+            strips = self.game.visualize(self._to_device(batch), self._draw(rows, self.LOOK))
+        for network in networks:
+            network.train()
+        return {strip: {name: image.float().cpu() for name, image in images.items()} for strip, images in strips.items()}
+
+    # -- readings -----------------------------------------------------------------------------------------------------
+
+    def _note(self, scalars: Terms) -> None:
+        for name, scalar in scalars.items():
+            scalar = scalar.detach().float()
+            self.tally[name] = self.tally[name] + scalar if name in self.tally else scalar
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _mark(self, bad: Tensor) -> None:
+        self.fault = torch.where(bad & (self.fault < 0), self.row - self.minibatch, self.fault)
+
+    def readings(self) -> dict[str, float]:
+        """Means, since the last call and over all processes, of every term, reading and gradient norm. The one place
+        where the host waits for the device; every process must call it.
+
+        Raises NotFinite where a loss or gradient was not finite since the last call."""
+        names = list(self.tally)
+        means = torch.stack([self.tally[name] / self.counts[name] for name in names]) if names else torch.zeros(0)
+        fault = self.fault
+        if self.accelerator.num_processes > 1 and names:
+            means = self.accelerator.reduce(means, "mean")
+            fault = self.accelerator.gather(self.fault).max()  # pyright: ignore[reportAttributeAccessIssue]
+        values = dict(zip(names, means.tolist(), strict=True))  # pyright: ignore[reportAttributeAccessIssue]
+        row = int(fault)
+        self.tally, self.counts, self.waited = {}, {}, 0.0
+        self.fault = torch.full_like(self.fault, -1)
+        if row >= 0:
+            bad = [name for name, value in values.items() if not np.isfinite(value)]
+            raise NotFinite(bad, self.images_seen, range(row, row + self.minibatch))
+        rate = self.schedule.rate(self.images_seen, self.length)
+        return values | {f"rate/{name}": side.lr * rate for name, side in self.sides.items()}
+
+    # -- what must survive a stop -------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a game needs to go on: nested dictionaries of tensors, numbers and strings. Every process must call it:
+        each gives its share of the game's memory."""
+        memory: dict[str, dict[str, Any]] = {}
+        for name, part in self.game.memory.items():
+            shares = gather_object([part.state_dict()]) if self.accelerator.num_processes > 1 else [part.state_dict()]
+            memory[name] = {key: value for share in shares for key, value in share.items()}
+        return {
+            "generators": {name: network.state_dict() for name, network in self.game.generators.items()},
+            "discriminators": {name: network.state_dict() for name, network in self.game.discriminators.items()},
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "optimizers": {name: side.optimizer.state_dict() for name, side in self.sides.items()},
+            "scalers": {name: side.scaler.state_dict() for name, side in self.sides.items()},
+            "memory": memory,
+            "counters": {"images_seen": self.images_seen, "row": self.row},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, network in [*self.game.generators.items(), *self.game.discriminators.items()]:
+            network.load_state_dict(state["generators" if name in self.game.generators else "discriminators"][name])
+        for name, average in self.averages.items():
+            average.load_state_dict(state["averages"][name])
+        for name, side in self.sides.items():
+            side.optimizer.load_state_dict(state["optimizers"][name])
+            side.scaler.load_state_dict(state["scalers"][name])
+        for name, part in self.game.memory.items():
+            part.load_state_dict(state["memory"][name])
+        self.images_seen, self.row = state["counters"]["images_seen"], state["counters"]["row"]

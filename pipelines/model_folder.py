@@ -1,0 +1,292 @@
+"""The folder that a run leaves behind: weights, and everything needed to use them, in words.
+
+    model/
+      model.json           what played, with which options, between which domains; a SHA-256 of each file below
+      G.safetensors        the averaged weights of the generator G: X -> Y, float32
+      F.safetensors        and of F: Y -> X
+      golden.safetensors   a fixed picture per translation and what the saved network made of it
+
+Nothing in it is pickle and nothing in it is run: model.json is plain JSON of numbers, words and lists. The folder is
+written beside its place, synced and renamed, so that a kill or a full disk leaves the model before it whole.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from quagga import BadInput, __version__
+
+FORMAT = 1  # raised when an older Quagga could no longer read the folder
+CARD = "model.json"
+GOLDEN = "golden.safetensors"
+GOLDEN_SIZE = 64  # pixels a side: large enough for every layer to take part, small enough to replay in a blink
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What model.json says, checked for shape but not yet for truth.
+
+    Args:
+        path: The folder it was read from.
+        pipeline: The name of the pipeline whose `build` makes the networks.
+        options: The resolved options of that `build`, by name.
+        translations: Name of a network to (source, target), e.g. `{"G": ("x", "y"), "F": ("y", "x")}`.
+        domains: Each letter's `name` ("horse") and number of `channels`.
+        preprocessing: What training did to a picture before the network saw it.
+        images_seen: How long the networks were trained, in images.
+        versions: Of Quagga and torch, when it was written.
+        files: Name of each file beside model.json to its SHA-256.
+    """
+
+    path: Path
+    pipeline: str
+    options: dict[str, Any]
+    translations: dict[str, tuple[str, str]]
+    domains: dict[str, dict[str, Any]]
+    preprocessing: dict[str, Any]
+    images_seen: int
+    versions: dict[str, str]
+    files: dict[str, str]
+
+    def tensors(self, file: str) -> dict[str, Tensor]:
+        """The tensors of one of the folder's files, on the CPU. The bytes that are hashed are the bytes that are used.
+
+        Raises:
+            BadInput: the file is missing, or not what was written.
+        """
+        path = self.path / file
+        if file not in self.files:
+            raise BadInput(f"{self.path / CARD} lists no {file}: the model is incomplete, save or copy it again")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"cannot read {path} ({error.strerror}): the model is incomplete, copy it again") from None
+        if hashlib.sha256(content).hexdigest() != self.files[file]:
+            raise BadInput(f"{path} is damaged, its SHA-256 is not the one in {CARD}: copy the model again")
+        try:
+            return safetensors.torch.load(content)
+        except (SafetensorError, ValueError) as error:
+            raise BadInput(f"{path} is not a safetensors file ({_line(error)}): copy the model again") from None
+
+
+def save_model(
+    folder: Path,
+    *,
+    pipeline: str,
+    options: dict[str, Any],
+    networks: Mapping[str, nn.Module],
+    translations: Mapping[str, tuple[str, str]],
+    domains: Mapping[str, dict[str, Any]],
+    preprocessing: dict[str, Any],
+    images_seen: int,
+    golden: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Writes the model folder, in place of an older one.
+
+    Args:
+        folder: Where, usually `RUN/model`.
+        pipeline: The name of the pipeline.
+        options: The resolved options of its `build`: numbers, words, None, and lists and dictionaries of them.
+        networks: The averaged generators by name, on any device, in any mode; they are left as they are.
+        translations: Name of a network to (source, target) domain.
+        domains: `{"x": {"name": "horse", "channels": 3}, "y": ...}`.
+        preprocessing: What training did to a picture, e.g. `{"load_size": 286, "crop_size": 256}`.
+        images_seen: How many images the networks were trained on.
+        golden: For each translation an input `(1, C, H, W)` in [-1, 1]; None takes fixed noise of 64 x 64 pixels.
+
+    Raises:
+        BadInput: the folder cannot be written; an older model in its place is still there.
+    """
+    # Twins on the CPU in float32: what is replayed is what is stored, and the caller's networks keep device and mode.
+    twins = {name: copy.deepcopy(networks[name]).to("cpu", torch.float32).eval() for name in translations}
+    replay: dict[str, Tensor] = {}
+    for name, (source, _) in translations.items():
+        x = golden[name].detach().to("cpu", torch.float32) if golden else golden_noise(domains[source]["channels"])
+        replay[f"{name}.input"] = x
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            replay[f"{name}.output"] = twins[name](x)
+    contents = {f"{name}.safetensors": _pack(twin.state_dict()) for name, twin in twins.items()}
+    contents[GOLDEN] = _pack(replay)
+    card = {
+        "format": FORMAT,
+        "pipeline": pipeline,
+        "images_seen": images_seen,
+        "translations": {name: list(ends) for name, ends in translations.items()},
+        "domains": dict(domains),
+        "value_range": [-1.0, 1.0],  # of the tensors that the networks take and give
+        "preprocessing": preprocessing,
+        "options": options,
+        "versions": {"quagga": __version__, "torch": torch.__version__},
+        "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
+    }
+    contents[CARD] = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    try:
+        _replace_folder(folder, contents)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write the model to {folder} ({error.strerror}): free some space or choose another place"
+        ) from None
+
+
+def read_model(run: Path) -> ModelFolder:
+    """Reads model.json of a run folder or a model folder; the weights stay on disk.
+
+    Raises:
+        BadInput: there is no model, or a damaged one, or one of a newer Quagga.
+    """
+    folder = _find(run)
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"cannot read {path} ({error.strerror}): copy the model again") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not JSON ({_line(error)}): copy the model again") from None
+    if not isinstance(card, dict) or not _is_count(card.get("format")):
+        raise BadInput(f"{path} is not Quagga's model.json: it states no format number")
+    if card["format"] > FORMAT:
+        versions = card.get("versions")
+        author = versions.get("quagga") if isinstance(versions, dict) else None
+        raise BadInput(
+            f"{path} has format {card['format']}, written by Quagga {author if isinstance(author, str) else 'unknown'}:"
+            f" Quagga {__version__} reads up to format {FORMAT}, install a newer one (pip install --upgrade quagga)"
+        )
+    for key, fits in SHAPE.items():
+        if not fits(card.get(key)):
+            raise BadInput(f"{path} is damaged: '{key}' is missing or not what Quagga writes; copy the model again")
+    translations: dict[str, tuple[str, str]] = {name: (a, b) for name, (a, b) in card["translations"].items()}
+    for letter in {letter for ends in translations.values() for letter in ends}:
+        if letter not in card["domains"]:
+            raise BadInput(f"{path} is damaged: the domain '{letter}' is translated but not described")
+    checked: dict[str, Any] = {key: card[key] for key in SHAPE} | {"translations": translations}
+    return ModelFolder(path=folder, **checked)
+
+
+def golden_noise(channels: int) -> Tensor:
+    """The same noise on every machine, `(1, C, 64, 64)` uniform in [-1, 1]."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.rand(1, channels, GOLDEN_SIZE, GOLDEN_SIZE, generator=draw) * 2 - 1
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is no more than data. Where a parameter has no type, jsonargparse imports what {"class_path": ...} names."""
+    if isinstance(value, dict):
+        return "class_path" not in value and all(map(_is_plain, value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list) else True
+
+
+def _is_translations(value: object) -> bool:
+    # A network's name becomes a file's name, so that it must not be able to climb out of the folder.
+    return (
+        isinstance(value, dict)
+        and len(value) > 0
+        and all(name.isidentifier() for name in value)
+        and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, str) for end in v) for v in value.values())
+    )
+
+
+def _is_domains(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(v, dict) and isinstance(v.get("name"), str) and _is_count(v.get("channels")) and v["channels"] > 0
+        for v in value.values()
+    )
+
+
+def _is_words(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+
+
+SHAPE = {  # key of model.json -> what its value must look like before anything is done with it
+    "pipeline": lambda value: isinstance(value, str),
+    "options": lambda value: isinstance(value, dict) and _is_plain(value),
+    "translations": _is_translations,
+    "domains": _is_domains,
+    "preprocessing": lambda value: isinstance(value, dict),
+    "images_seen": _is_count,
+    "versions": _is_words,
+    "files": _is_words,
+}
+
+
+def _find(run: Path) -> Path:
+    """The model folder of a run, which may be given itself."""
+    for folder in (run, run / "model"):
+        # Between a save's two renames the older model is at its second place: a kill just there must not hide it.
+        for place in (folder, _previous(folder)):
+            if (place / CARD).is_file():
+                return place
+    if not run.is_dir():
+        raise BadInput(f"there is no folder {run}: give the folder that `quagga train` wrote")
+    inside = sorted(path.parent.parent for path in run.glob(f"*/model/{CARD}"))
+    hint = f"did you mean {inside[0]}?" if inside else "`quagga train` writes it, the first time at its first save"
+    raise BadInput(f"{run} holds no model, expected {run / 'model' / CARD}: {hint}")
+
+
+def _previous(folder: Path) -> Path:
+    folder = folder.absolute()
+    return folder.with_name(f".{folder.name}.previous") if folder.name else folder
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()})
+
+
+def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes the files into a folder beside, syncs it, and only then lets it take the place of `folder`."""
+    folder = folder.absolute()
+    following, previous = folder.with_name(f".{folder.name}.next"), _previous(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if previous.exists() and not folder.exists():  # an earlier save was killed between its two renames
+        previous.rename(folder)
+    shutil.rmtree(previous, ignore_errors=True)
+    shutil.rmtree(following, ignore_errors=True)
+    following.mkdir()
+    try:
+        for file, content in contents.items():
+            with (following / file).open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        _sync(following)
+        if folder.exists():
+            folder.rename(previous)
+        try:
+            following.rename(folder)
+        except OSError:
+            if previous.exists():
+                previous.rename(folder)
+            raise
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(following, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in a folder durable; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

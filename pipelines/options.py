@@ -1,0 +1,219 @@
+"""`quagga train`: one flat list of options, gathered from the signatures of those who take them.
+
+An option is stated once, where it is used: as a field of the data's class, of `Schedule` or of `RunOptions`, or as a
+parameter of the pipeline's `build`, with its type, its default and its line of help (Google's `Args:`). A name that
+several of them state (`crop_size`, `seed`) is one option, and its value goes to all. Values are numbers, words, None,
+and lists and dictionaries of them, so that a stranger's config can run no code.
+"""
+
+import inspect
+import json
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from quagga import BadInput
+from quagga.pipelines.cli import PIPELINES, suggestion
+
+Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
+WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
+
+
+def main(argv: list[str]) -> int:
+    """Obeys `quagga train ARGV...`. The first word names the pipeline; without it a saved config does."""
+    if argv[0].startswith("-"):
+        files, _ = taken_out(argv, "--config")
+        if not files:
+            raise BadInput(f"name a pipeline, as `quagga train {next(iter(PIPELINES))} ...`, or give a saved --config")
+        name, rest = str(read_config(files[-1]).get("pipeline")), argv
+        if name not in PIPELINES:
+            raise BadInput(f"{files[-1]} should say `pipeline: NAME`{suggestion(name, PIPELINES)}")
+    else:
+        name, *rest = argv
+    module = import_module(PIPELINES[name][0])
+    return train(name, module.build, module.data, rest, prog=f"quagga train {name}")
+
+
+def train(name: str, build: Callable[..., Any], data: type, argv: Sequence[str], prog: str) -> int:
+    """Trains the game of `build` on `data` as `argv` says; `prog` is what the user typed before it."""
+    from quagga.pipelines import run  # torch: `quagga data embedded` need not wait for it
+
+    config, options = resolve(name, build, data, argv, prog)
+    run.train(name, build, data, options, config)
+    return 0
+
+
+def resolve(
+    name: str, build: Callable[..., Any], data: type, argv: Sequence[str], prog: str
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The config of a training, flat, `pipeline` first, and the same options as the keyword arguments of each taker."""
+    takers = takers_of(build, data)
+    config = parse(prog, takers, argv, pipeline=name)
+    options = split(config, takers)
+    try:
+        takers["schedule"](**options["schedule"])
+    except ValueError as error:  # the core of the game knows of no command line
+        raise BadInput(str(error)) from None
+    return config, options
+
+
+def takers_of(build: Callable[..., Any], data: type) -> Takers:
+    """Who takes the options of a training."""
+    from quagga.pipelines.minimax import Schedule
+    from quagga.pipelines.run import RunOptions
+
+    return {"data": data, "build": build, "schedule": Schedule, "run": RunOptions}
+
+
+def parser_for(prog: str, takers: Takers) -> ArgumentParser:
+    """A parser of all that the takers take, in groups of these names.
+
+    Raises:
+        TypeError: an option's type can hold more than plain values, or two takers disagree on a default. (Our bug.)
+    """
+    usage = f"{prog} [--config FILE.yaml] [OPTION ...]"
+    parser = ArgumentParser(prog=prog, usage=usage, exit_on_error=False, allow_abbrev=False, print_config=None)
+    parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; what is typed beside it wins")
+    parser.add_argument("--print_config", action="store_true", help="print all options as such a file, and stop")
+    stated: dict[str, inspect.Parameter] = {}
+    for title, taker in takers.items():
+        own = inspect.signature(taker).parameters
+        for name, hint in hints_of(taker).items():
+            if not plain(hint):
+                raise TypeError(f"option {name} of {taker.__name__}: {hint} is no type of plain values")
+            if name in stated and stated[name].default != own[name].default:
+                raise TypeError(f"option {name} of {taker.__name__} has another default than stated before")
+        about = (inspect.getdoc(taker) or "").partition("\n")[0].rstrip(".")
+        group = parser.add_argument_group(f"{title}: {about}" if about else title)
+        skip: set[str | int] = {name for name in own if name in stated}
+        if isinstance(taker, type):
+            group.add_class_arguments(taker, as_group=False, skip=skip)
+        else:
+            group.add_function_arguments(taker, as_group=False, skip=skip)
+        stated |= own
+    return parser
+
+
+def parse(prog: str, takers: Takers, argv: Sequence[str], pipeline: str | None = None) -> dict[str, Any]:
+    """All options and their values, flat, after the pipeline's name if there is one.
+
+    Raises:
+        BadInput: an option or a key is unknown, a value is not of its type, or a config is for another pipeline.
+        SystemExit: --help or --print_config has printed what was asked for.
+    """
+    hints = {name: hint for taker in takers.values() for name, hint in hints_of(taker).items()}
+    files, typed = taken_out(argv, "--config")
+    options = [f"--{name}" for name in (*hints, "config", "print_config", "help")]
+    for argument in typed:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and name not in options:
+            raise BadInput(f"unknown option {name}{suggestion(name, options)}")
+    tokens = [token for file in files for token in tokens_of(file, hints, pipeline)]
+    try:
+        config = parser_for(prog, takers).parse_args([*tokens, *typed]).as_dict()
+    except ArgumentError as error:
+        raise BadInput(in_one_line(str(error), hints)) from None
+    printing = config.pop("print_config")
+    config.pop("config")
+    if pipeline:
+        config = {"pipeline": pipeline, **config}
+    if printing:
+        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+        raise SystemExit(0)
+    return config
+
+
+def split(config: Mapping[str, Any], takers: Takers) -> dict[str, dict[str, Any]]:
+    """The keyword arguments of each taker."""
+    return {title: {name: config[name] for name in hints_of(taker)} for title, taker in takers.items()}
+
+
+def hints_of(taker: Callable[..., Any]) -> dict[str, Any]:
+    """The types of what it takes, by name."""
+    hints = get_type_hints(taker)
+    return {name: hints.get(name, Any) for name in inspect.signature(taker).parameters}
+
+
+def taken_out(argv: Sequence[str], option: str) -> tuple[list[str], list[str]]:
+    """The values of an option, and what is left of `argv` without them."""
+    values, rest, arguments = [], [], iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name != option:
+            rest.append(argument)
+        elif equals:
+            values.append(value)
+        else:
+            value = next(arguments, None)
+            if value is None or value.startswith("--"):
+                raise BadInput(f"{option} needs a value: {option} FILE.yaml")
+            values.append(value)
+    return values, rest
+
+
+def read_config(file: str) -> dict[str, Any]:
+    """The keys and values of a YAML file. YAML makes False of `no` and text of `1e-4`: a scalar stays as written."""
+    try:
+        text = Path(file).read_text("utf-8")
+        values, written = yaml.safe_load(text), yaml.load(text, Loader=yaml.BaseLoader)
+    except OSError as error:
+        raise BadInput(f"cannot read the config {file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise BadInput(f"{file} holds no options: expected lines such as `batch_size: 4`")
+    if len(values) != len(written):
+        raise BadInput(f"{file} states a key twice: leave one of them out")
+    pairs = zip(values.values(), written.items(), strict=True)
+    return {key: raw if isinstance(raw, str) and value is not None else value for value, (key, raw) in pairs}
+
+
+def tokens_of(file: str, known: Iterable[str], pipeline: str | None) -> list[str]:
+    """A config as one would type it: a line `key: value` means `--key=value`. A command that is no pipeline reads every
+    pipeline's config, and takes the keys that it knows."""
+    config = read_config(file)
+    owner = config.pop("pipeline", pipeline)
+    if pipeline is None and owner:
+        config = {key: value for key, value in config.items() if key in known}
+    elif owner != pipeline:
+        raise BadInput(f"{file} is for {owner}; run `quagga train {owner} --config {file}`")
+    for key in config:
+        if key not in known:
+            raise BadInput(f"unknown key {key} in {file}{suggestion(key, known)}")
+    typed = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in config.items()}
+    return [f"--{key}={value}" for key, value in typed.items()]
+
+
+def plain(hint: Any) -> bool:
+    """Whether every value of this type is made of numbers, words, None, lists and dictionaries."""
+    if get_origin(hint) is Literal or hint in WORDS:
+        return True
+    composed = get_origin(hint) in (list, tuple, dict, Union, types.UnionType)
+    return composed and all(plain(inner) for inner in get_args(hint) if inner is not ...)
+
+
+def described(hint: Any) -> str:
+    """What a type accepts, in words."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(described(inner) for inner in get_args(hint))
+    if get_origin(hint) in (list, tuple):
+        return f"a list, each {described(get_args(hint)[0])}"
+    return WORDS.get(hint, "a dictionary")
+
+
+def in_one_line(message: str, hints: Mapping[str, Any]) -> str:
+    """jsonargparse's report of a bad value as one line in our words; any other report in its own words."""
+    key = re.match(r'Parser key "(\w+)"', message)
+    value = re.search(r"(?:Got value|Given value): (.*)\Z", message, re.DOTALL)
+    if key and value:
+        return f"--{key[1]} should be {described(hints[key[1]])}, not {' '.join(value[1].split())}"
+    message = re.sub(r"required: (.*)", lambda found: "required: --" + found[1].replace(", ", ", --"), message)
+    return " ".join(message.replace("unrecognized arguments:", "options begin with --, unlike").split())

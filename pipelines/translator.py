@@ -1,0 +1,308 @@
+"""A trained model as a function from pictures to pictures.
+
+>>> to_zebra = quagga.load("runs/zebras", to="zebra")
+>>> to_zebra(Image.open("horse.jpg")).save("zebra.png")
+"""
+
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, overload
+
+import jsonargparse
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from quagga import BadInput
+from quagga.data.decode import grey_or_rgb, on_white, to_channels
+from quagga.data.tensors import to_tensor, to_uint8
+from quagga.pipelines.cli import PIPELINES, suggestion
+from quagga.pipelines.model_folder import GOLDEN, ModelFolder, read_model
+
+GOLDEN_TOLERANCE = 1e-3  # of a range of 2; other processors differ by about 1e-5, a damaged weight by far more
+OVERSHOOT = 1.5  # bicubic resizing leaves [-1, 1] by a little; pictures in 0..255 leave it by a lot
+
+
+@dataclass
+class Translator:
+    """Translates pictures of any width and height, each into one of the same size.
+
+    Args:
+        network: The generator, in eval mode on `device`.
+        source: Name of the domain it takes ("horse").
+        target: Name of the domain it gives ("zebra").
+        channels: Of the pictures it takes; others are converted.
+        target_channels: Of the pictures it gives.
+        device: Where it runs.
+        golden: An input `(N, C, H, W)` and what the network gave for it when it was saved.
+    """
+
+    network: nn.Module = field(repr=False)
+    source: str
+    target: str
+    channels: int
+    target_channels: int
+    device: torch.device
+    golden: tuple[Tensor, Tensor] = field(repr=False)
+
+    @overload
+    def __call__(self, picture: Image.Image) -> Image.Image: ...
+    @overload
+    def __call__(self, picture: np.ndarray) -> np.ndarray: ...
+    @overload
+    def __call__(self, picture: Tensor) -> Tensor: ...
+    def __call__(self, picture):
+        """The picture as it would look in the target domain, as the same kind of object.
+
+        Args:
+            picture: One of
+                a PIL image of any mode, turned upright if it says how;
+                an array `(H, W)` or `(H, W, C)`, uint8, or floating in [0, 1] as numpy's image libraries have it;
+                a tensor `(C, H, W)` or `(N, C, H, W)`, floating in [-1, 1], on any device.
+
+        Raises:
+            BadInput: not such a picture, or too large for the memory.
+        """
+        if isinstance(picture, Image.Image):
+            return Image.fromarray(_without_single_channel(self._uint8(picture)))
+        if isinstance(picture, np.ndarray):
+            return self._array(picture)
+        if isinstance(picture, Tensor):
+            return self._tensor(picture)
+        raise BadInput(f"a picture is a PIL image, a numpy array or a tensor, not {type(picture).__name__}")
+
+    def verify(self) -> float:
+        """Replays the golden input. Returns the largest deviation from the golden output, in a range of 2.
+
+        Raises:
+            BadInput: it deviates by more than 0.001: weights, code or machine are not what they were.
+        """
+        x, expected = self.golden
+        # TensorFloat-32 alone would deviate by more than a damaged weight does.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            deviation = (self._run(x).cpu() - expected).abs().max().item()
+        if not deviation <= GOLDEN_TOLERANCE:
+            raise BadInput(
+                f"the model {self.source} to {self.target} no longer gives what it gave when it was saved: it deviates"
+                f" by {deviation:.2g}, allowed is {GOLDEN_TOLERANCE}; copy the model again or use the Quagga it is from"
+            )
+        return deviation
+
+    def _array(self, picture: np.ndarray) -> np.ndarray:
+        if picture.ndim not in (2, 3) or 0 in picture.shape:
+            raise BadInput(f"an array of shape {picture.shape} is no picture: expected (H, W) or (H, W, C)")
+        if picture.dtype == np.uint8:
+            result = self._uint8(picture)
+        elif np.issubdtype(picture.dtype, np.floating):
+            if not (picture.min() >= 0 and picture.max() <= 1):
+                raise BadInput(
+                    f"the array reaches from {picture.min():.4g} to {picture.max():.4g}: floating arrays are in [0, 1];"
+                    " give uint8 for 0..255, or a tensor for [-1, 1]"
+                )
+            pixels = _float_to_channels(picture.astype(np.float32), self.channels)
+            y = self._run(torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0) * 2 - 1)[0]
+            result = ((y + 1) / 2).permute(1, 2, 0).cpu().numpy().astype(picture.dtype)
+        else:
+            raise BadInput(f"an array of {picture.dtype} is not understood: give uint8, or floating values in [0, 1]")
+        return _without_single_channel(result) if picture.ndim == 2 else result
+
+    def _tensor(self, picture: Tensor) -> Tensor:
+        if picture.ndim not in (3, 4) or 0 in picture.shape:
+            raise BadInput(
+                f"a tensor of shape {tuple(picture.shape)} is no picture: expected (C, H, W) or (N, C, H, W)"
+            )
+        if not picture.is_floating_point():
+            raise BadInput(f"a tensor of {picture.dtype} is not understood: give floating values in [-1, 1]")
+        reach = picture.detach().abs().max().item()
+        if not reach <= OVERSHOOT:
+            raise BadInput(
+                f"the tensor reaches {reach:.4g}: tensors are in [-1, 1], for 0..255 give a numpy uint8 array"
+            )
+        x = _tensor_to_channels(picture.detach(), self.channels)
+        y = self._run(x if x.ndim == 4 else x.unsqueeze(0))
+        # The copy is an ordinary tensor, which may take part in a loss; one made in inference mode may not.
+        return (y if x.ndim == 4 else y.squeeze(0)).to(picture.device, picture.dtype).clone()
+
+    def _uint8(self, picture: Image.Image | np.ndarray) -> np.ndarray:
+        """A picture of 8 bits -> uint8 (H, W, C)"""
+        return to_uint8(self._run(to_tensor(to_channels(picture, self.channels)).unsqueeze(0))[0])
+
+    def _run(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> (N, C', H, W) on the device, float32 whatever surrounds the call."""
+        height, width = x.shape[-2:]
+        plainly = torch.autocast(self.device.type, enabled=False)
+        with _memory_in_words(width, height, self.device), torch.inference_mode(), plainly:
+            y = self.network(x.to(self.device, torch.float32))
+        if y.shape[-2:] != x.shape[-2:]:
+            raise BadInput(
+                f"the network made {y.shape[-1]}x{y.shape[-2]} pixels of {width}x{height}:"
+                " it must pad its input and crop its output itself"
+            )
+        return y
+
+
+def load(
+    run: str | Path,
+    to: str | None = None,
+    device: str | torch.device | None = None,
+    build: Callable[..., Any] | None = None,
+) -> Translator:
+    """Loads what a run left behind; nothing that training was told has to be told again.
+
+    Args:
+        run: The run folder, or the model folder in it.
+        to: What pictures shall become: a domain's name ("zebra"), its letter ("y"), or "AtoB" and "BtoA". None takes
+            the model's first translation, from x to y.
+        device: "cuda", "cuda:1", "mps", "cpu"; None takes the first of CUDA, MPS and the CPU that is there.
+        build: Makes the game from its options; only for a game written outside Quagga, whose models do not name it.
+
+    Raises:
+        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there.
+    """
+    folder = read_model(Path(run).expanduser())
+    name = _direction(folder, to)
+    place = pick_device(device)
+    source, target = (folder.domains[letter] for letter in folder.translations[name])
+    return Translator(
+        network=_generator(folder, name, build or _builder(folder)).to(place),
+        source=source["name"],
+        target=target["name"],
+        channels=source["channels"],
+        target_channels=target["channels"],
+        device=place,
+        golden=_golden(folder, name, source["channels"], target["channels"]),
+    )
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The device that is asked for, or the best there is.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    if device is None:
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise BadInput(f"device '{device}' is unknown: choose cuda, cuda:0, mps or cpu") from None
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (place.index or 0) >= counts.get(place.type, 0):
+        there = ", ".join(f"{kind} ({count})" for kind, count in counts.items() if count)
+        raise BadInput(f"device '{device}' is not on this machine, which has {there}: choose one, or none for the best")
+    return place
+
+
+def _direction(folder: ModelFolder, to: str | None) -> str:
+    """The name of the network that translates in the direction that is asked for."""
+    if to is None:
+        return next(iter(folder.translations))
+    choices: dict[str, str] = {}
+    for name, (source, target) in folder.translations.items():
+        choices[target] = name
+        if {source, target} == {"x", "y"}:  # the letters that other tools use
+            choices["AtoB" if source == "x" else "BtoA"] = name
+    called = [folder.domains[target]["name"] for _, target in folder.translations.values()]
+    for name, domain in zip(folder.translations, called, strict=True):
+        if called.count(domain) == 1:  # of two domains of one name the letters still tell
+            choices.setdefault(domain, name)
+    folded = {choice.casefold(): name for choice, name in choices.items()}
+    if to.casefold() in folded:
+        return folded[to.casefold()]
+    raise BadInput(f"the model does not translate to '{to}'{suggestion(to, choices)} (it can: {', '.join(choices)})")
+
+
+def _golden(folder: ModelFolder, name: str, channels: int, target_channels: int) -> tuple[Tensor, Tensor]:
+    """The fixed input of a translation and its output, which also show whether model.json states the channels right."""
+    tensors = folder.tensors(GOLDEN)
+    x, y = (tensors.get(f"{name}.{end}", torch.empty(0)) for end in ("input", "output"))
+    if x.ndim != 4 or y.shape != (x.shape[0], target_channels, *x.shape[2:]) or x.shape[1] != channels:
+        raise BadInput(
+            f"{folder.path / GOLDEN} does not fit model.json: it holds {tuple(x.shape)} to {tuple(y.shape)} for {name},"
+            f" expected {channels} and {target_channels} channels; copy the model again"
+        )
+    return x, y
+
+
+def _builder(folder: ModelFolder) -> Callable[..., Any]:
+    if folder.pipeline not in PIPELINES:  # the only way from a name to code, so that a stranger's model cannot run any
+        raise BadInput(
+            f"{folder.path} was trained by the pipeline '{folder.pipeline}', which is not one of Quagga's"
+            f" ({', '.join(PIPELINES)}): load it in Python, with quagga.load(run, build=...)"
+        )
+    return import_module(PIPELINES[folder.pipeline][0]).build
+
+
+def _generator(folder: ModelFolder, name: str, build: Callable[..., Any]) -> nn.Module:
+    """The network called `name`, with its weights, in eval mode on the CPU."""
+    weights = folder.tensors(f"{name}.safetensors")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_function_arguments(build, fail_untyped=False)
+    try:
+        options = parser.parse_object(folder.options).as_dict()
+        with torch.device("meta"):  # shapes without values: no time is lost on weights that are replaced at once
+            network = _network(build, options, name)
+        network.load_state_dict(weights, assign=True)
+        if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+            with torch.random.fork_rng(devices=[]):  # buffers that are computed, not saved, need the real thing
+                network = _network(build, options, name)
+            network.load_state_dict(weights)
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a wrong option leads to
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{folder.path}: weights and options do not make the network {name} ({reason})") from error
+    return network.to(torch.float32).eval().requires_grad_(False)
+
+
+def _network(build: Callable[..., Any], options: dict[str, Any], name: str) -> nn.Module:
+    with warnings.catch_warnings(action="ignore"):  # what is worth saying about training was said when it began
+        return build(**options).generators[name]
+
+
+@contextmanager
+def _memory_in_words(width: int, height: int, device: torch.device):
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch has a class of its own only for CUDA
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(
+            words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+        ):
+            raise
+        elsewhere = "" if device.type == "cpu" else " or translate it on the CPU (--device cpu)"
+        raise BadInput(
+            f"{width}x{height} pixels are too many for the memory of {device}: make the picture smaller{elsewhere}"
+        ) from None
+
+
+def _tensor_to_channels(x: Tensor, channels: int) -> Tensor:
+    """(..., C, H, W) -> (..., channels, H, W): grey is repeated, colour weighted as the decoder does (ITU-R 601-2)."""
+    given = x.shape[-3]
+    if given == channels:
+        return x
+    if given == 1 and channels == 3:
+        return x.expand(*x.shape[:-3], channels, *x.shape[-2:])
+    if given == 3 and channels == 1:
+        weights = x.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        return (x * weights).sum(dim=-3, keepdim=True)
+    raise BadInput(f"the picture has {given} channels, the model takes {channels}: convert it first")
+
+
+def _float_to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """float32 (H, W) or (H, W, C) in [0, 1] -> (H, W, channels): the decoder's rules without 8 bits."""
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    try:
+        return grey_or_rgb(on_white(pixels) if pixels.shape[2] in (2, 4) else pixels, channels)
+    except ValueError as error:
+        raise BadInput(f"this picture: {error}") from None
+
+
+def _without_single_channel(array: np.ndarray) -> np.ndarray:
+    return array[:, :, 0] if array.shape[2] == 1 else array

@@ -1,0 +1,37 @@
+"""Quagga teaches one kind of picture to become another.
+
+    >>> import quagga
+    >>> to_zebra = quagga.load("runs/zebras", to="zebra")
+    >>> to_zebra(photo).save("zebra.png")
+
+Names are loaded when they are first used, so that `quagga --help` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+FACE = {  # name -> module that defines it
+    "CycleGAN": "quagga.pipelines.cyclegan",
+    "Game": "quagga.pipelines.minimax",
+    "Loss": "quagga.pipelines.minimax",
+    "Schedule": "quagga.pipelines.minimax",
+    "Trainer": "quagga.pipelines.minimax",
+    "load": "quagga.pipelines.translator",
+    "main": "quagga.pipelines.cli",
+}
+
+
+class BadInput(ValueError):
+    """What the user gave cannot work. The message is one line that names the next move; the command line exits with 2."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in FACE:
+        raise AttributeError(f"module 'quagga' has no attribute {name!r}")
+    return getattr(import_module(FACE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*FACE, "BadInput", "__version__"]

@@ -1,0 +1,338 @@
+"""The command line: one flat list of options, and one line for whatever the user got wrong."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from quagga import BadInput
+from quagga.pipelines import cli, options
+from quagga.pipelines.cli import COMMANDS, PIPELINES, command_line
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Two folders.
+
+    Args:
+        x: folder of the pictures of X.
+        crop_size: side of the crop in pixels.
+        x_channels: channels of X.
+        augment: transforms and their arguments, by name.
+    """
+
+    x: str | None = None
+    crop_size: int = 256
+    x_channels: int = 3
+    augment: dict[str, dict[str, int | float | str]] | None = None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When it moves.
+
+    Args:
+        lr: learning rate.
+        precision: of the numbers.
+    """
+
+    lr: float = 2e-4
+    precision: Literal["no", "bf16"] | None = None
+
+
+def build(*, width: int = 64, x_channels: int = 3, flip: bool = True, colours: list[str] | None = None) -> None:
+    """A game.
+
+    Args:
+        width: channels after the first layer.
+        x_channels: channels of X.
+        flip: mirror half of them.
+        colours: which.
+    """
+
+
+TAKERS = {"data": Pictures, "build": build, "schedule": Clock}
+
+
+def parsed(*argv: str) -> dict[str, Any]:
+    return options.parse("quagga train toy", TAKERS, argv, pipeline="toy")
+
+
+def complaint_of(*argv: str) -> str:
+    with pytest.raises(BadInput) as error:
+        parsed(*argv)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def saved(folder: Path, text: str) -> str:
+    file = folder / "config.yaml"
+    file.write_text(text, "utf-8")
+    return str(file)
+
+
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_option_stated_twice_is_one_and_goes_to_all_who_take_it():
+    apart = options.split(parsed("--x_channels", "1"), TAKERS)
+    assert apart["data"]["x_channels"] == apart["build"]["x_channels"] == 1
+    assert "x_channels" not in apart["schedule"]
+    assert Pictures(**apart["data"]).x_channels == 1
+
+
+def test_takers_must_agree_on_a_default():
+    def other(*, crop_size: int = 64) -> None: ...
+
+    with pytest.raises(TypeError, match="crop_size"):
+        options.parser_for("toy", {"data": Pictures, "build": other})
+
+
+def test_only_plain_values_can_be_options():
+    """Otherwise a stranger's config could name a class, and run it."""
+
+    def with_any(*, thing: Any = None) -> None: ...
+    def with_class(*, thing: Path | None = None) -> None: ...
+    def with_function(*, thing: dict[str, Callable[[], None]] | None = None) -> None: ...
+    def untyped(*, thing=None) -> None: ...
+
+    for taker in (with_any, with_class, with_function, untyped):
+        with pytest.raises(TypeError, match="thing"):
+            options.parser_for("toy", {"build": taker})
+
+
+def test_help_shows_every_option_below_its_taker_with_its_words():
+    text = " ".join(options.parser_for("quagga train toy", TAKERS).format_help().split())
+    for expected in (
+        "data: Two folders",
+        "schedule: When it moves",
+        "--crop_size",
+        "side of the crop in pixels",
+        "default: 64",
+    ):
+        assert expected in text
+    assert text.count("--x_channels") == 1
+
+
+def test_what_print_config_prints_repeats_the_options(tmp_path, capsys):
+    typed = ["--x", "Größe 3/a: b", "--lr", "1e-05", "--precision", "no", "--flip", "false", "--colours", '["a", "2"]']
+    typed += ["--augment", '{"Blur": {"p": 0.5, "kernel": 3, "mode": "no"}}']
+    with pytest.raises(SystemExit) as end:
+        parsed(*typed, "--print_config")
+    printed = capsys.readouterr().out
+    assert not end.value.code
+    assert printed.startswith("pipeline: toy\n")
+    assert parsed("--config", saved(tmp_path, printed)) == parsed(*typed)
+
+
+def test_a_saved_config_repeats_the_options(tmp_path):
+    config = parsed("--x", "2024", "--width", "8")
+    assert parsed("--config", saved(tmp_path, yaml.safe_dump(config))) == config
+
+
+def test_a_line_of_a_config_means_what_it_means_when_typed(tmp_path):
+    """YAML 1.1 makes False of `no`, 2024 of a folder's name and text of 1e-4."""
+    config = parsed("--config", saved(tmp_path, "precision: no\nx: 2024\nlr: 1e-4\ncrop_size:  64  # px\n"))
+    assert (config["precision"], config["x"], config["lr"], config["crop_size"]) == ("no", "2024", 1e-4, 64)
+    assert parsed("--config", saved(tmp_path, "x: null\nprecision:\n")) == parsed()
+
+
+def test_what_is_typed_wins_over_the_config_on_either_side_of_it(tmp_path):
+    file = saved(tmp_path, "width: 8\ncrop_size: 64\n")
+    for argv in (("--width", "16", "--config", file), ("--config", file, "--width", "16")):
+        assert (parsed(*argv)["width"], parsed(*argv)["crop_size"]) == (16, 64)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--widht", "3"], "unknown option --widht: did you mean --width?"),
+        (["--crop-size=3"], "unknown option --crop-size: did you mean --crop_size?"),
+        (["--wid", "3"], "--wid: did you mean --width?"),
+        (["--width", "3.5"], "--width should be a whole number, not 3.5"),
+        (["--width", "true"], "--width should be a whole number, not True"),
+        (["--lr", "fast"], "--lr should be a number, not fast"),
+        (["--precision", "fp8"], "--precision should be one of no, bf16 or null, not fp8"),
+        (["--flip", "perhaps"], "--flip should be true or false, not perhaps"),
+        (["--augment", "[1]"], "--augment should be a dictionary or null, not [1]"),
+        (["--width"], "--width: expected one argument"),
+        (["--config"], "--config needs a value"),
+        (["pictures"], "options begin with --, unlike pictures"),
+        (["--config", "nowhere.yaml"], "cannot read the config nowhere.yaml: No such file"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(argv, expected):
+    assert expected in complaint_of(*argv)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("widht: 3", "unknown key widht in FILE: did you mean width?"),
+        ("width: 3.5", "--width should be a whole number, not 3.5"),
+        ("pipeline: pipix\nwidth: 3", "FILE is for pipix; run `quagga train pipix --config FILE`"),
+        ("width: [3", "FILE is not YAML"),
+        ("3", "FILE holds no options: expected lines such as"),
+        ("print_config: true", "unknown key print_config in FILE"),
+        ("!!python/object/apply:os.system [echo]", "FILE is not YAML"),
+    ],
+)
+def test_a_mistake_in_a_config_is_one_line(tmp_path, text, expected):
+    file = saved(tmp_path, text)
+    assert expected.replace("FILE", file) in complaint_of("--config", file)
+
+
+def test_a_missing_option_is_named_as_it_is_typed():
+    def demanding(*, first: str, second: int) -> None: ...
+
+    with pytest.raises(BadInput, match="--first"):
+        options.parse("toy", {"build": demanding}, [])
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_command_and_pipeline_named_in_the_tables_is_there():
+    for module, _ in COMMANDS.values():
+        assert callable(import_module(module).main)
+    for name, (module, _) in PIPELINES.items():
+        pipeline = import_module(module)
+        takers = options.takers_of(pipeline.build, pipeline.data)
+        config = options.parse("", takers, [], pipeline=name)
+        assert config == {
+            "pipeline": name,
+            **{key: value for part in options.split(config, takers).values() for key, value in part.items()},
+        }
+
+
+def test_each_option_of_a_pipeline_is_explained():
+    for module, _ in PIPELINES.values():
+        pipeline = import_module(module)
+        for taker in options.takers_of(pipeline.build, pipeline.data).values():
+            for name in options.hints_of(taker):
+                assert f"\n        {name}: " in (taker.__doc__ or ""), f"{taker.__name__} does not explain {name}"
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["trian"], "unknown command trian: did you mean train?"),
+        (["fly"], "unknown command fly: there is train, translate, data, demo"),
+        (["train", "cycelgan"], "unknown pipeline cycelgan: did you mean cyclegan?"),
+        (["train", "--width", "3"], "name a pipeline, as `quagga train cyclegan ...`"),
+        (["train", "cyclegan", "--bathc_size", "4"], "unknown option --bathc_size: did you mean --batch_size?"),
+        (["train", "cyclegan", "--batch_size", "0"], "batch_size is 0"),
+        (["data", "previw"], "unknown command data previw: did you mean preview?"),
+        (["data", "embedded", "--sise", "4"], "unknown option --sise: did you mean --size?"),
+    ],
+)
+def test_a_mistaken_command_ends_with_2_and_one_line(argv, expected, capsys):
+    assert command_line(argv) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("quagga: error: ")
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_a_saved_config_names_its_pipeline(tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr("quagga.pipelines.run.train", lambda *arguments: taken.append(arguments))
+    file = saved(tmp_path, "pipeline: cyclegan\nwidth: 8\nseed: 3\n")
+    assert command_line(["train", "--config", file, "--batch_size=2"]) == 0
+    [(name, make, _data, apart, config)] = taken
+    assert name == "cyclegan"
+    assert make is import_module(PIPELINES["cyclegan"][0]).build
+    assert (apart["build"]["width"], apart["schedule"]["seed"], apart["schedule"]["batch_size"]) == (8, 3, 2)
+    assert next(iter(config.items())) == ("pipeline", "cyclegan")
+
+
+def test_a_config_without_a_pipeline_of_ours_is_refused(tmp_path, capsys):
+    assert command_line(["train", "--config", saved(tmp_path, "width: 8\n")]) == 2
+    assert "pipeline: NAME" in capsys.readouterr().err
+
+
+def test_a_game_from_outside_gets_the_whole_command_line(monkeypatch, capsys):
+    taken = []
+    monkeypatch.setattr("quagga.pipelines.run.train", lambda *arguments: taken.append(arguments))
+    monkeypatch.setattr("quagga.pipelines.translate.main", lambda argv, build: taken.append((argv, build)) or 0)
+    for argv in (["train", "--x", "A", "--width", "8", "--batch_size", "2"], ["translate", "runs/mine", "a.png"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(build, Pictures, argv)
+        assert end.value.code == 0
+    (name, make, data, apart, config), translation = taken
+    assert (name, make, data) == ("test_cli", build, Pictures)
+    assert (apart["data"]["x"], apart["build"]["width"], apart["schedule"]["batch_size"]) == ("A", 8, 2)
+    assert config["pipeline"] == "test_cli"
+    assert translation == (["runs/mine", "a.png"], build)
+    with pytest.raises(SystemExit) as end:
+        cli.main(build, Pictures, ["train", "--widht", "8"])
+    assert end.value.code == 2
+    assert "did you mean --width?" in capsys.readouterr().err
+
+
+def test_a_pipeline_is_called_as_its_function_or_else_as_its_file():
+    def stripes() -> None: ...
+
+    assert cli.name_of(stripes) == "stripes"
+    assert cli.name_of(build) == "test_cli"
+
+
+# -- failures ---------------------------------------------------------------------------------------------------------
+
+
+class OutOfMemoryError(RuntimeError):
+    """Stands for torch's class of this name."""
+
+
+def fails_with(error: BaseException) -> Callable[[], int]:
+    def action() -> int:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (BadInput("trainA has 0 images"), 2, "quagga: error: trainA has 0 images\n"),
+        (
+            BadInput("Caught BadInput in worker 0.\nTraceback:\nquagga.BadInput: a.png is torn"),
+            2,
+            "error: a.png is torn\n",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 2, "no space left on the disk for runs/a"),
+        (RuntimeError("writing: No space left on device (os error 28)"), 2, "no space left on the disk"),
+        (OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), 2, "lower --batch_size"),
+        (MemoryError(), 2, "out of memory: lower --batch_size"),
+        (KeyboardInterrupt(), 130, ""),
+        (SystemExit(None), 0, ""),
+    ],
+)
+def test_what_the_user_or_the_machine_caused_is_one_line(error, code, expected, capsys):
+    assert cli.explained(fails_with(error)) == code
+    err = capsys.readouterr().err
+    assert expected in err
+    assert err.count("\n") == bool(expected)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), FileNotFoundError("a bug")])
+def test_our_bugs_keep_their_traceback(error):
+    with pytest.raises(type(error), match="a bug"):
+        cli.explained(fails_with(error))
+
+
+def test_of_several_processes_the_first_speaks_before_the_others(monkeypatch, capsys):
+    """The launcher ends the others while they wait; a failure that only they met is told after all."""
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    for rank, expected in (("0", 0), ("1", 1)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        cli.complain("torn")
+        assert len(waits) == expected
+        assert capsys.readouterr().err == "quagga: error: torn\n"

@@ -1,0 +1,325 @@
+"""Every kind of file becomes the picture that its author saw, or one line that says why not."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from quagga import BadInput
+from quagga.data.decode import MAX_PIXELS, UPRIGHT, read_header, read_native, read_picture, to_channels
+from quagga.data.tensors import to_tensor, to_uint8
+
+HEIGHT, WIDTH = 6, 4
+rng = np.random.default_rng(0)
+COLOUR = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+GREY = rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+ALPHA = rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+DEEP = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16)
+
+
+def three(grey: np.ndarray) -> np.ndarray:
+    return np.stack([grey] * 3, axis=-1)
+
+
+def laid_on_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    a = alpha[..., None] / 255
+    return np.rint(colour * a + 255 * (1 - a))
+
+
+def palette(transparent: int | None) -> tuple[Image.Image, np.ndarray]:
+    """A picture of 16 indexed colours, and how it looks."""
+    colours = rng.integers(0, 256, (16, 3), dtype=np.uint8)
+    numbers = (np.arange(HEIGHT * WIDTH, dtype=np.uint8) % 16).reshape(HEIGHT, WIDTH)
+    image = Image.frombytes("P", (WIDTH, HEIGHT), numbers.tobytes())
+    image.putpalette(colours.tobytes())
+    seen = colours[numbers]
+    if transparent is not None:
+        image.info["transparency"] = transparent
+        seen[numbers == transparent] = 255
+    return image, seen
+
+
+def lab_tiff(path: Path) -> None:
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    lab = ImageCms.applyTransform(Image.new("RGB", (WIDTH, HEIGHT), (200, 80, 40)), to_lab)
+    assert lab is not None
+    lab.save(path)
+
+
+def opencv(path: Path, pixels: np.ndarray) -> None:
+    order = [2, 1, 0, 3][: pixels.shape[-1]] if pixels.ndim == 3 else ...
+    cv2.imwrite(str(path), pixels[..., order] if pixels.ndim == 3 else pixels)
+
+
+def pil(array: np.ndarray, mode: str | None = None) -> Image.Image:
+    image = Image.fromarray(array)
+    return image if mode is None else image.convert(mode)
+
+
+RGBA, LA = np.dstack([COLOUR, ALPHA]), np.dstack([GREY, ALPHA])
+DEEP_ALPHA = np.dstack([DEEP, ALPHA.astype(np.uint16) * 257])
+BITS = GREY > 127
+INDEXED, INDEXED_SEEN = palette(None)
+HOLED, HOLED_SEEN = palette(3)
+UNIFORM = np.full((HEIGHT, WIDTH, 3), (200, 80, 40), np.uint8)
+
+KINDS = {  # file name -> (who writes it, what must be seen, levels of tolerance)
+    "one bit.png": (lambda path: Image.fromarray(BITS).save(path), three(BITS * 255), 0),
+    "grey.png": (lambda path: pil(GREY).save(path), three(GREY), 0),
+    "grey.bmp": (lambda path: pil(GREY).save(path), three(GREY), 0),
+    "grey.tif": (lambda path: pil(GREY).save(path), three(GREY), 0),
+    "grey one transparent.png": (
+        lambda path: pil(GREY).save(path, transparency=int(GREY[0, 0])),
+        three(np.where(GREY[0, 0] == GREY, 255, GREY)),
+        0,
+    ),
+    "grey and alpha.png": (lambda path: pil(LA).save(path), laid_on_white(three(GREY), ALPHA), 1),
+    "indexed.png": (lambda path: INDEXED.save(path), INDEXED_SEEN, 0),
+    "indexed.gif": (lambda path: INDEXED.save(path), INDEXED_SEEN, 0),
+    "indexed with a hole.png": (lambda path: HOLED.save(path), HOLED_SEEN, 0),
+    "indexed with a hole.gif": (lambda path: HOLED.save(path), HOLED_SEEN, 0),
+    "two frames.gif": (
+        lambda path: pil(three(GREY)).save(path, save_all=True, append_images=[pil(three(255 - GREY))]),
+        three(GREY),
+        0,
+    ),
+    "colour.png": (lambda path: pil(COLOUR).save(path), COLOUR, 0),
+    "colour.bmp": (lambda path: pil(COLOUR).save(path), COLOUR, 0),
+    "colour.TIFF": (lambda path: pil(COLOUR).save(path, compression="tiff_lzw"), COLOUR, 0),
+    "colour.webp": (lambda path: pil(COLOUR).save(path, lossless=True), COLOUR, 0),
+    "colour.jpg": (lambda path: pil(UNIFORM).save(path, quality=95), UNIFORM, 3),
+    "grey.jpeg": (lambda path: pil(UNIFORM, "L").save(path, quality=95), three(pil(UNIFORM, "L")), 2),
+    "alpha.png": (lambda path: pil(RGBA).save(path), laid_on_white(COLOUR, ALPHA), 1),
+    "alpha.tif": (lambda path: pil(RGBA).save(path), laid_on_white(COLOUR, ALPHA), 1),
+    "alpha.webp": (
+        lambda path: pil(RGBA).save(path, lossless=True, exact=True),
+        laid_on_white(COLOUR, ALPHA),
+        1,
+    ),
+    "print.tif": (lambda path: pil(COLOUR, "CMYK").save(path), COLOUR, 1),
+    "print.jpg": (lambda path: pil(UNIFORM, "CMYK").save(path, quality=95), UNIFORM, 5),
+    "video.tif": (lambda path: pil(COLOUR, "YCbCr").save(path), COLOUR, 3),
+    "lab.tif": (lab_tiff, UNIFORM, 3),
+    "16 bits grey.png": (lambda path: opencv(path, DEEP[..., 0]), three(np.rint(DEEP[..., 0] / 257)), 0),
+    "16 bits grey.tif": (lambda path: opencv(path, DEEP[..., 0]), three(np.rint(DEEP[..., 0] / 257)), 0),
+    "16 bits.png": (lambda path: opencv(path, DEEP), np.rint(DEEP / 257), 0),
+    "16 bits.tif": (lambda path: opencv(path, DEEP), np.rint(DEEP / 257), 0),
+    "16 bits alpha.png": (lambda path: opencv(path, DEEP_ALPHA), laid_on_white(DEEP / 257, ALPHA), 1),
+    "32 bits.tif": (
+        lambda path: Image.fromarray(DEEP[..., 0].astype(np.int32)).save(path),
+        three(np.rint(DEEP[..., 0] / 257)),
+        0,
+    ),
+    "floats grey.tif": (lambda path: Image.fromarray(np.float32(GREY / 255)).save(path), three(GREY), 0),
+    "floats.tif": (lambda path: opencv(path, np.float32(COLOUR / 255)), COLOUR, 0),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_file_is_read_as_it_looks(name, tmp_path):
+    write, seen, tolerance = KINDS[name]
+    write(tmp_path / name)
+    pixels = read_picture(tmp_path / name)
+    assert pixels.dtype == np.uint8 and pixels.shape == (HEIGHT, WIDTH, 3)
+    assert np.abs(pixels.astype(int) - np.asarray(seen)).max() <= tolerance
+    grey = read_picture(tmp_path / name, channels=1)
+    assert grey.shape == (HEIGHT, WIDTH, 1)
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey[..., 0] - luma).max() <= 1.5
+    assert read_header(tmp_path / name)[:2] == (WIDTH, HEIGHT)
+
+
+def stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """How a camera held this way stores what is seen: the inverse of turning it upright."""
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    return np.ascontiguousarray(UPRIGHT[inverse](upright) if inverse in UPRIGHT else upright)
+
+
+def tiff(path: Path, pixels: np.ndarray, orientation: int) -> None:
+    """A plain TIFF of any depth (uint8, uint16, float32), written by hand as few writers know the orientation."""
+    height, width, channels = pixels.shape
+    raw, kind = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes(), 3 if pixels.dtype.kind == "f" else 1
+    bits, kinds = [struct.pack("<3H", *[value] * 3) for value in (8 * pixels.itemsize, kind)]
+    body = 8 + 2 + 11 * 12 + 4  # where the entries end
+    entries = [
+        (256, 4, 1, struct.pack("<I", width)),
+        (257, 4, 1, struct.pack("<I", height)),
+        (258, 3, channels, bits[:2] if channels == 1 else struct.pack("<I", body)),
+        (259, 3, 1, b"\1\0"),
+        (262, 3, 1, b"\1\0" if channels == 1 else b"\2\0"),
+        (273, 4, 1, struct.pack("<I", body + 12)),
+        (274, 3, 1, struct.pack("<H", orientation)),
+        (277, 3, 1, struct.pack("<H", channels)),
+        (278, 4, 1, struct.pack("<I", height)),
+        (279, 4, 1, struct.pack("<I", len(raw))),
+        (339, 3, channels, kinds[:2] if channels == 1 else struct.pack("<I", body + 6)),
+    ]
+    directory = b"".join(struct.pack("<HHI4s", tag, kind, count, value) for tag, kind, count, value in entries)
+    path.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", 11) + directory + bytes(4) + bits + kinds + raw)
+
+
+def deep_png(path: Path, pixels: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    png = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(png[:33] + whole + png[33:])
+
+
+def jpeg(path: Path, pixels: np.ndarray, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(pixels).save(path, quality=100, subsampling=0, exif=exif)
+
+
+GRADIENT = np.outer(np.linspace(0, 200, 24), np.linspace(0.2, 1, 16)).astype(np.uint8)
+HELD = {
+    "photo.jpg": (jpeg, three(GRADIENT)),
+    "deep.png": (deep_png, DEEP),
+    "grey.tif": (tiff, GREY[..., None]),
+    "colour.tif": (tiff, COLOUR),
+    "deep grey.tif": (tiff, DEEP[..., :1]),
+    "deep.tif": (tiff, DEEP),
+    "floats grey.tif": (tiff, np.float32(GREY / 255)[..., None]),
+    "floats.tif": (tiff, np.float32(COLOUR / 255)),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", HELD)
+def test_pictures_stand_upright_however_the_camera_was_held(name, orientation, tmp_path):
+    write, upright = HELD[name]
+    write(tmp_path / name, stored(upright, orientation), orientation)
+    pixels = read_native(tmp_path / name).pixels
+    assert pixels.shape == upright.shape and pixels.dtype == upright.dtype
+    assert np.abs(pixels.astype(float) - upright).max() <= (3 if name.endswith("jpg") else 0)
+    assert read_header(tmp_path / name)[:2] == tuple(sorted(upright.shape[:2]))
+
+
+def test_sixteen_bits_are_rounded_not_cut():
+    levels = np.arange(256, dtype=np.uint32) * 257
+    for off in (-128, 0, 128):
+        values = np.clip(levels.astype(int) + off, 0, 65535).astype(np.uint16)[None]
+        assert (to_channels(values, 1).ravel() == np.arange(256)).all()
+
+
+def test_a_picture_in_memory_is_treated_as_one_in_a_file(tmp_path):
+    for name in ("alpha.png", "indexed with a hole.png", "print.tif", "16 bits grey.png", "one bit.png"):
+        KINDS[name][0](tmp_path / name)
+        for channels in (1, 3):
+            with Image.open(tmp_path / name) as image:
+                assert np.array_equal(to_channels(image, channels), read_picture(tmp_path / name, channels))
+    assert np.array_equal(to_channels(RGBA, 3), to_channels(Image.fromarray(RGBA), 3))
+    assert np.array_equal(to_channels(GREY, 3), three(GREY))
+
+
+def test_modes_that_only_memory_holds():
+    assert np.abs(to_channels(pil(RGBA).convert("RGBa"), 3) - laid_on_white(COLOUR, ALPHA)).max() <= 2
+    assert np.abs(to_channels(pil(LA).convert("La"), 3) - laid_on_white(three(GREY), ALPHA)).max() <= 2
+    assert np.array_equal(to_channels(Image.frombytes("RGBX", (WIDTH, HEIGHT), RGBA.tobytes()), 3), COLOUR)
+    big_endian = Image.frombytes("I;16B", (WIDTH, HEIGHT), DEEP[..., 0].astype(">u2").tobytes())
+    assert np.array_equal(to_channels(big_endian, 1)[..., 0], np.rint(DEEP[..., 0] / 257))
+    half_clear = pil(LA).convert("PA")
+    assert np.array_equal(to_channels(half_clear, 3), to_channels(half_clear.convert("RGBA"), 3))
+    with pytest.raises(BadInput, match="stored as HSV"):
+        to_channels(pil(COLOUR, "HSV"), 3)
+
+
+def test_floats_outside_their_range_are_refused_with_the_range(tmp_path):
+    for low, high in ((0, 255), (-1, 1), (0, float("nan"))):
+        path = tmp_path / "floats.tif"
+        Image.fromarray(np.array([[low, high]], np.float32)).save(path)
+        with pytest.raises(BadInput, match=f"from {'nan' if high != high else low} to {high:g}: scale them"):
+            read_picture(path)
+
+
+def assert_refused(path: Path, why: str = "") -> None:
+    with pytest.raises(BadInput) as caught:
+        read_picture(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and "\n" not in line and why in line
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_cut_off_file_is_refused_by_name(name, tmp_path):
+    noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    whole = tmp_path / name
+    if whole.suffix in (".jpg", ".jpeg", ".webp") or name in ("colour.png", "colour.TIFF", "colour.bmp"):
+        Image.fromarray(noise).save(whole)
+    else:
+        KINDS[name][0](whole)
+    encoded = whole.read_bytes()
+    path = tmp_path / f"cut {name}"
+    for kept in (10, len(encoded) // 3, len(encoded) // 2):
+        path.write_bytes(encoded[:kept])
+        assert_refused(path)
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    assert_refused(tmp_path / "empty.jpg", "empty")
+    (tmp_path / "page.jpg").write_text("<html>404</html>")
+    assert_refused(tmp_path / "page.jpg", "not a picture")
+    (tmp_path / "folder.png").mkdir()
+    assert_refused(tmp_path / "folder.png")
+    assert_refused(tmp_path / "nowhere.png", "no such file")
+    (tmp_path / "fake.tif").write_bytes(b"II*\0\xff\xff\xff\xff")
+    assert_refused(tmp_path / "fake.tif")
+
+
+def test_a_flipped_bit_gives_a_picture_or_a_line_never_another_error(tmp_path):
+    chance = np.random.default_rng(2)
+    for name in ("colour.png", "colour.webp", "colour.jpg", "indexed.gif", "16 bits.png", "16 bits.tif", "floats.tif"):
+        KINDS[name][0](tmp_path / name)
+        encoded = np.frombuffer((tmp_path / name).read_bytes(), np.uint8)
+        for _ in range(25):
+            damaged = encoded.copy()
+            damaged[chance.integers(0, len(damaged), 3)] = chance.integers(0, 256, 3)
+            (tmp_path / f"x{name}").write_bytes(damaged.tobytes())
+            try:
+                read_picture(tmp_path / f"x{name}")
+            except BadInput as error:
+                assert str(error).startswith(str(tmp_path / f"x{name}: "))
+
+
+def test_decompression_bombs_are_refused_by_their_header(tmp_path):
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    for side in (14_000, 30_000):  # above our limit, and above the point where Pillow itself stops
+        assert side**2 > MAX_PIXELS
+        header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        path = tmp_path / f"{side}.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+        assert_refused(path, "pixels")
+    path = tmp_path / "floats.tif"
+    tiff(path, np.zeros((1, 1, 3), np.float32), 1)
+    encoded = path.read_bytes()
+    path.write_bytes(
+        encoded[:18] + struct.pack("<I", 60_000) + encoded[22:30] + struct.pack("<I", 60_000) + encoded[34:]
+    )
+    assert_refused(path, "pixels")
+
+
+def test_damaged_exif_does_not_cost_the_picture(tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(UNIFORM).save(stream, "jpeg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f" + b"x" * 40)
+    (tmp_path / "x.jpg").write_bytes(stream.getvalue())
+    assert read_picture(tmp_path / "x.jpg").shape == UNIFORM.shape
+
+
+def test_bytes_survive_the_way_to_the_network_and_back():
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    tensor = to_tensor(levels)
+    assert tensor.shape == (1, 1, 16, 16) and tensor.is_contiguous()
+    assert (tensor.min(), tensor.max()) == (-1, 1)
+    assert np.array_equal(to_uint8(tensor), levels)
+    assert np.array_equal(to_uint8(tensor[0]), levels[0])
+    assert to_uint8(3 * tensor).min() == 0 and to_uint8(3 * tensor).max() == 255
+    assert np.array_equal(to_uint8(to_tensor(COLOUR)), COLOUR)

@@ -1,0 +1,190 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from quagga import BadInput
+from quagga.data.embedded import held_out, scene, training, write
+
+SCENES = [scene(index) for index in range(200)]
+
+
+def brightness(picture: np.ndarray) -> np.ndarray:
+    return picture.astype(float).mean(-1)
+
+
+def test_a_scene_is_a_function_of_seed_and_index():
+    one, again = scene(5, size=48, seed=3), scene(5, size=48, seed=3)
+    for name in ("horse", "zebra", "mask", "edges"):
+        assert np.array_equal(getattr(one, name), getattr(again, name))
+    assert one.attributes == again.attributes
+    assert not np.array_equal(one.horse, scene(6, size=48, seed=3).horse)
+    assert not np.array_equal(one.horse, scene(5, size=48, seed=4).horse)
+
+
+@pytest.mark.parametrize("size", [32, 50, 64, 128, 512])
+def test_size_only_says_how_finely_a_scene_is_drawn(size):
+    one, reference = scene(11, size), scene(11, 256)
+    assert one.horse.shape == one.zebra.shape == (size, size, 3)
+    assert one.mask.shape == one.edges.shape == (size, size)
+    assert (one.horse.dtype, one.mask.dtype, one.edges.dtype) == (np.uint8, np.float32, np.uint8)
+    assert one.attributes == reference.attributes
+    for name in ("horse", "zebra"):
+        coarse = [cv2.resize(getattr(each, name), (16, 16), interpolation=cv2.INTER_AREA) for each in (one, reference)]
+        assert np.abs(coarse[0].astype(float) - coarse[1]).mean() < 4
+
+
+def test_both_coats_share_every_pixel_that_is_not_animal():
+    for one in SCENES:
+        outside, inside = one.mask == 0, one.mask > 0.99
+        assert np.array_equal(one.horse[outside], one.zebra[outside])
+        assert np.abs(brightness(one.horse) - brightness(one.zebra))[inside].mean() > 25
+        assert one.mask.min() >= 0 and one.mask.max() <= 1
+
+
+def test_the_animal_fills_much_of_the_picture_but_stays_inside():
+    cover = np.array([one.mask.mean() for one in SCENES])
+    assert 0.2 < cover.mean() < 0.35
+    assert cover.min() > 0.15
+    for one in SCENES:
+        border = np.concatenate([one.mask[0], one.mask[-1], one.mask[:, 0], one.mask[:, -1]])
+        assert border.max() == 0
+
+
+def test_stripes_can_be_resolved_at_64_pixels():
+    periods = []
+    for one in SCENES:
+        row = one.mask.sum(1).argmax()  # through the trunk
+        inside = one.mask[row] > 0.95
+        light = brightness(one.zebra)[row][inside]
+        dark = light < (light.min() + light.max()) / 2
+        periods.append(2 * len(light) / max(1, np.abs(np.diff(dark.astype(int))).sum()))
+    assert 4 < np.median(periods) < 9
+
+
+def test_attributes_are_balanced():
+    for name in SCENES[0].attributes:
+        share = np.mean([one.attributes[name] for one in SCENES])
+        assert 0.15 < share < 0.85, name
+
+
+def test_attributes_can_be_seen():
+    def mean(figure, **wanted):
+        return np.mean([figure(one) for one in SCENES if all(one.attributes[k] is v for k, v in wanted.items())])
+
+    def sky(one):
+        return brightness(one.horse)[:20][one.mask[:20] == 0].mean()
+
+    def redness(one):
+        return (
+            one.horse[:28].astype(float)[one.mask[:28] == 0][:, 0].mean()
+            - one.horse[:28][one.mask[:28] == 0][:, 2].mean()
+        )
+
+    def greenness(one):
+        ground = one.horse[54:].astype(float)[one.mask[54:] == 0]
+        return ground[:, 1].mean() - ground[:, 0].mean()
+
+    def coat(one):
+        return brightness(one.horse)[one.mask > 0.99].mean()
+
+    def top(one):
+        return np.argmax(one.mask.max(1) > 0.5)
+
+    def high_half(one):  # where the head is: the upper third of a standing animal leans to its front
+        rows = one.mask[top(one) : top(one) + 12]
+        return (rows.sum(0) * np.arange(64)).sum() / rows.sum()
+
+    def brown_or_green_in_the_sky(one):
+        return one.edges[18:30][one.mask[18:30] == 0].mean()
+
+    def stride(one):  # width of the feet
+        columns = np.flatnonzero(one.mask[54:].max(0) > 0.5)
+        return np.ptp(columns)
+
+    assert mean(sky, night=True) < 0.6 * mean(sky, night=False)
+    assert mean(redness, sunset=True) > mean(redness, sunset=False) + 40
+    assert mean(greenness, meadow=True) > mean(greenness, meadow=False) + 10
+    assert mean(coat, dark_coat=True, night=False) < 0.7 * mean(coat, dark_coat=False, night=False)
+    assert mean(top, grazing=True) > mean(top, grazing=False) + 8
+    assert mean(high_half, facing_left=True, grazing=False) < mean(high_half, facing_left=False, grazing=False) - 10
+    assert mean(brown_or_green_in_the_sky, trees=True) > 1.2 * mean(brown_or_green_in_the_sky, trees=False, hills=False)
+    assert mean(brown_or_green_in_the_sky, hills=True) > 1.2 * mean(brown_or_green_in_the_sky, hills=False, trees=False)
+    assert mean(stride, walking=True) != mean(stride, walking=False, grazing=False)
+
+
+def test_sentences_say_what_the_attributes_say():
+    for one in SCENES:
+        for coat in ("horse", "zebra"):
+            said, seen = one.sentence(coat), one.attributes
+            assert coat in said
+            assert (f"a {one.coat} horse" in said) is (coat == "horse")
+            assert ("facing left" in said) is seen["facing_left"] is ("facing right" not in said)
+            words = {"sunset": "at sunset", "night": "at night", "meadow": "on a meadow"}
+            for name in ("grazing", "walking", "sunset", "night", "meadow", "trees", "hills"):
+                assert (words.get(name, name) in said) is seen[name]
+            assert one.pose in said
+        assert one.attributes["dark_coat"] is (one.coat in ("bay", "brown", "black"))
+
+
+def test_edges_run_along_the_animal():
+    for one in SCENES[:40]:
+        body = (one.mask > 0.5).astype(np.uint8)
+        border = (body - cv2.erode(body, np.ones((3, 3), np.uint8))) > 0
+        near = cv2.dilate(one.edges, np.ones((3, 3), np.uint8))
+        # grass before the feet hides outlines from the mask, not from the edges
+        assert (near[border][:, None] > 60).mean() > 0.9
+        assert 0.04 < (one.edges > 60).mean() < 0.35
+
+
+def test_training_and_held_out_animals_are_disjoint():
+    lists = [training("horse", 500), training("zebra", 500), held_out("horse", 200), held_out("zebra", 200)]
+    assert [len(each) for each in lists] == [500, 500, 200, 200]
+    assert len({index for each in lists for index in each}) == 1400
+
+
+def test_a_written_set_is_unpaired_and_knows_its_truth(tmp_path):
+    folder = write(tmp_path / "new" / "set", train=3, test=2, size=32, seed=7)
+    names = {each.name: sorted(file.name for file in each.iterdir()) for each in folder.iterdir() if each.is_dir()}
+    assert {name: len(files) for name, files in names.items()} == {
+        "trainA": 3,
+        "trainB": 3,
+        "testA": 2,
+        "testB": 2,
+        "truth": 2,
+        "mask": 2,
+    }
+    assert names["testA"] == names["truth"] == names["mask"]
+    for index, name in zip(held_out("horse", 2), names["testA"], strict=True):
+        one = scene(index, 32, 7)
+        assert np.array_equal(np.array(Image.open(folder / "testA" / name)), one.horse)
+        assert np.array_equal(np.array(Image.open(folder / "truth" / name)), one.zebra)
+        assert np.abs(np.array(Image.open(folder / "mask" / name)) / 255 - one.mask).max() < 0.003
+    for index, name in zip(training("zebra", 3), names["trainB"], strict=True):
+        assert np.array_equal(np.array(Image.open(folder / "trainB" / name)), scene(index, 32, 7).zebra)
+
+
+def test_writing_again_leaves_a_set_alone_and_other_folders_too(tmp_path):
+    folder = write(tmp_path / "set", train=1, test=1, size=32)
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*.png")}
+    write(folder, train=1, test=1, size=32)
+    assert before == {file: file.stat().st_mtime_ns for file in folder.rglob("*.png")}
+    with pytest.raises(BadInput, match="holds other things"):
+        write(folder, train=2, test=1, size=32)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(BadInput, match="holds other things"):
+        write(mine, train=1, test=1, size=32)
+    with pytest.raises(BadInput, match="is a file"):
+        write(mine / "holiday.jpg", train=1, test=1, size=32)
+    assert [file.name for file in mine.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_set_whose_writing_was_stopped_is_written_anew(tmp_path):
+    stopped = tmp_path / "set.unfinished" / "trainA"
+    stopped.mkdir(parents=True)
+    (stopped / "horse_9999.png").write_bytes(b"half")
+    folder = write(tmp_path / "set", train=1, test=1, size=32)
+    assert [file.name for file in (folder / "trainA").iterdir()] == ["horse_0000.png"]
+    assert not stopped.exists()

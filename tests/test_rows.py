@@ -1,0 +1,334 @@
+"""Row n is the same row whoever reads it, and whatever happens to the reader is told."""
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from quagga import BadInput
+from quagga.data import rows
+from quagga.data.decode import read_picture
+from quagga.data.rows import DataFault, Sample, batches, key, order, place
+from quagga.data.unpaired import Unpaired
+
+SMALL = {"load_size": 20, "crop_size": 16, "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, str]:
+    """17 horses and 24 zebras, of which 4 a side are held out. Each is of one colour that no other has."""
+    top = tmp_path_factory.mktemp("pictures")
+    for name, count, blue in (("horse", 17, 0), ("zebra", 24, 255)):
+        (top / name).mkdir()
+        for number in range(count):
+            pixels = np.random.default_rng(number).integers(0, 40, (24, 30, 3), dtype=np.uint8)
+            pixels[..., 1], pixels[..., 2] = 10 * number, blue
+            Image.fromarray(pixels).save(top / name / f"{number}.png")
+    return {"x": str(top / "horse"), "y": str(top / "zebra")}
+
+
+def some(iterator, count: int) -> list:
+    with contextlib.closing(iterator):
+        return list(islice(iterator, count))
+
+
+def joined(found: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def numbers(pictures: torch.Tensor) -> list[int]:
+    """Which pictures these are, by their green."""
+    return [round((float(picture[1].mean()) + 1) * 12.75) for picture in pictures]
+
+
+# -- the order --------------------------------------------------------------------------------------------------------
+
+
+def test_every_pass_shows_each_picture_once_and_in_a_new_order():
+    for size in (1, 2, 7, 100):
+        passes = [[next(place(3, "x", epoch * size + n, size)) for n in range(size)] for epoch in range(5)]
+        assert all(sorted(one) == list(range(size)) for one in passes)
+        assert size < 7 or len({tuple(one) for one in passes}) == 5
+
+
+def test_sides_and_seeds_have_orders_of_their_own():
+    assert not np.array_equal(order(0, "x", 0, 50), order(0, "y", 0, 50))
+    assert not np.array_equal(order(0, "x", 0, 50), order(1, "x", 0, 50))
+    assert len({key(seed, name, n) for seed in range(9) for name in "xy" for n in range(99)}) == 9 * 2 * 99
+
+
+def test_the_order_is_the_same_on_every_machine_and_in_every_version():
+    assert key(0, "x", 1) == 5489499900869440552
+    assert order(0, "x", 0, 8).tolist() == [1, 3, 0, 6, 5, 2, 4, 7]
+
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_both_sides_are_gone_through_evenly(folders):
+    data = Unpaired(**folders, **SMALL)
+    sizes = {name: len(side.train) for name, side in data.sides.items()}
+    assert sizes == {"x": 13, "y": 20} and data.images_per_epoch == 20
+    batch = joined(some(data.batches(0, 5), 52))
+    for name, size in sizes.items():
+        seen = numbers(batch[name])
+        for start in range(0, 260, size):
+            assert len(set(seen[start : start + size])) == size
+
+
+def test_batches_are_pictures_in_the_stated_form(folders):
+    data = Unpaired(**folders, **SMALL, y_channels=1)
+    batch = some(data.batches(7, 5), 1)[0]
+    assert batch["row"].tolist() == [7, 8, 9, 10, 11] and batch["row"].dtype == torch.int64
+    assert batch["x"].shape == (5, 3, 16, 16) and batch["y"].shape == (5, 1, 16, 16)
+    for name in "xy":
+        assert batch[name].dtype == torch.float32 and batch[name].is_contiguous()
+        assert batch[name].min() >= -1 and batch[name].max() <= 1
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker")
+@pytest.mark.parametrize(("workers", "method"), [(1, "fork"), (3, "fork"), (1, "spawn")])
+def test_rows_do_not_depend_on_who_reads_them(folders, workers, method):
+    data = Unpaired(**folders, **SMALL, augment={"GaussNoise": {"p": 0.5}, "ColorJitter": {"p": 0.5}})
+    expected = joined(some(data.batches(3, 4), 6))
+    assert same(joined(some(batches(data, 3, 4, workers=workers, start_method=method), 6)), expected)
+
+
+def test_rows_do_not_depend_on_how_they_are_dealt_out(folders):
+    data = Unpaired(**folders, **SMALL)
+    expected = joined(some(data.batches(5, 1), 24))
+    assert same(joined(some(data.batches(5, 6), 4)), expected)
+    two = [some(data.batches(5, 3, process, 2), 4) for process in range(2)]
+    dealt = [two[process][number] for number in range(4) for process in range(2)]
+    assert same(joined(dealt), expected)
+    assert same(joined(some(data.batches(5 + 18, 6), 1)), joined(some(data.batches(5, 6), 4)[3:]))
+
+
+def test_another_seed_gives_other_rows(folders):
+    one, other = (joined(some(Unpaired(**folders, **SMALL, seed=seed).batches(0, 8), 1)) for seed in (0, 1))
+    assert not torch.equal(one["x"], other["x"])
+
+
+def test_a_picture_is_cut_anew_in_every_pass(folders):
+    data = Unpaired(**folders, **SMALL)
+    batch = joined(some(data.batches(0, 13), 8))
+    shown = numbers(batch["x"])
+    for number in set(shown):
+        cuts = [picture.numpy().tobytes() for picture, which in zip(batch["x"], shown, strict=True) if which == number]
+        assert len(cuts) == 8 and len(set(cuts)) >= 7
+
+
+def test_files_name_what_is_in_a_row(folders):
+    data = Unpaired(**folders, **SMALL)
+    batch = joined(some(data.batches(0, 30), 1))
+    for row in range(30):
+        x, y = data.files(row)
+        assert (int(Path(x).stem), int(Path(y).stem)) == (numbers(batch["x"])[row], numbers(batch["y"])[row])
+        assert Path(x).parent.name == "horse" and Path(y).parent.name == "zebra"
+
+
+def test_reading_draws_nothing_from_the_run_s_own_chance(folders):
+    data = Unpaired(**folders, **SMALL)
+    for workers in (0, 1):
+        torch.manual_seed(0)
+        some(batches(data, 0, 2, workers=workers), 2)
+        after = torch.rand(3)
+        torch.manual_seed(0)
+        assert torch.equal(torch.rand(3), after)
+
+
+def test_closing_ends_the_workers(folders):
+    data = Unpaired(**folders, **(SMALL | {"workers": 2}))
+    before = set(rows.multiprocessing.active_children())
+    stream = data.batches(0, 2)
+    next(stream)
+    assert len(set(rows.multiprocessing.active_children()) - before) == 2
+    stream.close()
+    assert set(rows.multiprocessing.active_children()) == before
+
+
+# -- held-out pictures and what is said -------------------------------------------------------------------------------
+
+
+def test_held_out_pictures_are_never_trained_on_and_always_the_same(folders):
+    data = Unpaired(**folders, **SMALL)
+    shown = data.held_out(3)
+    assert shown["x"].shape == (3, 3, 16, 16) and shown["y"].shape == (3, 3, 16, 16)
+    trained = joined(some(data.batches(0, 20), 2))
+    for name in "xy":
+        assert not set(numbers(shown[name])) & set(numbers(trained[name]))
+        assert len(set(numbers(shown[name]))) == 3
+    assert same(data.held_out(3), shown) and len(data.held_out(99)["x"]) == 4
+
+
+def test_the_user_is_told_what_was_decided(tmp_path, folders):
+    data = Unpaired(**folders, load_size=40, crop_size=32, workers=0)
+    assert data.names == {"x": "horse", "y": "zebra"}
+    assert "horse: no test folder, so 4 of 17 pictures are held out" in data.notices[0]
+    assert any("horse: 13 of 13 pictures are smaller than the cut of 32" in line for line in data.notices)
+    for number in range(3):
+        Image.new("L", (40, 40), number).save(tmp_path / f"{number}.png")
+    data = Unpaired(x=str(tmp_path), y=folders["y"], **SMALL)
+    assert any("2 of 2 pictures are grey" in line for line in data.notices)
+    assert not any("grey" in line for line in Unpaired(x=str(tmp_path), y=folders["y"], x_channels=1, **SMALL).notices)
+
+
+def test_what_the_model_must_remember_is_plain_data(folders):
+    import json
+
+    said = Unpaired(**folders, **SMALL).preprocessing()
+    assert json.loads(json.dumps(said)) == said and (said["load_size"], said["crop_size"]) == (20, 16)
+
+
+def test_options_that_cannot_work_are_refused(folders):
+    for option, line in (
+        ({"x_channels": 4}, "x_channels 4"),
+        ({"workers": -1}, "workers -1"),
+        ({"worker_timeout": 0}, "worker_timeout 0"),
+        ({"load_size": 8}, "load_size 8 is smaller"),
+        ({"augment": {"Blurr": {}}}, "no transform 'Blurr'"),
+        ({"x": folders["y"]}, "the same folder"),
+    ):
+        with pytest.raises(BadInput, match=line):
+            Unpaired(**(folders | SMALL | option))
+    Unpaired(**folders, **SMALL).check(13)
+    with pytest.raises(BadInput, match=r"x .horse. has 13 pictures to train on, fewer than a batch of 14: lower"):
+        Unpaired(**folders, **SMALL).check(14)
+
+
+# -- damaged pictures -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(folders, tmp_path) -> dict[str, str]:
+    """The same folders, two horses and a zebra cut off in the middle: their headers are still good."""
+    for side, bad in (("x", (2, 5)), ("y", (7,))):
+        target = tmp_path / Path(folders[side]).name
+        target.mkdir()
+        for path in Path(folders[side]).iterdir():
+            encoded = path.read_bytes()
+            (target / path.name).write_bytes(encoded[: len(encoded) // 2] if int(path.stem) in bad else encoded)
+    return {"x": str(tmp_path / "horse"), "y": str(tmp_path / "zebra")}
+
+
+def unreadable_in(data: Unpaired) -> set[str]:
+    bad = set()
+    for path in [path for side in data.sides.values() for path in side.train]:
+        try:
+            read_picture(path)
+        except BadInput:
+            bad.add(str(path))
+    return bad
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_picture_stops_with_its_name(damaged, workers):
+    data = Unpaired(**damaged, **(SMALL | {"workers": workers}))
+    assert (bad := unreadable_in(data))
+    with pytest.raises(BadInput) as caught:
+        some(data.batches(0, 4), 10)
+    assert "\n" not in str(caught.value) and any(str(caught.value).startswith(f"{path}: ") for path in bad)
+
+
+def test_skipped_pictures_are_counted_and_replaced_the_same_way_every_time(damaged):
+    found = []
+    for workers in (0, 2):
+        data = Unpaired(**damaged, **(SMALL | {"workers": workers}), unreadable="skip")
+        found.append(joined(some(data.batches(0, 10), 4)))
+        names = {line.split(": ")[0]: count for line, count in data.skipped.items()}
+        assert set(names) == unreadable_in(data)
+        times = [[name in data.files(row) for row in range(40)] for name in names]
+        assert all(count >= sum(rows) for count, rows in zip(names.values(), times, strict=True))
+    assert same(*found)
+
+
+def test_where_nothing_can_be_read_it_is_said(tmp_path, folders):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"no picture %d" % number)
+    data = Unpaired(x=str(tmp_path), y=folders["y"], **SMALL, unreadable="skip")
+    with pytest.raises(BadInput, match="none of 2 pictures can be read"):
+        some(data.batches(0, 1), 1)
+    with pytest.raises(BadInput, match=r"\.png: not a picture"):
+        Unpaired(x=str(tmp_path), y=folders["y"], **SMALL)
+
+
+# -- workers that fail ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trap:
+    """Rows that are their numbers; at row 6 something happens to the reader."""
+
+    trap: str
+    patience: float = 60.0
+
+    def sample(self, row: int) -> Sample:
+        if row == 6:
+            if self.trap == "raises":
+                raise ZeroDivisionError("of two\nlines")
+            if self.trap == "exits":
+                os._exit(3)
+            if self.trap == "is killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(self.patience)
+        return Sample({"n": torch.tensor(float(row))})
+
+    def files(self, row: int) -> list[str]:
+        return [f"horse{row}.png", f"zebra{row}.png"]
+
+
+@pytest.mark.parametrize(
+    ("trap", "line"),
+    [
+        ("raises", r"reading row 6 \(horse6.png, zebra6.png\) failed: ZeroDivisionError: of two lines"),
+        ("exits", r"a data worker exited with code 3 while reading row 6: horse6.png, zebra6.png"),
+        ("is killed", r"a data worker was killed by SIGKILL while reading row 6: horse6.png, zebra6.png"),
+        ("hangs", r"no batch for .* s: the data workers hang .*while reading row 6: horse6.png, zebra6.png"),
+    ],
+)
+def test_a_failing_worker_is_reported_with_its_files(trap, line, monkeypatch):
+    monkeypatch.setattr(rows, "POLL", 0.1)
+    before = set(rows.multiprocessing.active_children())
+    stream = batches(Trap(trap), 0, 2, workers=2, timeout=0.6, start_method="fork")
+    with pytest.raises(DataFault, match=line) as caught:
+        some(stream, 9)
+    assert "\n" not in str(caught.value)
+    del caught
+    assert set(rows.multiprocessing.active_children()) == before
+
+
+def test_a_worker_s_death_never_interrupts_other_work(monkeypatch):
+    monkeypatch.setattr(rows, "POLL", 0.1)
+    stream = batches(Trap("is killed"), 0, 2, workers=2, start_method="fork")
+    next(stream)
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:  # the worker dies in here
+        pass
+    with pytest.raises(DataFault, match="killed by SIGKILL"):
+        some(stream, 9)
+
+
+def test_a_slow_worker_is_waited_for(monkeypatch):
+    monkeypatch.setattr(rows, "POLL", 0.1)
+    found = some(batches(Trap("is slow", patience=0.6), 0, 2, workers=1, timeout=30, start_method="fork"), 6)
+    assert joined(found)["n"].tolist() == list(range(12))
+
+
+def test_a_fault_without_workers_is_told_the_same_way():
+    with pytest.raises(
+        DataFault, match=r"reading row 6 \(horse6.png, zebra6.png\) failed: ZeroDivisionError"
+    ) as caught:
+        some(batches(Trap("raises"), 0, 2), 9)
+    assert "in sample" in caught.value.__notes__[0]

@@ -1,0 +1,691 @@
+"""The laws of the model folder, of the translator it becomes, and of `quagga translate`."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import quagga
+from quagga import BadInput
+from quagga.data.decode import read_picture
+from quagga.data.tensors import to_tensor, to_uint8
+from quagga.models import ResnetGenerator
+from quagga.pipelines import cyclegan
+from quagga.pipelines.model_folder import golden_noise, read_model, save_model
+from quagga.pipelines.translate import main
+
+TINY: dict[str, Any] = {"width": 4, "blocks": 1, "width_discriminator": 4, "layers": 1, "crop_size": 16}
+SIZES = [(1, 1), (1, 9), (2, 3), (7, 5), (16, 16), (33, 18)]  # (height, width)
+FILES = ["model.json", "G.safetensors", "golden.safetensors"]
+
+
+def leave_model(
+    run: Path,
+    build: Callable = cyclegan.build,
+    pipeline: str = "cyclegan",
+    seed: int = 0,
+    names: tuple[str, str] = ("horse", "zebra"),
+    **options: Any,
+):
+    """Saves a small untrained model as a run would, and returns its game."""
+    torch.manual_seed(seed)
+    game = build(**options)
+    channels = {side: options.get(f"{side}_channels", 3) for side in "xy"}
+    for network in game.generators.values():
+        for weights in network.parameters():
+            nn.init.normal_(weights, std=0.2)  # at their usual start, two networks hardly differ in 8 bits
+    save_model(
+        run / "model",
+        pipeline=pipeline,
+        options=options,
+        networks=game.generators,
+        translations=game.translations,
+        domains={side: {"name": name, "channels": channels[side]} for side, name in zip("xy", names, strict=True)},
+        preprocessing={"load_size": 286, "crop_size": 256},
+        images_seen=12_000,
+    )
+    return game
+
+
+def outside(*, width: int = 4):
+    """A game that someone wrote elsewhere."""
+    generators = {"G": ResnetGenerator(3, 3, width, 1), "F": ResnetGenerator(3, 3, width, 1)}
+    return SimpleNamespace(generators=generators, translations={"G": ("x", "y"), "F": ("y", "x")})
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("untouched")
+    leave_model(run, **TINY)
+    return run
+
+
+@pytest.fixture
+def run(untouched: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(untouched, tmp_path / "run")
+
+
+def noise(*shape: int, seed: int = 1) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def pixels(height: int, width: int, channels: int = 3, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(*call) -> str:
+    """What is said when the call is refused: always one line."""
+    with pytest.raises(BadInput) as caught:
+        call[0](*call[1:])
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# The folder
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"generator": "unet", "blocks": 3}, {"norm": "batch"}, {"upsample": "resize"}, {"x_channels": 1}],
+    ids=lambda options: "-".join(map(str, options.values())) or "default",
+)
+def test_a_loaded_network_gives_bit_for_bit_what_the_saved_one_gave(tmp_path: Path, options: dict):
+    options = TINY | {"lambda_identity": 0.0} | options
+    game = leave_model(tmp_path, **options)
+    for name, to, side in (("G", "zebra", "x"), ("F", "horse", "y")):
+        x = noise(2, options.get(f"{side}_channels", 3), 20, 13)
+        with torch.inference_mode():
+            expected = game.generators[name].eval()(x)
+        assert torch.equal(quagga.load(tmp_path, to=to)(x), expected)
+        assert torch.equal(quagga.load(tmp_path / "model", to=to)(x), expected)  # the model folder alone will do
+
+
+def test_statistics_of_batch_norm_and_vectors_of_spectral_norm_are_part_of_the_model(tmp_path: Path):
+    def build():
+        network = ResnetGenerator(3, 3, 4, 1, norm="batch", spectral=True)
+        return SimpleNamespace(generators={"G": network}, translations={"G": ("x", "y")})
+
+    game = build()
+    game.generators["G"].train()(noise(4, 3, 16, 16))  # moves both
+    domains = {"x": {"name": "a", "channels": 3}, "y": {"name": "b", "channels": 3}}
+    said = {"pipeline": "p", "options": {}, "translations": game.translations, "domains": domains}
+    save_model(tmp_path, networks=game.generators, preprocessing={}, images_seen=4, **said)
+    x = noise(1, 3, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(quagga.load(tmp_path, build=build)(x), game.generators["G"].eval()(x))
+
+
+def test_saving_leaves_the_networks_as_they_were(tmp_path: Path):
+    torch.manual_seed(0)
+    game = outside()
+    G = game.generators["G"].double().train()
+    before = {name: value.clone() for name, value in G.state_dict().items()}
+    random = torch.get_rng_state()
+    domains = {side: {"name": side, "channels": 3} for side in "xy"}
+    said = {"pipeline": "p", "options": {}, "translations": game.translations, "domains": domains}
+    save_model(tmp_path / "model", networks=game.generators, preprocessing={}, images_seen=0, **said)
+    assert G.training
+    assert all(torch.equal(value, before[name]) for name, value in G.state_dict().items())
+    assert all(value.requires_grad for value in G.parameters())
+    assert torch.equal(random, torch.get_rng_state())
+    stored = load_file(tmp_path / "model" / "G.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float32}
+
+
+def test_loading_draws_no_random_numbers(run: Path):
+    random = torch.get_rng_state()
+    quagga.load(run)
+    assert torch.equal(random, torch.get_rng_state())
+
+
+def test_the_folder_describes_itself(run: Path):
+    assert sorted(path.name for path in run.rglob("*.*")) == sorted([*FILES, "F.safetensors"])
+    card = json.loads((run / "model" / "model.json").read_text("utf-8"))
+    assert card["domains"]["y"] == {"name": "zebra", "channels": 3}
+    assert card["versions"] == {"quagga": quagga.__version__, "torch": torch.__version__}
+    model = read_model(run)
+    assert (model.pipeline, model.options, model.images_seen) == ("cyclegan", TINY, 12_000)
+    assert model.translations == {"G": ("x", "y"), "F": ("y", "x")}
+    assert model.preprocessing == {"load_size": 286, "crop_size": 256}
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "first bit": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "last bit": lambda content: content[:-2] + bytes([content[-2] ^ 128]) + content[-1:],
+    "one byte more": lambda content: content + b"\xff",
+    "another file": lambda content: b"\x80\x02}q\x00.",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("file", FILES)
+def test_a_damaged_file_is_named(run: Path, file: str, damage: str):
+    path = run / "model" / file
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    assert file in refused(quagga.load, run)
+
+
+@pytest.mark.parametrize("file", FILES[1:])
+def test_a_missing_file_is_named(run: Path, file: str):
+    (run / "model" / file).unlink()
+    assert file in refused(quagga.load, run)
+
+
+def test_swapped_weights_are_noticed(run: Path):
+    G, F = (run / "model" / f"{name}.safetensors" for name in "GF")
+    content = G.read_bytes()
+    G.write_bytes(F.read_bytes())
+    F.write_bytes(content)
+    assert "G.safetensors" in refused(quagga.load, run)
+
+
+def test_where_there_is_no_model_it_is_said_where_one_is_expected(run: Path):
+    assert "there is no folder" in refused(quagga.load, run / "nowhere")
+    assert f"did you mean {run}?" in refused(quagga.load, run.parent)
+    shutil.rmtree(run / "model")
+    assert "model.json" in refused(quagga.load, run)
+
+
+HOSTILE = {
+    "a class to import": lambda card: card["options"].update(pool_size={"class_path": "this.thing"}),
+    "a class in a list": lambda card: card["options"].update(diffaugment=[{"class_path": "this.thing"}]),
+    "a module as pipeline": lambda card: card.update(pipeline="this"),
+    "a pipeline of no type": lambda card: card.update(pipeline=["cyclegan"]),
+    "a network outside": lambda card: card["translations"].update({"../../G": ["x", "y"]}),
+    "a network of the discriminators": lambda card: card.update(translations={"D_X": ["x", "y"]}),
+    "an unknown domain": lambda card: card["translations"].update(G=["x", "z"]),
+    "domains without a name": lambda card: card.update(domains={"x": {}, "y": {}}),
+    "channels of no number": lambda card: card["domains"]["x"].update(channels="3"),
+    "other channels than the network's": lambda card: card["domains"]["x"].update(channels=1),
+    "an unknown option": lambda card: card["options"].update(__class__="this"),
+    "an option of another type": lambda card: card["options"].update(width="wide"),
+    "an option out of range": lambda card: card["options"].update(width=-1),
+    "another size": lambda card: card["options"].update(width=8),
+    "another word": lambda card: card["options"].update(generator="this"),
+    "no options": lambda card: card.pop("options"),
+    "no files": lambda card: card.update(files={}),
+    "no format": lambda card: card.pop("format"),
+    "a format of no number": lambda card: card.update(format="1"),
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_a_strangers_model_is_refused_and_runs_nothing(run: Path, attack: str):
+    path = run / "model" / "model.json"
+    card = json.loads(path.read_text())
+    HOSTILE[attack](card)
+    path.write_text(json.dumps(card))
+    refused(quagga.load, run)
+    assert "this" not in sys.modules  # the module that prints a poem when it is imported
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"[]", b"null", b"{}", b"\xff\xfe", b'{"format": NaN}', b"1e999"])
+def test_what_is_not_a_card_is_refused(run: Path, content: bytes):
+    (run / "model" / "model.json").write_bytes(content)
+    assert "model.json" in refused(quagga.load, run)
+
+
+def test_a_newer_format_is_refused_in_words(run: Path):
+    path = run / "model" / "model.json"
+    card = json.loads(path.read_text()) | {"format": 2, "versions": {"quagga": "9.8"}, "options": "of a shape to come"}
+    path.write_text(json.dumps(card))
+    message = refused(quagga.load, run)
+    assert "format 2" in message and "9.8" in message and "upgrade" in message
+
+
+def test_the_golden_picture_is_replayed(run: Path):
+    for to in "xy":
+        assert quagga.load(run, to=to).verify() <= 1e-5
+    assert torch.equal(quagga.load(run).golden[0], golden_noise(3))
+
+
+def test_the_golden_picture_may_be_given(tmp_path: Path):
+    game = outside()
+    domains = {side: {"name": side, "channels": 3} for side in "xy"}
+    said = {"pipeline": "p", "options": {}, "translations": game.translations, "domains": domains}
+    golden = {"G": noise(1, 3, 20, 12), "F": noise(1, 3, 9, 9)}
+    save_model(tmp_path, networks=game.generators, preprocessing={}, images_seen=0, golden=golden, **said)
+    translator = quagga.load(tmp_path, to="x", build=outside)
+    assert torch.equal(translator.golden[0], golden["F"])
+    assert translator.verify() <= 1e-5
+
+
+def test_a_changed_weight_is_found_by_the_golden_picture(run: Path):
+    translator = quagga.load(run)
+    next(translator.network.parameters()).view(-1)[0] += 1
+    assert "deviates" in refused(translator.verify)
+    next(translator.network.parameters()).view(-1)[0] = float("nan")
+    assert "deviates" in refused(translator.verify)
+
+    # On disk as well, by someone who knows how to make the hashes fit.
+    weights = load_file(run / "model" / "G.safetensors")
+    weights["layers.0.weight"].view(-1)[0] += 1
+    save_file(weights, run / "model" / "G.safetensors")
+    card = json.loads((run / "model" / "model.json").read_text())
+    card["files"]["G.safetensors"] = hashlib.sha256((run / "model" / "G.safetensors").read_bytes()).hexdigest()
+    (run / "model" / "model.json").write_text(json.dumps(card))
+    assert "deviates" in refused(quagga.load(run).verify)
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename", "mkdir"])
+def test_a_save_that_fails_leaves_the_model_before_it(run: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    before = contents(run)
+    owner, name = {"fsync": (os, "fsync"), "rename": (Path, "rename"), "mkdir": (Path, "mkdir")}[call]
+    original, failures = getattr(owner, name), 0
+    for broken in range(20):
+        count = 0
+
+        def breaks(*args, broken=broken, **kwargs):
+            nonlocal count
+            count += 1
+            if count == broken + 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, breaks)
+            try:
+                leave_model(run, seed=1, **TINY)
+            except BadInput as error:
+                failures += 1
+                assert "No space left" in str(error)
+            else:
+                break  # as many calls as that there are not
+        if contents(run) != before:  # only the sync of what is already in its place may fail and leave the new model
+            assert call == "fsync" and quagga.load(run).verify() <= 1e-5
+            leave_model(run, seed=0, **TINY)
+    assert failures >= 2 or call == "mkdir"
+    assert contents(run) != before and quagga.load(run).verify() <= 1e-5
+
+
+def test_a_kill_between_the_two_renames_hides_no_model(run: Path):
+    before = contents(run / "model")
+    (run / "model").rename(run / ".model.previous")
+    shutil.copytree(run / ".model.previous", run / ".model.next")
+    assert quagga.load(run).verify() <= 1e-5
+    assert quagga.load(run / "model").verify() <= 1e-5
+    leave_model(run, **TINY)
+    assert contents(run / "model") == before
+    assert [path.name for path in run.iterdir()] == ["model"]
+
+
+def test_a_game_from_elsewhere_is_loaded_with_its_build(tmp_path: Path):
+    game = leave_model(tmp_path, build=outside, pipeline="stripes", width=8)
+    message = refused(quagga.load, tmp_path)
+    assert "stripes" in message and "build=" in message
+    x = noise(1, 3, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(quagga.load(tmp_path, build=outside)(x), game.generators["G"].eval()(x))
+
+
+def test_buffers_that_are_computed_and_not_saved_are_there_after_loading(tmp_path: Path):
+    class Ramp(nn.Module):
+        ramp: Tensor
+
+        def __init__(self):
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(()))
+            self.register_buffer("ramp", torch.linspace(0, 1, 3).view(1, 3, 1, 1), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.gain * self.ramp * x
+
+    def build():
+        return SimpleNamespace(generators={"G": Ramp()}, translations={"G": ("x", "y")})
+
+    domains = {side: {"name": side, "channels": 3} for side in "xy"}
+    said = {"pipeline": "p", "options": {}, "translations": {"G": ("x", "y")}, "domains": domains}
+    save_model(tmp_path, networks=build().generators, preprocessing={}, images_seen=0, **said)
+    assert quagga.load(tmp_path, build=build).verify() == 0
+
+
+# The translator
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_kind_of_picture_comes_out_in_its_kind_and_size(run: Path, size: tuple[int, int]):
+    translator = quagga.load(run)
+    array = pixels(*size)
+    image, tensor = translator(Image.fromarray(array)), translator(to_tensor(array))
+    assert isinstance(image, Image.Image) and image.size == size[::-1] and image.mode == "RGB"
+    assert tensor.shape == (3, *size) and tensor.dtype == torch.float32
+    for given in (array, (array / 255).astype(np.float32), array / 255):
+        made = translator(given)
+        assert made.shape == given.shape and made.dtype == given.dtype
+    batch = noise(2, 3, *size)
+    assert translator(batch).shape == batch.shape
+    assert translator(batch.double()).dtype == torch.float64
+    assert translator(array[:, :, 0]).shape == (*size, 3)
+
+
+def test_all_kinds_are_the_same_translation(run: Path):
+    translator = quagga.load(run)
+    array = pixels(19, 26)
+    expected = to_uint8(translator(to_tensor(array)))
+    assert np.array_equal(translator(array), expected)
+    assert np.array_equal(np.asarray(translator(Image.fromarray(array))), expected)
+    assert np.abs(translator((array / 255).astype(np.float32)) * 255 - expected).max() < 0.6
+    two = torch.stack([to_tensor(array), to_tensor(pixels(19, 26, seed=2))])
+    torch.testing.assert_close(translator(two)[0], translator(two[0]), rtol=0, atol=1e-5)
+
+
+def test_a_grey_target_is_grey_in_every_kind(tmp_path: Path):
+    leave_model(tmp_path, y_channels=1, lambda_identity=0.0, **TINY)
+    to_grey, to_colour = quagga.load(tmp_path, to="y"), quagga.load(tmp_path, to="x")
+    assert (to_grey.channels, to_grey.target_channels) == (3, 1)
+    array = pixels(8, 9)
+    assert to_grey(Image.fromarray(array)).mode == "L"
+    assert to_grey(array).shape == (8, 9, 1)
+    assert to_grey(array[:, :, 0]).shape == (8, 9)
+    assert to_grey(noise(1, 8, 9)).shape == (1, 8, 9)
+    assert to_colour(Image.fromarray(array)).mode == "RGB"
+    assert to_colour(to_tensor(array)).shape == (3, 8, 9)
+    assert np.array_equal(to_colour(array), to_colour(np.asarray(Image.fromarray(array).convert("L"))))
+
+
+@pytest.mark.parametrize("kind", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "rotated"])
+def test_an_open_image_is_taken_as_the_decoder_takes_its_file(run: Path, tmp_path: Path, kind: str):
+    path = tmp_path / ("a.tif" if kind == "CMYK" else "a.png")
+    array = pixels(6, 9, 4)
+    if kind == "I;16":
+        Image.fromarray(array[:, :, 0].astype(np.uint16) * 257).save(path)
+    elif kind == "rotated":
+        exif = Image.Exif()
+        exif[274] = 6  # the camera was turned: what is 9 x 6 in the file is 6 x 9 to the eye
+        Image.fromarray(array[:, :, :3]).save(path, exif=exif)
+    else:
+        Image.fromarray(array).convert("RGB" if kind == "CMYK" else "RGBA").convert(kind).save(path)
+    translator = quagga.load(run)
+    with Image.open(path) as image:
+        made, twice = translator(image), translator(image)  # the given image is left as it is
+    assert np.array_equal(np.asarray(made), translator(read_picture(path)))
+    assert np.array_equal(np.asarray(made), np.asarray(twice))
+    assert made.size == ((6, 9) if kind == "rotated" else (9, 6))
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (np.full((4, 4, 3), 200.0), "[0, 1]"),
+        (np.full((4, 4, 3), -0.5), "[0, 1]"),
+        (np.full((4, 4, 3), np.nan), "[0, 1]"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (np.zeros((2, 4, 4, 3), np.uint8), "(2, 4, 4, 3)"),
+        (np.zeros((0, 4, 3), np.uint8), "(0, 4, 3)"),
+        (np.zeros((4, 4, 5), np.uint8), "5 channels"),
+        (torch.full((3, 4, 4), 200.0), "[-1, 1]"),
+        (torch.full((3, 4, 4), torch.nan), "[-1, 1]"),
+        (torch.zeros((3, 4, 4), dtype=torch.uint8), "uint8"),
+        (torch.zeros((4, 4)), "(4, 4)"),
+        (torch.zeros((4, 4, 3)), "4 channels"),
+        (np.zeros((4, 4, 5)), "5 channels"),
+        ("horse.jpg", "str"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_picture_is_refused(run: Path, picture, words: str):
+    assert words in refused(quagga.load(run), picture)
+
+
+def test_what_surrounds_the_call_does_not_matter(run: Path):
+    translator = quagga.load(run)
+    x = noise(1, 3, 12, 12)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(translator(x), translator(x))
+        inside = translator(x)
+    assert torch.equal(inside, translator(x))
+    weight = nn.Parameter(torch.ones(()))
+    (weight * inside).sum().backward()  # a tensor made in inference mode would refuse
+    assert weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("to", "target"),
+    [(to, "zebra") for to in (None, "zebra", "y", "AtoB", "atob")]
+    + [(to, "horse") for to in ("horse", "Horse", "x", "BtoA")],
+)
+def test_directions_have_many_names(run: Path, to: str | None, target: str):
+    translator = quagga.load(run, to=to)
+    assert {translator.source, translator.target} == {"horse", "zebra"}
+    assert translator.target == target
+    expected = load_file(run / "model" / f"{'G' if target == 'zebra' else 'F'}.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in translator.network.state_dict().items())
+
+
+def test_an_unknown_direction_shows_the_known_ones(run: Path):
+    message = refused(quagga.load, run, "zebar")
+    assert "did you mean zebra?" in message and "horse" in message
+
+
+def test_domains_of_one_name_are_told_by_their_letters(tmp_path: Path):
+    leave_model(tmp_path, names=("train", "train"), **TINY)
+    x = noise(3, 8, 8)
+    assert torch.equal(quagga.load(tmp_path, to="BtoA")(x), quagga.load(tmp_path, to="x")(x))
+    assert not torch.equal(quagga.load(tmp_path, to="y")(x), quagga.load(tmp_path, to="x")(x))
+    assert "train" in refused(quagga.load, tmp_path, "train")
+
+
+def test_a_device_that_is_not_there_is_refused(run: Path):
+    assert "cpu" in refused(quagga.load, run, None, "cuda:99")
+    assert "cpu" in refused(quagga.load, run, None, "warp")
+    assert "cpu" in refused(quagga.load, run, None, "meta")
+
+
+class Wasteful(nn.Module):
+    def __init__(self, error: Exception | None = None):
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.error:
+            raise self.error
+        return x.new_empty(2**60)
+
+
+def test_too_large_a_picture_is_answered_with_what_to_do(run: Path):
+    translator = quagga.load(run, device="cpu")
+    for error in (None, torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("MPS backend out of memory")):
+        translator.network = Wasteful(error)
+        message = refused(translator, noise(3, 5, 7))
+        assert "7x5" in message and "smaller" in message
+    translator.network = Wasteful(RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        translator(noise(3, 5, 7))
+
+
+def test_a_network_that_changes_the_size_is_named(run: Path):
+    translator = quagga.load(run)
+    translator.network = nn.AvgPool2d(2)
+    assert "pad" in refused(translator, noise(3, 8, 8))
+
+
+# The command
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for number, name in enumerate(["a.png", "b.jpg", "sub/c.PNG", "sub/deep/ü ñ 馬.webp", "d.gif", "e.bmp", "f.tif"]):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(7 + number, 12, seed=number)).save(path)
+    return folder
+
+
+def translate(run: Path, *words: object) -> int:
+    return main([str(run), *map(str, words)])
+
+
+def test_files_keep_structure_name_size_and_format(run: Path, photos: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    assert translate(run, photos, "--output", out) == 0
+    expected = {"a.png", "b.jpg", "sub/c.PNG", "sub/deep/ü ñ 馬.webp", "d.png", "e.bmp", "f.tif"}
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == expected
+    for source in photos.rglob("*.*"):
+        target = out / source.relative_to(photos)
+        with (
+            Image.open(source) as before,
+            Image.open(target.with_suffix(".png") if before.format == "GIF" else target) as after,
+        ):
+            assert after.size == before.size
+            assert after.format == ("PNG" if before.format == "GIF" else before.format)
+    assert str(out) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a.png", "sub/c.PNG", "sub/deep/ü ñ 馬.webp", "e.bmp", "f.tif"])
+def test_what_is_written_is_what_the_translator_gives(run: Path, photos: Path, tmp_path: Path, name: str):
+    assert translate(run, photos / name, "--output", tmp_path / "out", "--to", "x") == 0
+    expected = quagga.load(run, to="x")(read_picture(photos / name))
+    assert np.array_equal(read_picture(tmp_path / "out" / Path(name).name), expected)
+
+
+def test_a_photo_that_lies_on_its_side_comes_out_upright(run: Path, tmp_path: Path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(pixels(6, 10)).save(tmp_path / "a.jpg", exif=exif)
+    assert translate(run, tmp_path / "a.jpg", "--output", tmp_path / "out") == 0
+    with Image.open(tmp_path / "out" / "a.jpg") as after:
+        assert after.size == (6, 10)
+        assert 274 not in after.getexif()  # else a viewer would turn it again
+
+
+def test_nothing_is_overwritten_unless_asked_for(run: Path, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_text("mine")
+    (out / "e.bmp").write_text("mine too")
+    before = contents(out)
+    message = refused(translate, run, photos, "--output", out)
+    assert "2 of 7" in message and "a.png" in message and "--overwrite" in message
+    assert contents(out) == before
+    refused(translate, run, photos, "--output", out, "--overwrite=false")
+    refused(translate, run, photos, "--output", out, "--overwrite", "false")
+    assert contents(out) == before
+    assert translate(run, photos, "--output", out, "--overwrite") == 0
+    assert contents(out).keys() > before.keys()
+    assert all(contents(out)[name] != before[name] for name in before)
+
+
+def test_two_pictures_never_become_one(run: Path, photos: Path, tmp_path: Path):
+    shutil.copy(photos / "a.png", photos / "d.png")  # beside d.gif, which becomes PNG
+    out = tmp_path / "out"
+    message = refused(translate, run, photos, "--output", out)
+    assert "d.gif" in message and "d.png" in message
+    other = tmp_path / "other"
+    shutil.copytree(photos / "sub", other)
+    assert "c.PNG" in refused(translate, run, photos / "sub", other, "--output", out)
+    Image.fromarray(pixels(3, 3)).save(tmp_path / "comparison.png")
+    assert "comparison.png" in refused(translate, run, tmp_path / "comparison.png", "--output", out, "--comparison")
+    assert not out.exists()
+
+
+def test_a_picture_that_is_named_twice_is_translated_once(run: Path, photos: Path, tmp_path: Path, capsys):
+    relative = os.path.relpath(photos / "a.png")
+    assert translate(run, photos / "a.png", relative, "--output", tmp_path / "out") == 0
+    assert "1 picture," in capsys.readouterr().out
+
+
+def test_originals_are_never_replaced(run: Path, photos: Path):
+    before = contents(photos)
+    assert "original" in refused(translate, run, photos, "--output", photos, "--overwrite")
+    assert "original" in refused(translate, run, photos / "sub" / "c.PNG", "--output", photos / "sub", "--overwrite")
+    assert contents(photos) == before
+
+
+def test_an_output_inside_the_input_is_not_translated_again(run: Path, photos: Path):
+    out = photos / "zebras"
+    assert translate(run, photos, "--output", out) == 0
+    first = contents(photos)
+    assert translate(run, photos, "--output", out, "--overwrite") == 0
+    assert contents(photos) == first
+
+
+def test_an_unreadable_picture_costs_only_itself(run: Path, photos: Path, tmp_path: Path, capsys):
+    (photos / "broken.png").write_bytes((photos / "a.png").read_bytes()[:60])
+    assert translate(run, photos, "--output", tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert "broken.png" in said.err and "1 of 8" in said.err
+    assert len(contents(tmp_path / "out")) == 7
+
+
+def test_a_full_disk_leaves_no_half_written_picture(run: Path, photos: Path, tmp_path: Path, monkeypatch):
+    original = Image.Image.save
+
+    def runs_full(self, path, *args, **kwargs):
+        original(self, path, *args, **kwargs)
+        if self.size[1] == 9:  # the third
+            Path(path).write_bytes(Path(path).read_bytes()[:20])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", runs_full)
+    assert "No space left" in refused(translate, run, photos, "--output", tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*.*"):
+        read_picture(path)
+
+
+def test_the_comparison_shows_before_and_after(run: Path, photos: Path, tmp_path: Path):
+    out, plain = tmp_path / "out", tmp_path / "plain.png"
+    Image.new("RGB", (16, 16), (200, 120, 40)).save(plain)
+    assert translate(run, "--comparison", plain, photos / "e.bmp", "--output", out) == 0
+    sheet, made = read_picture(out / "comparison.png"), read_picture(out / "plain.png")
+    assert np.array_equal(sheet[:16, 240:256], read_picture(plain))
+    assert np.array_equal(sheet[:16, 260:276], made)
+
+
+def test_options_may_stand_anywhere(run: Path, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    a, b = photos / "a.png", photos / "b.jpg"
+    for words in (
+        [run, a, "--output", out, b],
+        ["--overwrite", run, "--output", out, a, b],
+        ["--overwrite", "true", "--to=zebra", f"--output={out}", run, a, b],
+    ):
+        assert main(list(map(str, words))) == 0
+        assert contents(out).keys() == {"a.png", "b.jpg"}
+
+
+def test_what_cannot_work_is_said_before_anything_is_done(run: Path, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "did you mean --output?" in refused(translate, run, photos, "--outptu", out)
+    assert "--output" in refused(translate, run, photos)
+    assert "no pictures" in refused(translate, run, "--output", out)
+    assert "no pictures" in refused(main, ["--output", str(out)])
+    assert "nothing-here" in refused(translate, run, tmp_path / "nothing-here", "--output", out)
+    assert "0 images" in refused(translate, run, empty, "--output", out)
+    assert "did you mean zebra?" in refused(translate, run, photos, "--output", out, "--to", "zebr")
+    assert "cpu" in refused(translate, run, photos, "--output", out, "--device", "cuda:99")
+    assert "no folder" in refused(translate, tmp_path / "no-run", photos, "--output", out)
+    assert not out.exists()
+    out.write_text("a file")
+    assert "is a file" in refused(translate, run, photos, "--output", out)
+    assert out.read_text() == "a file"
+
+
+def test_a_game_from_elsewhere_translates_too(tmp_path: Path, photos: Path):
+    leave_model(tmp_path / "run", build=outside, pipeline="stripes", width=4)
+    words = [str(tmp_path / "run"), str(photos / "a.png"), "--output", str(tmp_path / "out")]
+    assert "stripes" in refused(main, words)
+    assert main(words, build=outside) == 0
+    assert (tmp_path / "out" / "a.png").is_file()

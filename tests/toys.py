@@ -1,0 +1,90 @@
+"""Small games and rows for the laws."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Trainer
+
+
+class Number(nn.Module):
+    """A player who is one number."""
+
+    def __init__(self, value: float = 0.0):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value, dtype=torch.float64))
+
+
+class Quadratic:
+    """min over x, max over y of f(x, y) = x^2 + 2xy - 3y^2 + 4x + 5y + 6, whose saddle is (-17/8, 1/8)."""
+
+    fresh_noise = False
+    memory: dict = {}  # noqa: RUF012
+
+    def __init__(self, swapped: bool = False):
+        self.x, self.y = Number(1.0), Number(1.0)
+        x, y = {"x": self.x}, {"y": self.y}
+        self.generators, self.discriminators = (y, x) if swapped else (x, y)
+        self.sign = -1 if swapped else 1
+
+    def f(self) -> Tensor:
+        x, y = self.x.value, self.y.value
+        return x**2 + 2 * x * y - 3 * y**2 + 4 * x + 5 * y + 6
+
+    def generate(self, batch: Batch, draw: Draw) -> Images:
+        return {}
+
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"-f": -self.f()})
+
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"f": self.f()})
+
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        return {}
+
+
+class Rows:
+    """Rows of random pictures, {"x": (N, 3, size, size), "y": ..., "row": (N,)}: row n is a function of n."""
+
+    def __init__(self, batch_size: int = 1, size: int = 16, dtype: torch.dtype = torch.float64, place: tuple[int, int] = (0, 1)):
+        self.batch_size, self.size, self.dtype, (self.process, self.processes) = batch_size, size, dtype, place
+
+    def row(self, n: int) -> dict[str, Tensor]:
+        pictures = np.random.default_rng(n).uniform(-1, 1, (2, 3, self.size, self.size))
+        x, y = torch.from_numpy(pictures).to(self.dtype)
+        return {"x": x, "y": y, "row": torch.tensor(n)}
+
+    def batches(self, from_row: int) -> Iterator[Batch]:
+        start = from_row + self.process * self.batch_size
+        while True:
+            rows = [self.row(n) for n in range(start, start + self.batch_size)]
+            yield {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+            start += self.batch_size * self.processes
+
+
+def trainer_of(game, **schedule) -> Trainer:
+    """A trainer on the CPU for so many `images`."""
+    settings = {"images": 4, "optimizer": "sgd", "decay": 0.0, **schedule}
+    return Trainer(game, Schedule(**settings), settings["images"], Accelerator(cpu=True))
+
+
+def played(game, size: int = 16, dtype: torch.dtype = torch.float64, **schedule) -> Trainer:
+    """The trainer after its whole schedule on random pictures."""
+    trainer = trainer_of(game, **schedule)
+    for _ in trainer.play(Rows(trainer.schedule.batch_size, size, dtype).batches):
+        pass
+    return trainer
+
+
+def weights(game) -> dict[str, Tensor]:
+    networks = {**game.generators, **game.discriminators}
+    return {f"{name}.{key}": p.detach().clone() for name, network in networks.items() for key, p in network.named_parameters()}
+
+
+def distance(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
+    assert a.keys() == b.keys()
+    return max(float((a[key] - b[key]).detach().abs().max()) for key in a)
