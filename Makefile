@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two processes of one thread each: what a small machine has. (tests/conftest.py sets the thread.)
 PYTEST := $(BIN)/pytest -n 2
-# Files of laws that take more than a few seconds, or several processes; `make quick` leaves them to `make test`.
-LONG :=
+# Laws that start processes or compile: `make quick` leaves them to `make test`.
+LONG := one_process_equals_two or spawn or compile
 
 .PHONY: help demo test quick slow lint types
 
@@ -25,7 +25,7 @@ test: lint types
 	$(PYTEST) -m "not slow"
 
 quick: lint
-	$(PYTEST) -m "not slow" $(filter-out $(LONG),$(wildcard tests/test_*.py))
+	$(PYTEST) -m "not slow" -k "not ($(LONG))"
 
 # One after the other, since a training uses all cores by itself.
 slow: $(VENV)/installed-dev

@@ -1,14 +1,14 @@
-"""Time and memory of one CycleGAN training step, ours and, in turn on the same pictures, the reference implementation's.
+"""Time and memory of one CycleGAN training step: ours and, by turns on the same pictures, the reference's.
 
     python benchmarks/train_step.py --reference DIR --output benchmarks/results/train_step.txt
 
-DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix (the version of August 2025), which is imported and driven at its own
-defaults; nothing of it is kept here. Without `--reference` only our step is measured. The settings are the paper's: 256x256,
-batch 1, float32, ResNet of 9 blocks, identity loss, a pool of 50 fakes.
+DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix (the version of August 2025), which is imported and driven at
+its own defaults; nothing of it is kept here. Without `--reference` only our step is measured. The settings are the
+paper's: 256x256, batch 1, float32, ResNet of 9 blocks, identity loss, a pool of 50 fakes.
 
-Time: both models live in one process and step by turns, A B, B A, A B, ..., so that whatever else the machine does falls on
-both; the ratio is taken pair by pair. Memory: each trains alone in a process of its own, and its highest resident set counts,
-with Python and torch in it (on CUDA: the most that tensors took).
+Time: both models live in one process and step by turns, A B, B A, A B, ..., so that whatever else the machine does
+falls on both; the ratio is taken pair by pair. Memory: each trains alone in a process of its own, and its highest
+resident set counts, with Python and torch in it (on CUDA: the most that tensors took).
 """
 
 import argparse
@@ -169,9 +169,10 @@ def report(times: dict[str, list[float]], memory: dict[str, float], arguments: a
     if "reference" in times:
         ratios = [a / b for a, b in zip(times["ours"], times["reference"], strict=True)]
         low, high = np.quantile(ratios, [0.25, 0.75])
-        lines += ["", f"ours / reference: time {median(ratios):.3f} (median of the pairs; quartiles {low:.3f} to {high:.3f})"]
+        verdict = f"ours / reference: time {median(ratios):.3f} (median of pairs; quartiles {low:.3f} to {high:.3f})"
         if memory:
-            lines[-1] += f", memory {memory['ours'] / memory['reference']:.3f}"
+            verdict += f", memory {memory['ours'] / memory['reference']:.3f}"
+        lines += ["", verdict]
     return "\n".join(lines) + "\n"
 
 

@@ -5,88 +5,13 @@ origin lies on the ground below the middle of its trunk. Who paints it decides w
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from quagga.data.limb import Frame, Limb, outline
+
 Pose = Literal["standing", "walking", "grazing"]
-
-
-@lru_cache
-def basis(knots: int, samples: int, closed: bool) -> np.ndarray:
-    """The matrix (samples, knots) that turns knots into points of a Catmull-Rom spline through them."""
-    u = np.linspace(0, knots, samples, endpoint=False) if closed else np.linspace(0, knots - 1, samples)
-    k = np.minimum(u.astype(int), knots - 1 if closed else knots - 2)
-    t = u - k
-    weights = np.stack(
-        [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2],
-    )
-    matrix = np.zeros((samples, knots))
-    for j, weight in enumerate(weights / 2):
-        knot = (k + j - 1) % knots if closed else np.clip(k + j - 1, 0, knots - 1)
-        np.add.at(matrix, (np.arange(samples), knot), weight)
-    return matrix
-
-
-def outline(knots: list[tuple[float, float]], samples: int = 64) -> np.ndarray:
-    """A smooth closed outline (samples, 2) through the knots."""
-    return basis(len(knots), samples, True) @ np.array(knots)
-
-
-@dataclass(frozen=True)
-class Limb:
-    """A smooth line with a width, and with it a pair of coordinates that follow the body.
-
-    `at(s, t)`: s in [0, 1] runs along the limb, t in [-1, 1] from its right edge to its left edge; the limb of an
-    animal that walks to the right has its back at t = 1. Stripes are drawn in (s, t), so they turn with the limb.
-    """
-
-    middle: np.ndarray  # (M, 2)
-    normal: np.ndarray  # (M, 2), of length one, to the left
-    half: np.ndarray  # (M,), half the width
-    length: float
-
-    @classmethod
-    def through(cls, knots: list[tuple[float, float, float]], samples: int = 40) -> "Limb":
-        """A limb through knots (x, y, half width)."""
-        line = basis(len(knots), samples, False) @ np.array(knots)
-        along = np.empty((samples, 2))
-        along[1:-1] = line[2:, :2] - line[:-2, :2]
-        along[0], along[-1] = line[1, :2] - line[0, :2], line[-1, :2] - line[-2, :2]
-        size = np.hypot(along[:, 0], along[:, 1])
-        normal = np.stack([-along[:, 1], along[:, 0]], 1) / size[:, None]
-        return cls(line[:, :2], normal, line[:, 2], float(size[1:-1].sum() / 2 + size[0] / 2 + size[-1] / 2))
-
-    def at(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """Points (..., 2) at the places s, t, which broadcast against each other."""
-        place = np.clip(s, 0, 1) * (len(self.half) - 1)
-        k = np.minimum(place.astype(int), len(self.half) - 2)
-        f = place - k
-        middle = self.middle[k] * (1 - f)[..., None] + self.middle[k + 1] * f[..., None]
-        normal = self.normal[k] * (1 - f)[..., None] + self.normal[k + 1] * f[..., None]
-        half = self.half[k] * (1 - f) + self.half[k + 1] * f
-        return middle + normal * (half * t)[..., None]
-
-    def polygon(self, start: float = 0.0, stop: float = 1.0) -> np.ndarray:
-        """The outline of the part between s = start and s = stop."""
-        first, last = round(start * (len(self.half) - 1)), round(stop * (len(self.half) - 1)) + 1
-        side = self.normal[first:last] * self.half[first:last, None]
-        middle = self.middle[first:last]
-        return np.concatenate([middle + side, (middle - side)[::-1]])
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A place and a direction: the head's own coordinates, x from the poll to the nose, y towards the forehead."""
-
-    origin: np.ndarray
-    angle: float
-    scale: float
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        c, s = np.cos(self.angle) * self.scale, np.sin(self.angle) * self.scale
-        return self.origin + points @ np.array([[c, s], [-s, c]])
 
 
 @dataclass(frozen=True)

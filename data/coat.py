@@ -20,10 +20,9 @@ from quagga.data.animal import (
     NECK,
     NOSTRIL,
     Animal,
-    Frame,
     Leg,
-    Limb,
 )
+from quagga.data.limb import Frame, Limb
 
 Draw = Callable[[np.ndarray, np.ndarray, int], None]  # paints a polygon in animal units: canvas, polygon, material
 

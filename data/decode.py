@@ -10,16 +10,15 @@ Pillow would clip 16-bit grey, turn float pictures black, drop the opacity and l
 - Of an animation, or a file of several pages, the first picture is read.
 """
 
-import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from quagga import BadInput
 
@@ -55,7 +54,7 @@ DEEP_MODES = {  # one channel, kept at its depth
 WITH_ALPHA = {"L": "LA", "LA": "LA", "RGB": "RGBA", "RGBA": "RGBA"}
 
 ORIENTATION = 274  # the tag of EXIF and TIFF that says how the camera was held
-UPRIGHT = {  # its value -> what turns the array (H, W, C) upright
+UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {  # its value -> what turns the array (H, W, C) upright
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -121,15 +120,16 @@ def read_native(path: str | Path) -> Native:
             with _opened(path) as image:
                 # Pillow has no 16-bit RGB: it would keep the high byte. Its name for the raw data gives the depth away.
                 deep_colour = image.mode in MODES and ";16" in str(image.tile)
-                orientation = 1 if image.format == "TIFF" else _orientation(image)  # OpenCV turns TIFFs itself
-                image.load()  # also for OpenCV's sake, which returns half a picture for a truncated PNG
-                return _with_opencv(path, orientation) if deep_colour else _with_pillow(image)
+                if not deep_colour:
+                    return _with_pillow(image)
+                image.load()  # as `_with_pillow` does, for the orientation
+                return _with_opencv(path, image.getexif().get(ORIENTATION))
         except UnidentifiedImageError:
             tags = _tiff_tags(path)  # TIFFs of several floats or 32-bit integers a pixel, which Pillow does not know
             if tags is None:
                 raise
             _check_size(path, tags[257], tags[256])
-            return _with_opencv(path, orientation=1)
+            return _with_opencv(path, None)
 
 
 def read_header(path: str | Path) -> Header:
@@ -188,11 +188,11 @@ def _finished(native: Native, channels: int) -> np.ndarray:
 
 
 def _with_pillow(image: Image.Image) -> Native:
-    # A damaged EXIF block is no reason to refuse a good picture: it stays as it lies, as in a viewer.
-    with suppress(SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        image = ImageOps.exif_transpose(image)
+    image.load()  # which turns TIFFs, and strikes out their orientation
+    orientation = image.getexif().get(ORIENTATION)
     if image.mode in DEEP_MODES:
-        return Native(_depth_kept(np.asarray(image).astype(DEEP_MODES[image.mode]))[..., None], alpha=False)
+        pixels = _depth_kept(np.asarray(image).astype(DEEP_MODES[image.mode]))
+        return Native(_upright(pixels[..., None], orientation), alpha=False)
     if image.mode not in MODES:
         raise ValueError(f"its pixels are stored as {image.mode}, which is not read: save it as PNG")
     target = MODES[image.mode]
@@ -204,10 +204,12 @@ def _with_pillow(image: Image.Image) -> Native:
     elif image.has_transparency_data:  # a palette's transparent entry, or one colour declared transparent
         target = WITH_ALPHA[target]
     pixels = np.asarray(image.convert(target))
-    return Native(pixels[..., None] if pixels.ndim == 2 else pixels, alpha=target.endswith("A"))
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return Native(_upright(pixels, orientation), alpha=target.endswith("A"))
 
 
-def _with_opencv(path: str | Path, orientation: int) -> Native:
+def _with_opencv(path: str | Path, orientation: object) -> Native:
+    """`orientation` is what is left to do: OpenCV, too, turns TIFFs itself."""
     encoded = np.frombuffer(Path(path).read_bytes(), np.uint8)  # cv2.imread cannot open every name on every system
     pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     if pixels is None:
@@ -215,8 +217,13 @@ def _with_opencv(path: str | Path, orientation: int) -> Native:
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[-1] in (3, 4):
         pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]  # BGR(A) to RGB(A)
-    pixels = UPRIGHT[orientation](pixels) if orientation in UPRIGHT else pixels
-    return Native(np.ascontiguousarray(_depth_kept(pixels)), alpha=pixels.shape[-1] in (2, 4))
+    return Native(_upright(_depth_kept(pixels), orientation), alpha=pixels.shape[-1] in (2, 4))
+
+
+def _upright(pixels: np.ndarray, orientation: object) -> np.ndarray:
+    """Not Pillow's `exif_transpose`, which writes the EXIF block anew and fails where that is damaged."""
+    turn = UPRIGHT.get(orientation)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def _depth_kept(pixels: np.ndarray) -> np.ndarray:
@@ -244,12 +251,6 @@ def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile]:
 def _check_size(path: str | Path, height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
         raise BadInput(f"{path}: {width} x {height} pixels are more than {MAX_PIXELS}: cut or shrink it first")
-
-
-def _orientation(image: Image.Image) -> int:
-    with suppress(SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return int(image.getexif().get(ORIENTATION, 1))
-    return 1
 
 
 def _tiff_tags(path: str | Path) -> TiffImagePlugin.ImageFileDirectory_v2 | None:

@@ -9,39 +9,59 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
+from quagga.data.brush import ROUND, Colour, ellipses, fill, lit, mix
+
 Hour = Literal["day", "sunset", "night"]
 Land = Literal["savanna", "meadow"]
-Colour = tuple[float, float, float]
 
 
 class Light(NamedTuple):
-    """The colours of an hour. `ground` and `sun` are factors: what the land and the animal get of their own colour."""
+    """The colours of an hour."""
 
-    top: Colour
-    middle: Colour
-    low: Colour
-    disc: Colour
-    haze: Colour
-    cloud: float  # how much of the disc's colour clouds take
+    sky: tuple[Colour, Colour, Colour]  # at the top, between, at the horizon
+    disc: Colour  # of sun or moon
     radius: float
-    glow: float
+    glow: float  # how much the air around the disc shines
+    haze: Colour  # what far things fade into
     mist: float  # how much of the haze lies on the ground
-    ground: Colour
-    sun: Colour
+    cloud: float  # how much of the disc's colour clouds take
+    ground: Colour  # a factor: how the land is lit
+    animal: Colour  # a factor: how the animal is lit
 
 
 LIGHTS: dict[Hour, Light] = {
     "day": Light(
-        *((84, 160, 212), (154, 208, 226), (248, 236, 208), (255, 250, 226), (170, 198, 208)),
-        *(0.74, 0.042, 0.30, 0.0, (1.0, 1.0, 1.0), (1.0, 0.985, 0.95)),
+        sky=((84, 160, 212), (154, 208, 226), (248, 236, 208)),
+        disc=(255, 250, 226),
+        radius=0.042,
+        glow=0.30,
+        haze=(170, 198, 208),
+        mist=0.0,
+        cloud=0.74,
+        ground=(1.0, 1.0, 1.0),
+        animal=(1.0, 0.985, 0.95),
     ),
     "sunset": Light(
-        *((98, 84, 144), (232, 130, 108), (255, 212, 134), (255, 242, 196), (202, 118, 120)),
-        *(0.38, 0.085, 0.62, 0.0, (0.95, 0.73, 0.62), (1.0, 0.91, 0.80)),
+        sky=((98, 84, 144), (232, 130, 108), (255, 212, 134)),
+        disc=(255, 242, 196),
+        radius=0.085,
+        glow=0.62,
+        haze=(202, 118, 120),
+        mist=0.0,
+        cloud=0.38,
+        ground=(0.95, 0.73, 0.62),
+        animal=(1.0, 0.91, 0.80),
     ),
     "night": Light(
-        *((20, 28, 66), (42, 62, 110), (112, 132, 164), (250, 246, 226), (54, 76, 126)),
-        *(0.14, 0.046, 0.26, 0.34, (0.34, 0.46, 0.74), (0.84, 0.90, 1.0)),
+        sky=((20, 28, 66), (42, 62, 110), (112, 132, 164)),
+        disc=(250, 246, 226),
+        radius=0.046,
+        glow=0.26,
+        haze=(54, 76, 126),
+        mist=0.34,
+        cloud=0.14,
+        ground=(0.34, 0.46, 0.74),
+        animal=(0.84, 0.90, 1.0),
     ),
 }
 GRASS: dict[Land, tuple[Colour, Colour]] = {  # far, near
@@ -53,40 +73,6 @@ FLOWERS: tuple[Colour, ...] = ((250, 240, 214), (248, 206, 92), (228, 128, 118))
 
 TONES = 5  # of grass, from far to near
 PUFFS = np.array([(0, 0, 0.5, 0.19), (-0.42, 0.025, 0.3, 0.114), (0.38, 0.035, 0.36, 0.137), (0.08, -0.1, 0.27, 0.103)])
-ROUND = np.stack([np.cos(np.linspace(0, 2 * np.pi, 28, False)), np.sin(np.linspace(0, 2 * np.pi, 28, False))], 1)
-
-
-def fill(
-    canvas: np.ndarray, polygons: np.ndarray | list[np.ndarray], colour: Colour | int, whole: bool = False
-) -> None:
-    """Paint polygons (K, P, 2), or a list of (P, 2), in pictures' widths, with one colour.
-
-    Args:
-        whole: paint all in one go, which is faster but leaves holes where they overlap.
-    """
-    fine = 16 * canvas.shape[0]  # 4 bits below the pixel
-    if isinstance(polygons, np.ndarray):
-        exact = list(np.rint(polygons * fine - 8).astype(np.int32))
-    else:
-        exact = [np.rint(polygon * fine - 8).astype(np.int32) for polygon in polygons]
-    for some in [exact] if whole and exact else [[one] for one in exact]:
-        cv2.fillPoly(canvas, some, colour, cv2.LINE_8, 4)
-
-
-def mix(a: Colour, b: Colour, amount: float) -> Colour:
-    x, y, z = (p * (1 - amount) + q * amount for p, q in zip(a, b, strict=True))
-    return (x, y, z)
-
-
-def lit(colour: Colour, factor: Colour, brightness: float = 1.0) -> Colour:
-    x, y, z = (min(255.0, p * q * brightness) for p, q in zip(colour, factor, strict=True))
-    return (x, y, z)
-
-
-def ellipses(boxes: np.ndarray | list[tuple[float, float, float, float]]) -> np.ndarray:
-    """Outlines (K, P, 2) of ellipses (K, 4): x, y and the two radii."""
-    box = np.asarray(boxes)[:, None]
-    return ROUND * box[..., 2:] + box[..., :2]
 
 
 @dataclass(frozen=True)
@@ -175,8 +161,8 @@ def landscape(rng: np.random.Generator, hour: Hour, open_side: float) -> Landsca
         for x, size in zip((third, first + apart, first), sizes[::-1], strict=True)
     ]
     clouds = rng.uniform((0.0, 0.05, 0.13), (1.0, horizon - 0.2, 0.27), (3, 3))
-    flock = rng.uniform((0.2, 0.14), (0.8, 0.3), 2)
-    birds = [bird(*(flock + rng.uniform(-0.07, 0.07, 2) * (1, 0.6)), rng.uniform(0.012, 0.02)) for _ in range(4)]
+    flock = rng.uniform((0.2, 0.14), (0.8, 0.3), 2) + rng.uniform((-0.07, -0.04), (0.07, 0.04), (4, 2))
+    birds = [bird(x, y, size) for (x, y), size in zip(flock.tolist(), rng.uniform(0.012, 0.02, 4), strict=True)]
     stars = rng.uniform((0, 0, 0.0012), (1, horizon - 0.08, 0.0034), (34, 3))
     patches = rng.uniform((0, 0, 0.2, -1), (1, 1, 0.5, 1), (7, 4))
     depth = np.sort(rng.uniform(0, 1, 90) ** 0.8)
@@ -205,7 +191,7 @@ def paint(place: Landscape, side: int) -> np.ndarray:
     far, near = ground_colours(place)
     y = (np.arange(side) + 0.5) / side
     stops = (0.0, 0.55 * place.horizon, place.horizon)
-    column = np.stack([np.interp(y, stops, band) for band in zip(light.top, light.middle, light.low, strict=True)], 1)
+    column = np.stack([np.interp(y, stops, band) for band in zip(*light.sky, strict=True)], 1)
     canvas = cv2.repeat(column.astype(np.uint8)[:, None], 1, side)
     if place.hour == "night":
         fill(canvas, ellipses(place.stars[:, [0, 1, 2, 2]]), (214, 220, 232))
@@ -213,7 +199,7 @@ def paint(place: Landscape, side: int) -> np.ndarray:
     for x, up, wide in place.clouds.tolist():
         puffs = ellipses(PUFFS * wide + (x, up, 0, 0))
         fill(canvas, puffs, mix(sky_at(place, up), light.disc, light.cloud))
-    fill(canvas, place.birds, mix(light.middle, (40, 36, 48), 0.75))
+    fill(canvas, place.birds, mix(light.sky[1], (40, 36, 48), 0.75))
     for k, hill in enumerate(place.hills):
         fill(canvas, hill[None], mix(light.haze, lit(far, (0.80, 0.86, 0.86)), 0.08 + 0.36 * k))
 
@@ -246,8 +232,8 @@ def lit_side(lobe: np.ndarray, side: float) -> np.ndarray:
 
 
 def sky_at(place: Landscape, y: float) -> Colour:
-    light, f = LIGHTS[place.hour], y / place.horizon
-    return mix(light.top, light.middle, f / 0.55) if f < 0.55 else mix(light.middle, light.low, (f - 0.55) / 0.45)
+    (top, middle, low), f = LIGHTS[place.hour].sky, y / place.horizon
+    return mix(top, middle, f / 0.55) if f < 0.55 else mix(middle, low, (f - 0.55) / 0.45)
 
 
 def air(place: Landscape, picture: np.ndarray) -> np.ndarray:
@@ -258,7 +244,7 @@ def air(place: Landscape, picture: np.ndarray) -> np.ndarray:
     across, down = (np.exp(-(((at - c) / (3.4 * light.radius)) ** 2)) for c in place.disc)
     glow = light.glow * np.outer(down * sky, across)[..., None]
     haze = (0.34 * sky * np.exp(-(((at - place.horizon) / 0.07) ** 2)))[:, None, None]
-    picture = picture + haze * (np.array(light.low, np.float32) - picture)
+    picture = picture + haze * (np.array(light.sky[2], np.float32) - picture)
     return picture + glow * (np.array(light.disc, np.float32) - picture)
 
 

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -24,9 +24,14 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from quagga import BadInput
 
 Batch = dict[str, Tensor]
+Batches = Generator[Batch, None, None]  # without end; closing it ends the workers
 Read = TypeVar("Read")
 
 POLL = 1.0  # seconds between two looks at whether the workers live
+HINTS = {
+    "SIGKILL": "often that means that memory ran out: lower --workers",
+    "SIGBUS": "often that means that shared memory ran out: lower --workers, or give the container a larger --shm-size",
+}
 
 
 class DataFault(RuntimeError):
@@ -100,7 +105,7 @@ def batches(
     timeout: float = 300.0,
     on_skip: Callable[[Sequence[str]], None] | None = None,
     start_method: str | None = None,
-) -> Iterator[Batch]:
+) -> Batches:
     """Endless batches of consecutive rows: the source's tensors stacked, and "row", their numbers, int64 (N,).
 
     Global batch j is the rows from_row + j B P to from_row + (j + 1) B P; each process takes its B consecutive ones.
@@ -137,7 +142,7 @@ def batches(
     others, handler = set(multiprocessing.active_children()), _child_handler()
     iterator = iter(loader)
     crew = [child for child in multiprocessing.active_children() if child not in others]
-    if handler is not _child_handler():
+    if handler is not None and handler is not _child_handler():
         # The loader's handler for dead children would raise amid a training step. `_next` looks for them where we wait.
         signal.signal(signal.SIGCHLD, handler)
     try:
@@ -199,11 +204,11 @@ class _Desk(Dataset):
         return ", ".join(self.source.files(row))
 
     def read_by(self, pid: int | None) -> str:
-        """What the worker with this process number was reading."""
+        """What the worker with this process number was reading; empty between two rows."""
         for at, row in zip(self.pids.tolist(), self.rows.tolist(), strict=True):
             if at == pid and row >= 0:
-                return f"while reading row {row}: {self.names(row)}"
-        return "while reading no picture"
+                return f" while reading row {row}: {self.names(row)}"
+        return ""
 
 
 class _RowNumbers:
@@ -247,18 +252,19 @@ def _next(iterator: Iterator, desk: _Desk, crew: list, timeout: float) -> Sample
                 raise DataFault(f"the data workers failed: {' '.join(str(error).split())}") from error
             waited += POLL
             if waited >= timeout:
-                reading = "; ".join(desk.read_by(worker.pid) for worker in crew)
+                reading = ";".join(filter(None, (desk.read_by(worker.pid) for worker in crew)))
                 raise DataFault(
-                    f"no batch for {waited:.0f} s: the data workers hang {reading}; raise --worker_timeout if the"
-                    " disk is only slow"
+                    f"no batch for {waited:.0f} s: the data workers hang{reading}; raise --worker_timeout if the disk"
+                    " is only slow"
                 ) from None
 
 
 def _obituary(worker: multiprocessing.Process, desk: _Desk) -> str:
     code = worker.exitcode or 0
-    end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-    hint = "SIGKILL often means that memory ran out: lower --workers" if code == -9 else "see it raise with --workers 0"
-    return f"a data worker {end} {desk.read_by(worker.pid)}; {hint}"
+    killer = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    end = f"was killed by {killer}" if code < 0 else f"exited with code {code}"
+    hint = HINTS.get(killer, "--workers 0 reads in the main process and shows more")
+    return f"a data worker {end}{desk.read_by(worker.pid)}; {hint}"
 
 
 def _child_handler() -> Any:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """uint8 (H, W, C) or (N, H, W, C) in 0..255 -> float32 (C, H, W) or (N, C, H, W) in [-1, 1], contiguous."""
-    channels_first = np.ascontiguousarray(np.moveaxis(pixels, -1, -3))
-    return torch.from_numpy(channels_first).to(torch.float32) / 127.5 - 1
+    channels_first = np.ascontiguousarray(np.moveaxis(pixels, -1, -3), dtype=np.float32)
+    return torch.from_numpy(channels_first) / 127.5 - 1
 
 
 def to_uint8(picture: Tensor) -> np.ndarray:

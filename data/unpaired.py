@@ -1,7 +1,7 @@
 """Two folders of pictures with nothing in common but their kinds: horses here, zebras there."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ from quagga import BadInput
 from quagga.data.augment import Augment, Fit
 from quagga.data.decode import read_header, read_picture
 from quagga.data.folders import Side, two_folders
-from quagga.data.rows import Batch, Sample, batches, first_readable, key, place
+from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place
 from quagga.data.tensors import to_tensor
 
 LOOKED_AT = 128  # pictures a side whose headers are read before training
@@ -96,7 +96,7 @@ class Unpaired:
                     f" {global_batch}: lower --batch_size or add pictures"
                 )
 
-    def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Iterator[Batch]:
+    def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}."""
         return batches(
             self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update

@@ -127,7 +127,7 @@ def build(
         generator: ResNet (the paper's) or the U-Net of pix2pix.
         width: channels after a generator's first layer.
         blocks: residual blocks of the ResNet; None takes 9, or 6 below 256 pixels (Sec. 7.2). For the U-Net: its depth; None
-            takes as many halvings as the crop has, at most 8.
+            takes as many as 2 divides the crop, at most 8.
         discriminator: PatchGAN, which judges patches, or the PixelGAN, which judges single pixels.
         width_discriminator: channels after a discriminator's first layer.
         layers: strided layers of the PatchGAN: 3 judges patches of 70x70 pixels, 2 of 34x34, 1 of 16x16.
@@ -152,12 +152,13 @@ def build(
         if generator == "resnet":
             count = blocks if blocks is not None else 9 if crop_size >= 256 else 6
             return ResnetGenerator(source, target, width=width, blocks=count, norm=norm, upsample=upsample)
-        depth = blocks if blocks is not None else max(2, min(8, crop_size.bit_length() - 1))
+        halvings = (crop_size & -crop_size).bit_length() - 1  # how often 2 divides the crop
+        depth = blocks if blocks is not None else max(2, min(8, halvings))
         return UnetGenerator(source, target, width=width, depth=depth, norm=norm, upsample=upsample, dropout=0.0)
 
     def discriminator_of(channels: int) -> nn.Module:
         if discriminator == "pixel":
-            return PixelGAN(channels, width=width_discriminator, norm=norm)
+            return PixelGAN(channels, width=width_discriminator, norm=norm, spectral=spectral)
         return PatchGAN(channels, width=width_discriminator, layers=layers, norm=norm, spectral=spectral)
 
     return CycleGAN(

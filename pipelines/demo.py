@@ -17,7 +17,7 @@ import quagga
 from quagga import BadInput
 from quagga.data import embedded, translation_error
 from quagga.data.preview import contact_sheet
-from quagga.data.tensors import to_tensor, to_uint8
+from quagga.data.tensors import to_uint8
 from quagga.pipelines import cli, cyclegan, options, run, terminal
 from quagga.pipelines.minimax import Images, Schedule
 
@@ -139,5 +139,5 @@ class Film:
 
     def save(self, path: Path, count: int = 8) -> None:
         """A strip of `count` frames, from the horse to the zebra."""
-        chosen = [self.frames[round(i)] for i in np.linspace(0, len(self.frames) - 1, count)]
-        contact_sheet({"" if i else "horse": to_tensor(frame)[None] for i, frame in enumerate(chosen)}, path)
+        chosen = np.stack([self.frames[round(i)] for i in np.linspace(0, len(self.frames) - 1, count)])
+        contact_sheet({"": chosen}, path, abreast=count)

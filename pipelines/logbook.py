@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
@@ -54,8 +53,7 @@ class Logbook:
     def strips(self, strips: Mapping[str, Images], which: str, images_seen: int) -> None:
         """One picture a strip: a row an example, a captioned column a stage."""
         for name, images in strips.items():
-            sheet = torch.from_numpy(contact_sheet(images))
-            self.writer.add_image(f"{name}/{which}", sheet, images_seen, dataformats="HWC")
+            self.writer.add_image(f"{name}/{which}", contact_sheet(images), images_seen, dataformats="HWC")
 
     def say(self, line: str) -> None:
         self.bar.write(line, file=sys.stdout)

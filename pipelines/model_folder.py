@@ -184,7 +184,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is no more than data. Where a parameter has no type, jsonargparse imports what {"class_path": ...} names."""
+    """Whether it is data only: for a parameter without a type, jsonargparse imports what {"class_path": ...} names."""
     if isinstance(value, dict):
         return "class_path" not in value and all(map(_is_plain, value.values()))
     return all(map(_is_plain, value)) if isinstance(value, list) else True

@@ -120,6 +120,8 @@ def train(
             play(trainer, rows, run, folder, log, watch, lambda: keep_model(trainer, folder, pipeline, rows, options["build"]))
         finally:
             if log:
+                if rows.skipped:
+                    log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
                 log.close()
         return folder
     finally:

@@ -1,6 +1,7 @@
 """The command line: one flat list of options, and one line for whatever the user got wrong."""
 
 import errno
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -215,7 +216,7 @@ def test_each_option_of_a_pipeline_is_explained():
         pipeline = import_module(module)
         for taker in options.takers_of(pipeline.build, pipeline.data).values():
             for name in options.hints_of(taker):
-                assert f"\n        {name}: " in (taker.__doc__ or ""), f"{taker.__name__} does not explain {name}"
+                assert f"\n    {name}: " in (inspect.getdoc(taker) or ""), f"{taker.__name__} does not explain {name}"
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,12 @@ def test_a_root_gives_names_and_its_own_test(tmp_path):
 
 
 def test_two_folders_lend_their_names(tmp_path):
-    fill(tmp_path / "pferde", 2), fill(tmp_path / "縞馬", 2)
+    fill(tmp_path / "pferde", 2)
+    fill(tmp_path / "縞馬", 2)
     found = two_folders(x=str(tmp_path / "pferde"), y=str(tmp_path / "縞馬"), x_name="horse")
     assert (found.x.name, found.y.name) == ("horse", "縞馬")
-    fill(tmp_path / "one" / "images", 2), fill(tmp_path / "two" / "images", 2)
+    fill(tmp_path / "one" / "images", 2)
+    fill(tmp_path / "two" / "images", 2)
     found = two_folders(x=str(tmp_path / "one" / "images"), y=str(tmp_path / "two" / "images"))
     assert found.x.name != found.y.name
 
@@ -129,7 +131,8 @@ def test_large_files_are_told_apart_by_their_ends_and_middle(tmp_path):
 def test_folders_that_cannot_work_are_refused_with_the_next_move(tmp_path):
     pictures = str(fill(tmp_path / "pictures", 3))
     touch(tmp_path, "empty/.keep", "raw/1.cr2", "raw/2.cr2", "raw/notes.txt")
-    fill(tmp_path / "root" / "trainA", 2), fill(tmp_path / "root" / "trainB", 2)
+    fill(tmp_path / "root" / "trainA", 2)
+    fill(tmp_path / "root" / "trainB", 2)
     fill(tmp_path / "pictures" / "more", 2)
     refused("name the pictures: two folders, --x DIR --y DIR")
     refused("name the pictures", x=pictures)
@@ -146,7 +149,8 @@ def test_folders_that_cannot_work_are_refused_with_the_next_move(tmp_path):
     shutil.rmtree(tmp_path / "root" / "trainA")
     touch(tmp_path / "root", "trainA/x.txt")
     refused("trainA has 0 images", root=str(tmp_path / "root"))
-    fill(tmp_path / "set" / "cats", 1), fill(tmp_path / "set" / "dogs", 1)
+    fill(tmp_path / "set" / "cats", 1)
+    fill(tmp_path / "set" / "dogs", 1)
     refused("with --x .*cats --y .*dogs", root=str(tmp_path / "set"))
     touch(tmp_path / "lost", "trainA/x.txt", "trainB/x.txt")
     refused("did you mean --root", x=str(tmp_path / "lost"), y=pictures)

@@ -33,7 +33,7 @@ def sigmoid(logit: float) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_objective_equals_its_formula(name: ObjectiveName):
-    real, fake = [0.3, -2.0, 1.7, 0.0], [-0.6, 2.5, 0.1]
+    real, fake = [0.3, -2.0, 1.7, 0.5], [-0.6, 2.5, 0.1]
     log_real = mean([math.log(sigmoid(r)) for r in real])
     log_not_fake = mean([math.log(1 - sigmoid(f)) for f in fake])
     discriminator, generator = {
@@ -183,11 +183,11 @@ def test_a_flat_discriminator_has_finite_gradients_under_the_penalty():
 @pytest.mark.parametrize("name", NAMES)
 def test_readings(name: ObjectiveName):
     boundary = 0.5 if name == "least_squares" else 0.0
-    real = torch.tensor([[1.0], [2.0], [-3.0], [1.0]], requires_grad=True) + boundary
-    fake = torch.tensor([-1.0, 4.0]) + boundary
+    real = torch.tensor([[0.25], [2.0], [-0.25], [1.0]], requires_grad=True) + boundary
+    fake = torch.tensor([-0.25, 4.0]) + boundary
     read = readings(name, real, fake)
-    assert read["real"].item() == 0.25 + boundary
-    assert read["fake"].item() == 1.5 + boundary
+    assert read["real"].item() == 0.75 + boundary
+    assert read["fake"].item() == 1.875 + boundary
     if name == "wasserstein":
         assert "accuracy" not in read
     else:

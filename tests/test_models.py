@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator, init_normal_
 from quagga.models.layers import InstanceNorm, crop_middle, pad_to_multiple
+from quagga.models.resnet import ResidualBlock
 
 NORMS = ("instance", "batch", "none")
 UPSAMPLES = ("transposed", "resize")
@@ -133,6 +134,14 @@ def test_an_odd_picture_is_padded_and_cut_back():
         columns = torch.tensor([1, *range(45), 43, 42])
         by_hand = x[:, :, rows][:, :, :, columns]
         assert torch.equal(network(x), network(by_hand)[:, :, 1:31, 1:46])
+
+
+def test_a_block_adds_to_what_it_is_given():
+    block = ResidualBlock(4, norm="none", bias=True)
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = picture(1, 4, 6, 6)
+    assert torch.equal(block(x), x)
 
 
 def test_padding_mirrors_where_it_can_and_repeats_where_it_cannot():

@@ -44,7 +44,7 @@ def test_python_m_quagga_is_the_command(tmp_path):
 def test_the_folders_are_imported_by_their_package_names_only(tmp_path):
     for folder in FOLDERS:
         assert find_spec(f"quagga.{folder}") is not None
-        assert python("-c", f"import {folder}", folder=tmp_path).returncode != 0, f"`import {folder}` works"
+        assert python("-I", "-c", f"import {folder}", folder=tmp_path).returncode != 0, f"`import {folder}` works"
 
 
 def test_the_wheel_holds_every_module_and_owns_no_name_but_its_own(tmp_path):

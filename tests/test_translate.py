@@ -239,6 +239,19 @@ def test_a_strangers_model_is_refused_and_runs_nothing(run: Path, attack: str):
     assert "this" not in sys.modules  # the module that prints a poem when it is imported
 
 
+def test_a_strangers_model_imports_nothing_where_options_have_no_types(tmp_path: Path):
+    def untyped(*, norm=None, **_rest):
+        return outside()
+
+    leave_model(tmp_path, build=untyped, pipeline="stripes", norm="none")
+    path = tmp_path / "model" / "model.json"
+    card = json.loads(path.read_text())
+    for value in ({"class_path": "this.thing"}, [{"class_path": "this.thing"}], {"a": {"class_path": "this.thing"}}):
+        path.write_text(json.dumps(card | {"options": {"norm": value}}))
+        assert "options" in refused(quagga.load, tmp_path, None, "cpu", untyped)
+    assert "this" not in sys.modules
+
+
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"[]", b"null", b"{}", b"\xff\xfe", b'{"format": NaN}', b"1e999"])
 def test_what_is_not_a_card_is_refused(run: Path, content: bytes):
     (run / "model" / "model.json").write_bytes(content)
@@ -318,12 +331,20 @@ def test_a_save_that_fails_leaves_the_model_before_it(run: Path, monkeypatch: py
     assert contents(run) != before and quagga.load(run).verify() <= 1e-5
 
 
-def test_a_kill_between_the_two_renames_hides_no_model(run: Path):
+def test_a_kill_between_the_two_renames_hides_no_model(run: Path, monkeypatch: pytest.MonkeyPatch):
     before = contents(run / "model")
     (run / "model").rename(run / ".model.previous")
     shutil.copytree(run / ".model.previous", run / ".model.next")
     assert quagga.load(run).verify() <= 1e-5
     assert quagga.load(run / "model").verify() <= 1e-5
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert "No space left" in refused(lambda: leave_model(run, **TINY))
+    assert contents(run / "model") == before
     leave_model(run, **TINY)
     assert contents(run / "model") == before
     assert [path.name for path in run.iterdir()] == ["model"]
@@ -441,7 +462,6 @@ def test_an_open_image_is_taken_as_the_decoder_takes_its_file(run: Path, tmp_pat
         (np.zeros((4, 4, 5)), "5 channels"),
         ("horse.jpg", "str"),
     ],
-    ids=repr,
 )
 def test_what_is_no_picture_is_refused(run: Path, picture, words: str):
     assert words in refused(quagga.load(run), picture)

@@ -9,8 +9,8 @@ from quagga.data.translation_error import (
     translation_error,
 )
 
-HERD = herd(64)
-OTHERS = herd(64, start=64)
+HERD = herd(32)
+OTHERS = herd(32, start=32)
 
 
 def error(translated):
@@ -18,8 +18,8 @@ def error(translated):
 
 
 def test_herds_are_tensors_in_the_range_of_networks():
-    assert HERD.horse.shape == HERD.zebra.shape == (64, 3, 64, 64)
-    assert HERD.mask.shape == (64, 1, 64, 64)
+    assert HERD.horse.shape == HERD.zebra.shape == (32, 3, 64, 64)
+    assert HERD.mask.shape == (32, 1, 64, 64)
     assert HERD.horse.dtype == HERD.mask.dtype == torch.float32
     assert HERD.horse.min() >= -1 and HERD.horse.max() <= 1 and HERD.horse.min() < -0.8
     outside = (HERD.mask == 0).expand_as(HERD.horse)
@@ -34,7 +34,7 @@ def test_the_truth_costs_nothing_and_the_untranslated_horse_its_coat():
 
 
 def test_the_order_of_animals_does_not_matter():
-    order = torch.randperm(64, generator=torch.Generator().manual_seed(1))
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
     shuffled = coat_distance(HERD.horse[order], HERD.mask[order], HERD.zebra, HERD.mask)
     assert shuffled == pytest.approx(coat_distance(HERD.horse, HERD.mask, HERD.zebra, HERD.mask), abs=1e-6)
 
@@ -55,14 +55,14 @@ def test_better_stripes_score_better():
     noisy = error(HERD.zebra + 0.3 * torch.randn(HERD.zebra.shape, generator=draw) * HERD.mask)
     blurred = error(torch.lerp(HERD.zebra, torch.nn.functional.avg_pool2d(HERD.zebra, 3, 1, 1), HERD.mask))
     speckled = error(torch.lerp(HERD.horse, torch.rand(HERD.horse.shape, generator=draw).round() * 2 - 1, HERD.mask))
-    assert floor < 0.03 < noisy.coat < error(HERD.horse).coat
-    assert floor < 0.03 < blurred.coat < error(HERD.horse).coat
+    assert floor < 0.04 < noisy.coat < error(HERD.horse).coat
+    assert floor < 0.04 < blurred.coat < error(HERD.horse).coat
     assert 5 * floor < speckled.coat
 
 
 def test_an_offset_costs_about_itself():
     for offset in (0.05, 0.2):
-        assert coat_distance(HERD.zebra + offset, HERD.mask, HERD.zebra, HERD.mask) == pytest.approx(offset, rel=0.2)
+        assert coat_distance(HERD.zebra + offset, HERD.mask, HERD.zebra, HERD.mask) == pytest.approx(offset, rel=0.1)
 
 
 def test_a_changed_background_is_punished_by_its_change_and_the_animal_is_not_background():
