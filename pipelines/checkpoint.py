@@ -1,8 +1,8 @@
 """Checkpoints: a nested state on disk, complete or not there at all, and without pickle.
 
-    RUN/checkpoints/000012000/state.json           the nesting, numbers and strings
-                              tensors.safetensors  the tensors that state.json names
-                              manifest.json        a SHA-256 of each file
+RUN/checkpoints/000012000/state.json           the nesting, numbers and strings
+                          tensors.safetensors  the tensors that state.json names
+                          manifest.json        a SHA-256 of each file
 """
 
 import hashlib
@@ -22,7 +22,8 @@ FORMAT = 1
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """JSON for a nested value. Dictionaries become lists of pairs, since JSON turns the optimisers' numbers into strings."""
+    """JSON for a nested value. Dictionaries become lists of pairs, since JSON turns the optimisers' numbers into
+    strings."""
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
         tensors[name] = value.detach().cpu().contiguous().clone()
@@ -90,7 +91,8 @@ def saved(folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The state that `save` was given. Raises BadInput, naming the file, for a checkpoint that is damaged or too new."""
+    """The state that `save` was given. Raises BadInput, naming the file, for a checkpoint that is damaged or too
+    new."""
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         if manifest["format"] > FORMAT:

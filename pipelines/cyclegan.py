@@ -3,9 +3,10 @@
 Zhu, Park, Isola, Efros: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017
 https://arxiv.org/abs/1703.10593
 
-    L(G, F, D_X, D_Y) = L_GAN(G, D_Y, X, Y) + L_GAN(F, D_X, Y, X) + lambda L_cyc(G, F)                            (Eq. 3)
+    L(G, F, D_X, D_Y) = L_GAN(G, D_Y, X, Y) + L_GAN(F, D_X, Y, X) + lambda L_cyc(G, F)      (Eq. 3)
 
-G: X -> Y makes zebras of horses and F: Y -> X makes horses of zebras; D_Y tells zebras from G(x), D_X tells horses from F(y).
+G: X -> Y makes zebras of horses and F: Y -> X makes horses of zebras; D_Y tells zebras from G(x), D_X tells horses
+from F(y).
 """
 
 import warnings
@@ -55,7 +56,8 @@ class CycleGAN:
         return {"G(x)": self.G(batch["x"]), "F(y)": self.F(batch["y"])}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
-        """Each D's objective is halved, which slows D down relative to G (Sec. 7.1); fakes come from the pool (Sec. 4)."""
+        """Each D's objective is halved, which slows D down relative to G (Sec. 7.1); fakes come from the pool (Sec.
+        4)."""
         sides = (
             ("D_Y", self.D_Y, batch["y"], self.pool_Y(fakes["G(x)"], draw)),
             ("D_X", self.D_X, batch["x"], self.pool_X(fakes["F(y)"], draw)),
@@ -68,7 +70,9 @@ class CycleGAN:
             terms[name] = OBJECTIVES[self.objective].discriminator(real_logits, fake_logits) / 2
             if self.penalty != "none":
                 terms[f"{name}_penalty"] = self.lambda_penalty * penalty(self.penalty, D, real, fake, draw)
-            read |= {f"{name}/{key}": value for key, value in readings(self.objective, real_logits, fake_logits).items()}
+            read |= {
+                f"{name}/{key}": value for key, value in readings(self.objective, real_logits, fake_logits).items()
+            }
         return Loss(terms, read)
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
@@ -126,8 +130,8 @@ def build(
         y_channels: channels of the pictures of Y.
         generator: ResNet (the paper's) or the U-Net of pix2pix.
         width: channels after a generator's first layer.
-        blocks: residual blocks of the ResNet; None takes 9, or 6 below 256 pixels (Sec. 7.2). For the U-Net: its depth; None
-            takes as many as 2 divides the crop, at most 8.
+        blocks: residual blocks of the ResNet; None takes 9, or 6 below 256 pixels (Sec. 7.2). For the U-Net: its
+            depth; None takes as many as 2 divides the crop, at most 8.
         discriminator: PatchGAN, which judges patches, or the PixelGAN, which judges single pixels.
         width_discriminator: channels after a discriminator's first layer.
         layers: strided layers of the PatchGAN: 3 judges patches of 70x70 pixels, 2 of 34x34, 1 of 16x16.
@@ -136,8 +140,8 @@ def build(
         spectral: spectral normalisation of the discriminators (Miyato et al. 2018).
         objective: the adversarial losses.
         lambda_cycle: weight of the cycle-consistency loss (Eq. 2).
-        lambda_identity: weight of the identity loss, relative to lambda_cycle (Sec. 5.2). It needs X and Y to have the same
-            channels and is left out where they differ.
+        lambda_identity: weight of the identity loss, relative to lambda_cycle (Sec. 5.2). It needs X and Y to have
+            the same channels and is left out where they differ.
         penalty: a penalty on the discriminators' gradients.
         lambda_penalty: its weight.
         pool_size: old fakes kept for each discriminator; 0 shows it the newest only.

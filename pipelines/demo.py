@@ -1,7 +1,7 @@
 """`quagga demo`: from horses to zebras on the embedded set, on any machine, without a download.
 
-It writes the embedded pictures into a folder, trains a small CycleGAN on them by the command a user would type, translates
-horses it has never seen and says how far they are from the true zebras.
+It writes the embedded pictures into a folder, trains a small CycleGAN on them by the command a user would type,
+translates horses it has never seen and says how far they are from the true zebras.
 """
 
 import shutil
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from tqdm import tqdm
 
 import quagga
@@ -18,8 +17,8 @@ from quagga import BadInput
 from quagga.data import embedded, translation_error
 from quagga.data.preview import contact_sheet
 from quagga.data.tensors import to_uint8
-from quagga.pipelines import cli, cyclegan, options, run, terminal
-from quagga.pipelines.minimax import Images, Schedule
+from quagga.pipelines import cyclegan, options, run, terminal
+from quagga.pipelines.minimax import Images
 
 SIZE = 64
 # Small enough for two CPU cores and four minutes; benchmarks/demo.py measures what each choice is worth.
@@ -60,9 +59,8 @@ class DemoOptions:
 
 
 def main(argv: list[str]) -> int:
-    parser = ArgumentParser(prog="quagga demo", description=DemoOptions.__doc__)
-    parser.add_class_arguments(DemoOptions)
-    demo(DemoOptions(**vars(parser.parse_args(argv))))
+    takers = {"demo": DemoOptions}
+    demo(DemoOptions(**options.split(options.parse("quagga demo", takers, argv), takers)["demo"]))
     return 0
 
 
@@ -77,11 +75,9 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
     print(f"drew {chosen.animals} horses and {chosen.animals} other animals as zebras: {pictures}")
     words = [f"--{name}={value}" for name, value in recipe(chosen, pictures, folder).items()]
     print("quagga train cyclegan " + " ".join(words), flush=True)
-    takers = {"data": cyclegan.data, "build": cyclegan.build, "schedule": Schedule, "run": run.RunOptions}
-    config = options.parse("quagga train cyclegan", takers, words, pipeline="cyclegan")
-    assert config is not None  # None is for --print_config
-    film, split = Film(chosen.images), options.split(config, takers)
-    run.train("cyclegan", cyclegan.build, cyclegan.data, split, {"pipeline": "cyclegan", **config}, watch=film)
+    config, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, words, "quagga train cyclegan")
+    film = Film(chosen.images)
+    run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=film)
     film.save(folder / "timelapse.png")
 
     to_zebra, to_horse = quagga.load(folder, to="y"), quagga.load(folder, to="x")
@@ -90,10 +86,10 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
     columns = {"horse": animals.horse, "zebra": zebras, "the true zebra": animals.zebra, "back again": to_horse(zebras)}
     contact_sheet(columns, folder / "zebras.png")
     error = translation_error.measure(to_zebra, size=SIZE, seed=chosen.seed)
-    baselines = translation_error.baselines(size=SIZE, seed=chosen.seed)
+    untranslated, floor = translation_error.baselines(size=SIZE, seed=chosen.seed)
     print(f"""
 translation error on 128 unseen horses: {error}
-    an untranslated horse scores {baselines.untranslated.total:.3f}, true zebras among themselves {baselines.floor.total:.3f}
+    an untranslated horse scores {untranslated.total:.3f}, true zebras among themselves {floor.total:.3f}
 horse | zebra | the true zebra | back again: {folder / "zebras.png"}
 a horse growing its stripes: {folder / "timelapse.png"}
 watch what happened: tensorboard --samples_per_plugin images=200 --logdir {folder}

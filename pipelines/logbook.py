@@ -1,4 +1,5 @@
-"""What a run tells of itself: TensorBoard events, and a progress bar or, where the output is no terminal, now and then a line."""
+"""What a run tells of itself: TensorBoard events, and a progress bar or, where the output is no terminal, now and
+then a line."""
 
 import json
 import sys
@@ -22,7 +23,12 @@ class Logbook:
         self.writer = SummaryWriter(str(folder), purge_step=images_seen + 1 if images_seen else None)
         self.length, self.told, self.started = length, images_seen, images_seen > 0
         self.bar = tqdm(
-            total=length, initial=images_seen, unit="img", smoothing=0.1, dynamic_ncols=True, disable=not sys.stderr.isatty()
+            total=length,
+            initial=images_seen,
+            unit="img",
+            smoothing=0.1,
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
         )
         if not self.started:
             text = "\n".join(f"    {key}: {json.dumps(value)}" for key, value in config.items())
@@ -41,14 +47,19 @@ class Logbook:
             self.started = True
         for name, value in values.items():
             self.writer.add_scalar(name, value, images_seen)
-        losses = {side: values[f"{side}/total"] for side in ("generators", "discriminators") if f"{side}/total" in values}
+        losses = {
+            side: values[f"{side}/total"] for side in ("generators", "discriminators") if f"{side}/total" in values
+        }
         self.bar.set_postfix({name[0].upper(): f"{value:.3f}" for name, value in losses.items()}, refresh=False)
         if self.bar.disable and (images_seen - self.told >= self.length / 20 or images_seen >= self.length):
             self.told = images_seen
             speed = values["speed/images_per_second"]
             left = max(0.0, self.length - images_seen) / max(speed, 1e-9)
             read = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            print(f"{images_seen:,} of {self.length:,} images, {speed:.1f} images/s, {left / 60:.0f} min left, {read}", flush=True)
+            print(
+                f"{images_seen:,} of {self.length:,} images, {speed:.1f} images/s, {left / 60:.0f} min left, {read}",
+                flush=True,
+            )
 
     def strips(self, strips: Mapping[str, Images], which: str, images_seen: int) -> None:
         """One picture a strip: a row an example, a captioned column a stage."""

@@ -3,9 +3,9 @@
     min over the generators, max over the discriminators of V        Goodfellow et al. 2014, Eq. 1 and Algorithm 1
     https://arxiv.org/abs/1406.2661
 
-A pipeline says *what* is played: a `Game` names its two sides and returns, for each, a loss to go down. This module says
-*how*: it alone generates, detaches, holds the opponent still, differentiates, reduces over processes, clips, steps and
-averages. It knows nothing of pictures, folders, conditions, TensorBoard or files.
+A pipeline says *what* is played: a `Game` names its two sides and returns, for each, a loss to go down. This module
+says *how*: it alone generates, detaches, holds the opponent still, differentiates, reduces over processes, clips,
+steps and averages. It knows nothing of pictures, folders, conditions, TensorBoard or files.
 
 The rules of play:
 
@@ -13,8 +13,8 @@ The rules of play:
 - Time is counted in images: one image seen is one row that trained the generators.
 - A step is k moves of the discriminators, each on a fresh minibatch, then one move of the generators. (The papers' own
   programs move G first; the difference is half a step of staleness.)
-- A minibatch of several micro-batches takes two phases, so that G is judged by the D that has moved, as it would be by one
-  large batch: all of D's gradients, D's step, then all of G's gradients, G's step.
+- A minibatch of several micro-batches takes two phases, so that G is judged by the D that has moved, as it would be
+  by one large batch: all of D's gradients, D's step, then all of G's gradients, G's step.
 - Nothing here makes the host wait for the device between two calls of `readings`.
 """
 
@@ -45,8 +45,8 @@ class Loss(NamedTuple):
 
 
 class Draw:
-    """Chance, row by row: what row n draws is a function of (seed, n, purpose, how many draws came before), so it does not
-    depend on the batch the row is in, on the device, or on the number of processes."""
+    """Chance, row by row: what row n draws is a function of (seed, n, purpose, how many draws came before), so it
+    does not depend on the batch the row is in, on the device, or on the number of processes."""
 
     def __init__(self, seed: int, rows: Sequence[int], purpose: int = 0, minibatch: int | None = None):
         self.seed, self.rows, self.purpose = seed, rows, purpose
@@ -88,10 +88,14 @@ class Game(Protocol):
     """What is played. Its methods compute; they do no I/O, keep no time and call no optimiser, and `draw` is their only
     source of chance."""
 
-    generators: Mapping[str, nn.Module]  # they minimise; either side may be empty
-    discriminators: Mapping[str, nn.Module]  # they maximise
-    memory: Mapping[str, Stateful]  # what else must survive a stop: pools of old fakes; saved by name
-    fresh_noise: bool  # True: noise is drawn anew for the generators' move; False: both moves see the same fakes
+    @property
+    def generators(self) -> Mapping[str, nn.Module]: ...  # they minimise; either side may be empty
+    @property
+    def discriminators(self) -> Mapping[str, nn.Module]: ...  # they maximise
+    @property
+    def memory(self) -> Mapping[str, Stateful]: ...  # what else must survive a stop: pools of old fakes; saved by name
+    @property
+    def fresh_noise(self) -> bool: ...  # noise is drawn anew for the generators' move, or both see the same fakes
 
     def generate(self, batch: Batch, draw: Draw) -> Images: ...
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # fakes arrive detached
@@ -101,7 +105,8 @@ class Game(Protocol):
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the sides move and how far. Time is in images, so that it means the same for any batch and number of processes.
+    """When the sides move and how far. Time is in images, so that it means the same for any batch and number of
+    processes.
 
     Args:
         epochs: length of the run in passes over the larger side of the data.
@@ -118,7 +123,8 @@ class Schedule:
         beta1: Adam's decay of the mean gradient.
         beta2: Adam's decay of the mean square; RMSprop's alpha.
         clip_gradients: largest norm of a side's whole gradient; None leaves it alone.
-        clip_weights: discriminators' weights are kept within this distance of 0 (Arjovsky et al. 2017); None leaves them.
+        clip_weights: discriminators' weights are kept within this distance of 0 (Arjovsky et al. 2017); None leaves
+            them.
         ema_halflife: images after which a generator's weights count half in its average; 0 keeps no average.
         ema_ramp: early on, the half-life is this share of the images seen, so that early pictures are not mush.
         seed: everything random follows from it.
@@ -164,10 +170,12 @@ class Schedule:
 
 
 class Side:
-    """One side of the game: its networks, its optimiser, and all of its gradients in one flat buffer, so that a step takes
-    one reduction over the processes, one norm and one test for NaN, however many networks the side has."""
+    """One side of the game: its networks, its optimiser, and all of its gradients in one flat buffer, so that a step
+    takes one reduction over the processes, one norm and one test for NaN, however many networks the side has."""
 
-    def __init__(self, networks: Mapping[str, nn.Module], name: OptimizerName, lr: float, schedule: Schedule, scaled: bool):
+    def __init__(
+        self, networks: Mapping[str, nn.Module], name: OptimizerName, lr: float, schedule: Schedule, scaled: bool
+    ):
         self.networks, self.lr = networks, lr
         unique = {id(p): p for network in networks.values() for p in network.parameters() if p.requires_grad}
         self.parameters = list(unique.values())
@@ -239,8 +247,8 @@ class Trainer:
             if images_seen % 1000 == 0:
                 print(trainer.readings())
 
-    `batches(from_row)` gives this process's share of consecutive minibatches, for ever: `Schedule.batch_size` rows at a time,
-    of which `batch["row"]` are the numbers.
+    `batches(from_row)` gives this process's share of consecutive minibatches, for ever: `Schedule.batch_size` rows at
+    a time, of which `batch["row"]` are the numbers.
     """
 
     # What a row's chance is for. The fakes of both moves share a purpose unless the game asks for fresh noise.
@@ -269,7 +277,9 @@ class Trainer:
         self.images_seen = 0
         self.row = 0  # the next row to read
         self.waited = 0.0  # seconds spent waiting for data since the last readings
-        self.fault = torch.full((), -1, dtype=torch.int64, device=self.accelerator.device)  # row of the first bad minibatch
+        self.fault = torch.full(
+            (), -1, dtype=torch.int64, device=self.accelerator.device
+        )  # row of the first bad minibatch
         self.tally: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
@@ -298,7 +308,8 @@ class Trainer:
         return [(self._to_device(batch), batch["row"].tolist()) for batch in minibatch]
 
     def _discriminators_move(self, minibatch: list[tuple[Batch, list[int]]], last: bool) -> Images | None:
-        """Returns the fakes with their graph where the generators can use them: then one generation serves both moves."""
+        """Returns the fakes with their graph where the generators can use them: then one generation serves both
+        moves."""
         reuse = last and self.schedule.accumulation == 1 and not self.game.fresh_noise
         side, fakes = self.sides.get("discriminators"), None
         if side is None:
@@ -332,7 +343,9 @@ class Trainer:
         self._step("generators")
 
     def _backward(self, side: str, loss: Loss) -> None:
-        total = torch.stack([term.float() if term.dtype != torch.float64 else term for term in loss.terms.values()]).sum()
+        total = torch.stack(
+            [term.float() if term.dtype != torch.float64 else term for term in loss.terms.values()]
+        ).sum()
         self.sides[side].backward(total / self.schedule.accumulation)
         self._note({f"{side}/{name}": term for name, term in loss.terms.items()} | loss.readings)
         self._mark(~total.detach().isfinite())
@@ -388,7 +401,8 @@ class Trainer:
 
     @torch.no_grad()
     def visualize(self, batch: Batch) -> dict[str, Images]:
-        """The game's strips for a fixed batch, on the CPU in float32. Rows of `batch` draw as rows 0, 1, ... of the run."""
+        """The game's strips for a fixed batch, on the CPU in float32. Rows of `batch` draw as rows 0, 1, ... of the
+        run."""
         networks = [*self.game.generators.values(), *self.game.discriminators.values()]
         for network in networks:
             network.eval()
@@ -397,7 +411,9 @@ class Trainer:
             strips = self.game.visualize(self._to_device(batch), self._draw(rows, self.LOOK))
         for network in networks:
             network.train()
-        return {strip: {name: image.float().cpu() for name, image in images.items()} for strip, images in strips.items()}
+        return {
+            strip: {name: image.float().cpu() for name, image in images.items()} for strip, images in strips.items()
+        }
 
     # -- readings -----------------------------------------------------------------------------------------------------
 
@@ -434,8 +450,8 @@ class Trainer:
     # -- what must survive a stop -------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a game needs to go on: nested dictionaries of tensors, numbers and strings. Every process must call it:
-        each gives its share of the game's memory."""
+        """Everything a game needs to go on: nested dictionaries of tensors, numbers and strings. Every process must
+        call it: each gives its share of the game's memory."""
         memory: dict[str, dict[str, Any]] = {}
         for name, part in self.game.memory.items():
             shares = gather_object([part.state_dict()]) if self.accelerator.num_processes > 1 else [part.state_dict()]

@@ -215,5 +215,4 @@ def in_one_line(message: str, hints: Mapping[str, Any]) -> str:
     value = re.search(r"(?:Got value|Given value): (.*)\Z", message, re.DOTALL)
     if key and value:
         return f"--{key[1]} should be {described(hints[key[1]])}, not {' '.join(value[1].split())}"
-    message = re.sub(r"required: (.*)", lambda found: "required: --" + found[1].replace(", ", ", --"), message)
-    return " ".join(message.replace("unrecognized arguments:", "options begin with --, unlike").split())
+    return " ".join(re.sub("[Uu]nrecognized arguments:", "options begin with --, unlike", message).split())

@@ -13,12 +13,12 @@ from quagga.pipelines.minimax import Draw
 
 
 class Pool:
-    """Keeps `size` fakes. While it fills, fakes pass through; then each fake, with probability 1/2, takes the place of a
-    random old one, which is returned in its stead.
+    """Keeps `size` fakes. While it fills, fakes pass through; then each fake, with probability 1/2, takes the place
+    of a random old one, which is returned in its stead.
 
     The pool is cut into lanes, one for each place in the minibatch: a row only ever meets fakes of its own lane. So the
-    outcome is the same however processes and micro-batches divide the minibatch, and nothing is sent between them. At batch 1
-    there is one lane of `size` pictures; with a batch larger than `size` each lane holds one.
+    outcome is the same however processes and micro-batches divide the minibatch, and nothing is sent between them. At
+    batch 1 there is one lane of `size` pictures; with a batch larger than `size` each lane holds one.
 
     Args:
         size: pictures kept; 0 passes every fake through.

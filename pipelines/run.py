@@ -1,10 +1,10 @@
 """A run: a game, its data and a schedule become a folder that holds all one wants of it.
 
-    RUN/config.yaml      every option; `quagga train NAME --config RUN/config.yaml` repeats the run
-    RUN/events.*         TensorBoard
-    RUN/samples/*.png    the strips of TensorBoard as pictures
-    RUN/checkpoints/     from which an interrupted run goes on
-    RUN/model/           the averaged generators, for `quagga translate` and `quagga.load`
+RUN/config.yaml      every option; `quagga train NAME --config RUN/config.yaml` repeats the run
+RUN/events.*         TensorBoard
+RUN/samples/*.png    the strips of TensorBoard as pictures
+RUN/checkpoints/     from which an interrupted run goes on
+RUN/model/           the averaged generators, for `quagga translate` and `quagga.load`
 """
 
 import os
@@ -38,7 +38,8 @@ class RunOptions:
         output: the run's folder; None takes runs/<x>2<y>-<pipeline>.
         resume: auto goes on from the folder's newest checkpoint; never refuses a folder that has one.
         log_every: images between two points of a curve.
-        sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images each.)
+        sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images
+            each.)
         samples: held-out pictures in a strip.
         save_every: images between two checkpoints.
         keep: checkpoints kept.
@@ -60,7 +61,9 @@ class RunOptions:
 def start(device: str, mixed_precision: str | None) -> Accelerator:
     """The processes, the device and the precision a run is played with."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput("no CUDA GPU is visible to torch: check `nvidia-smi` and the torch build, or leave out --device cuda")
+        raise BadInput(
+            "no CUDA GPU is visible to torch: check `nvidia-smi` and the torch build, or leave out --device cuda"
+        )
     if device == "mps" and not torch.backends.mps.is_available():
         raise BadInput("torch finds no Apple GPU (MPS) here: leave out --device mps")
     on_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
@@ -111,13 +114,23 @@ def train(
         log = None
         if accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), "utf-8")
+            (folder / "config.yaml").write_text(
+                yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), "utf-8"
+            )
             log = Logbook(folder, config, trainer.images_seen, length)
             for line in [*rows.notices, *(str(remark.message) for remark in remarks)]:
                 log.say(line)
             log.say(describe(trainer, folder, length))
         try:
-            play(trainer, rows, run, folder, log, watch, lambda: keep_model(trainer, folder, pipeline, rows, options["build"]))
+            play(
+                trainer,
+                rows,
+                run,
+                folder,
+                log,
+                watch,
+                lambda: keep_model(trainer, folder, pipeline, rows, options["build"]),
+            )
         finally:
             if log:
                 if rows.skipped:
@@ -132,7 +145,9 @@ def resume(trainer: Trainer, folder: Path, how: str) -> None:
     """Goes on from the newest checkpoint in the folder, if there is one."""
     found = checkpoint.saved(folder)
     if found and how == "never":
-        raise BadInput(f"{folder.parent} holds a run already: choose another --output, or let it go on with --resume auto")
+        raise BadInput(
+            f"{folder.parent} holds a run already: choose another --output, or let it go on with --resume auto"
+        )
     if found:
         trainer.load_state_dict(checkpoint.load(found[-1]))
 
@@ -145,11 +160,18 @@ def describe(trainer: Trainer, folder: Path, length: int) -> str:
     )
     where = f"{accelerator.num_processes} x {accelerator.device.type}, mixed precision: {accelerator.mixed_precision}"
     begun = f"going on from {trainer.images_seen:,} of" if trainer.images_seen else "playing"
-    return f"{begun} {length:,} images on {where}\nparameters: {sizes}\nwatch: tensorboard --samples_per_plugin images=200 --logdir {folder}"
+    watch = f"tensorboard --samples_per_plugin images=200 --logdir {folder}"
+    return f"{begun} {length:,} images on {where}\nparameters: {sizes}\nwatch: {watch}"
 
 
 def play(
-    trainer: Trainer, rows: Any, run: RunOptions, folder: Path, log: Logbook | None, watch: Watch | None, keep_model: Callable[[], None]
+    trainer: Trainer,
+    rows: Any,
+    run: RunOptions,
+    folder: Path,
+    log: Logbook | None,
+    watch: Watch | None,
+    keep_model: Callable[[], None],
 ) -> None:
     """Plays to the end: readings, strips and checkpoints where they are due."""
     held_out = rows.held_out(run.samples)
@@ -188,7 +210,10 @@ def play(
                 values = trainer.readings()  # raises before anything that is not finite can be saved
             except NotFinite as fault:
                 files = [name for row in list(fault.rows)[:8] for name in rows.files(row)]
-                raise BadInput(f"{fault}; the pictures were {', '.join(files)}. The newest checkpoint is clean") from fault
+                raise BadInput(
+                    f"{fault}; the pictures were {', '.join(files)}. The newest checkpoint is clean;"
+                    " try a lower --lr, or --clip_gradients 1"
+                ) from fault
             seconds = perf_counter() - clock
             values |= {
                 "speed/images_per_second": pending / seconds,

@@ -34,7 +34,8 @@ class TranslateOptions:
     """Translate pictures of any size with what a run has left.
 
     Args:
-        output: folder for the translated pictures; below it folders keep their structure and files their names.
+        output: folder for the translated pictures, which must be named; below it folders keep their structure and files
+            their names.
         to: what the pictures shall become: a domain's name such as zebra, or its letter, or AtoB or BtoA; None takes
             the model's first translation, from x to y.
         overwrite: replace what an earlier call has written.
@@ -42,7 +43,7 @@ class TranslateOptions:
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
     """
 
-    output: str
+    output: str | None = None
     to: str | None = None
     overwrite: bool = False
     comparison: bool = False
@@ -67,6 +68,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     run, *inputs = words or [""]
     if not inputs:
         raise BadInput("no pictures are given: quagga translate RUN INPUT ... --output DIR")
+    if chosen.output is None:
+        raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     jobs = plan([Path(name).expanduser() for name in inputs], output)
     sheet = output / COMPARISON if chosen.comparison else None
@@ -190,7 +193,7 @@ def read_line(argv: Sequence[str]) -> tuple[list[str], TranslateOptions | None]:
     """What was typed: the words that are no options, and the options; None after --print_config has printed them.
 
     Raises:
-        BadInput: an option is unknown, missing or not of its type.
+        BadInput: an option is unknown or not of its type.
     """
     words: list[str] = []
     options: list[str] = []

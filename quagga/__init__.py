@@ -24,7 +24,8 @@ FACE = {  # name -> module that defines it
 
 
 class BadInput(ValueError):
-    """What the user gave cannot work. The message is one line that names the next move; the command line exits with 2."""
+    """What the user gave cannot work. The message is one line that names the next move; the command line exits with
+    2."""
 
 
 def __getattr__(name: str) -> Any:

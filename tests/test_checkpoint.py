@@ -25,7 +25,9 @@ def test_the_newest_are_kept(tmp_path):
 
 def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, 1, STATE, keep=1)
-    monkeypatch.setattr(checkpoint, "save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        checkpoint, "save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(OSError):
         checkpoint.save(tmp_path, 2, STATE, keep=1)
     assert [path.name for path in checkpoint.saved(tmp_path)] == ["000000001"]

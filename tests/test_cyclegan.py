@@ -47,8 +47,12 @@ def test_the_discriminators_objective_is_halved():
     play, batch = game(pool_size=0), next(Rows(2).batches(0))
     x, y = batch["x"], batch["y"]
     terms, readings = play.discriminator_loss(batch, {"G(x)": 0.5 * x, "F(y)": 3 * y}, Draw(0, [0, 1]))
-    assert float(terms["D_Y"].detach()) == pytest.approx(float(((0.2 * y - 1) ** 2).mean() + ((0.1 * x) ** 2).mean()) / 2)
-    assert float(terms["D_X"].detach()) == pytest.approx(float(((0.7 * x - 1) ** 2).mean() + ((2.1 * y) ** 2).mean()) / 2)
+    assert float(terms["D_Y"].detach()) == pytest.approx(
+        float(((0.2 * y - 1) ** 2).mean() + ((0.1 * x) ** 2).mean()) / 2
+    )
+    assert float(terms["D_X"].detach()) == pytest.approx(
+        float(((0.7 * x - 1) ** 2).mean() + ((2.1 * y) ** 2).mean()) / 2
+    )
     assert float(readings["D_Y/real"].detach()) == pytest.approx(float(0.2 * y.mean()))
     assert float(readings["D_Y/fake"].detach()) == pytest.approx(float(0.1 * x.mean()))
 
@@ -69,6 +73,7 @@ def test_penalties_join_the_discriminators_terms():
 
 def test_the_discriminators_see_old_fakes_and_the_generators_do_not():
     play, rows = game(pool_size=1), Rows(1).batches(0)
+    batch = next(rows)
     shown = []
     play.D_Y.register_forward_hook(lambda _module, given, _result: shown.append(given[0]))
     fakes = []
@@ -87,7 +92,10 @@ def test_the_defaults_are_the_papers():
     with torch.device("meta"):
         play = cyclegan.build()
         small = cyclegan.build(crop_size=128)
-    millions = {name: sum(p.numel() for p in n.parameters()) / 1e6 for name, n in [*play.generators.items(), *play.discriminators.items()]}
+    millions = {
+        name: sum(p.numel() for p in n.parameters()) / 1e6
+        for name, n in [*play.generators.items(), *play.discriminators.items()]
+    }
     assert millions == pytest.approx({"G": 11.378, "F": 11.378, "D_X": 2.765, "D_Y": 2.765}, abs=1e-3)
     assert sum(p.numel() for p in small.G.parameters()) / 1e6 == pytest.approx(7.837, abs=1e-2)  # 6 blocks
     assert (play.lambda_cycle, play.lambda_identity, play.pool_size, play.objective) == (10, 0.5, 50, "least_squares")
@@ -105,7 +113,9 @@ def test_unequal_channels_leave_the_identity_loss_out_and_say_so():
 @pytest.mark.parametrize("generator", ["resnet", "unet"])
 @pytest.mark.parametrize("discriminator", ["patch", "pixel"])
 def test_any_network_plays(generator, discriminator):
-    play = cyclegan.build(generator=generator, discriminator=discriminator, width=4, blocks=2, width_discriminator=4, layers=1)
+    play = cyclegan.build(
+        generator=generator, discriminator=discriminator, width=4, blocks=2, width_discriminator=4, layers=1
+    )
     batch = {"x": torch.zeros(1, 3, 19, 22), "y": torch.zeros(1, 3, 19, 22)}
     strips = play.visualize(batch, Draw(0, [0]))
     assert [list(images) for images in strips.values()] == [["x", "G(x)", "F(G(x))"], ["y", "F(y)", "G(F(y))"]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys import Number, Quadratic, Rows, distance, played, trainer_of, weights
 from torch import Tensor
+from toys import Number, Quadratic, Rows, distance, played, trainer_of, weights
 
 from quagga.pipelines import cyclegan
 from quagga.pipelines.minimax import Draw, Loss, NotFinite, Schedule
@@ -62,7 +62,9 @@ def test_a_pass_adds_nothing_to_the_other_side(penalty):
     assert distance(before, weights(game)) == 0
 
 
-@pytest.mark.parametrize("options", [{}, {"penalty": "gradient_penalty"}, {"diffaugment": ["color", "translation", "cutout"]}])
+@pytest.mark.parametrize(
+    "options", [{}, {"penalty": "gradient_penalty"}, {"diffaugment": ["color", "translation", "cutout"]}]
+)
 @pytest.mark.parametrize("k", [1, 2])
 def test_accumulation_of_four_equals_a_batch_four_times_larger(options, k):
     whole, parts = small_cyclegan(**options), small_cyclegan(**options)
@@ -135,7 +137,10 @@ def test_time_is_counted_in_images():
 
 def test_rates_fall_to_zero():
     trainer = trainer_of(Quadratic(), images=10, decay=0.5, lr=1.0, lr_discriminator=0.5)
-    rates = [(trainer.readings()["rate/generators"], trainer.readings()["rate/discriminators"]) for _ in trainer.play(Rows(size=1).batches)]
+    rates = [
+        (trainer.readings()["rate/generators"], trainer.readings()["rate/discriminators"])
+        for _ in trainer.play(Rows(size=1).batches)
+    ]
     assert rates[:5] == [(1.0, 0.5)] * 5
     assert [generators for generators, _ in rates[5:]] == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0])
 
@@ -263,8 +268,8 @@ if accelerator.is_main_process:
 
 
 def in_processes(count: int, out: Path, options: dict, schedule: dict) -> dict:
-    """What the game left behind, played on `count` processes. gloo's processes may abort after their work is done, so they are
-    judged by what they wrote."""
+    """What the game left behind, played on `count` processes. gloo's processes may abort after their work is done, so
+    they are judged by what they wrote."""
     script = out.with_suffix(".py")
     script.write_text(PROCESS)
     environment = os.environ | {
@@ -275,14 +280,19 @@ def in_processes(count: int, out: Path, options: dict, schedule: dict) -> dict:
         "OMP_NUM_THREADS": "1",
     }
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
-    ran = subprocess.run([sys.executable, *launcher, str(script)], env=environment, capture_output=True, text=True, timeout=200)
+    ran = subprocess.run(
+        [sys.executable, *launcher, str(script)], env=environment, capture_output=True, text=True, timeout=200
+    )
     assert out.exists(), ran.stderr[-2000:]
     return torch.load(out, weights_only=True)
 
 
 @pytest.mark.parametrize(
     ("options", "schedule"),
-    [({"penalty": "gradient_penalty", "pool_size": 4}, {"k": 2}), ({"penalty": "r1", "pool_size": 4}, {"accumulation": 2})],
+    [
+        ({"penalty": "gradient_penalty", "pool_size": 4}, {"k": 2}),
+        ({"penalty": "r1", "pool_size": 4}, {"accumulation": 2}),
+    ],
 )
 def test_one_process_equals_two(tmp_path, options, schedule):
     schedule = {"images": 16, "batch_size": 2, "optimizer": "sgd", "lr": 0.01, "decay": 0.0} | schedule

@@ -55,4 +55,6 @@ def test_its_state_is_its_content():
     for n in range(20):
         shown(one, range(n, n + 1), 1)
     two.load_state_dict(one.state_dict())
-    assert [shown(one, range(n, n + 1), 1) for n in range(20, 40)] == [shown(two, range(n, n + 1), 1) for n in range(20, 40)]
+    assert [shown(one, range(n, n + 1), 1) for n in range(20, 40)] == [
+        shown(two, range(n, n + 1), 1) for n in range(20, 40)
+    ]

@@ -50,7 +50,9 @@ class Quadratic:
 class Rows:
     """Rows of random pictures, {"x": (N, 3, size, size), "y": ..., "row": (N,)}: row n is a function of n."""
 
-    def __init__(self, batch_size: int = 1, size: int = 16, dtype: torch.dtype = torch.float64, place: tuple[int, int] = (0, 1)):
+    def __init__(
+        self, batch_size: int = 1, size: int = 16, dtype: torch.dtype = torch.float64, place: tuple[int, int] = (0, 1)
+    ):
         self.batch_size, self.size, self.dtype, (self.process, self.processes) = batch_size, size, dtype, place
 
     def row(self, n: int) -> dict[str, Tensor]:
@@ -82,7 +84,11 @@ def played(game, size: int = 16, dtype: torch.dtype = torch.float64, **schedule)
 
 def weights(game) -> dict[str, Tensor]:
     networks = {**game.generators, **game.discriminators}
-    return {f"{name}.{key}": p.detach().clone() for name, network in networks.items() for key, p in network.named_parameters()}
+    return {
+        f"{name}.{key}": p.detach().clone()
+        for name, network in networks.items()
+        for key, p in network.named_parameters()
+    }
 
 
 def distance(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
