@@ -3,7 +3,7 @@
     python benchmarks/ring.py --output benchmarks/results/ring.txt
 
 The smallest game in which a generator can fail as large ones do: it may leave modes out. `Ring` also shows a game with
-noise, in which G makes points of the plane out of nothing. About six minutes on one core.
+noise, in which G makes points of the plane out of nothing. About five minutes on one core.
 """
 
 import argparse

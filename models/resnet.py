@@ -7,6 +7,7 @@ Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversar
     c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3
 """
 
+import torch
 from torch import Tensor, nn
 
 from quagga.models.layers import (
@@ -19,6 +20,8 @@ from quagga.models.layers import (
     spectral_norm_,
     upsampling,
 )
+
+SHRINK = 0.98  # atanh(1) is infinite: with the skip, black and white come back 1 % greyer from layers that add nothing
 
 
 class ResidualBlock(nn.Module):
@@ -51,6 +54,8 @@ class ResnetGenerator(nn.Module):
         norm: normalisation after every convolution but the last.
         upsample: "transposed" convolutions as in the paper, or "resize" against checkerboards.
         spectral: divide every weight by its largest singular value.
+        skip: the layers give what is added to the input (before tanh) instead of the whole output: G starts near the
+            identity and keeps what need not change. Not in the paper; needs in_channels == out_channels.
     """
 
     def __init__(
@@ -62,8 +67,14 @@ class ResnetGenerator(nn.Module):
         norm: Norm = "instance",
         upsample: Upsample = "transposed",
         spectral: bool = False,
+        skip: bool = False,
     ) -> None:
         super().__init__()
+        if skip and in_channels != out_channels:
+            raise ValueError(
+                f"skip adds the input to the output: {in_channels} and {out_channels} channels cannot be added"
+            )
+        self.skip = skip
         k = width
         bias = norm != "batch"  # batch normalisation brings its own
 
@@ -87,7 +98,6 @@ class ResnetGenerator(nn.Module):
             *up(4 * k, 2 * k),
             *up(2 * k, k),
             c7s1(k, out_channels),
-            nn.Tanh(),
         )
         init_normal_(self)
         if spectral:
@@ -95,4 +105,5 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         _, _, height, width = x.shape
-        return crop_middle(self.layers(pad_to_multiple(x, 4, least=8)), height, width)
+        y = crop_middle(self.layers(pad_to_multiple(x, 4, least=8)), height, width)
+        return torch.tanh(y + torch.atanh(SHRINK * x)) if self.skip else torch.tanh(y)

@@ -18,10 +18,6 @@ from typing import Any, NoReturn
 
 from quagga import BadInput, __version__
 
-# Threads that wait by spinning take the cores from those they wait for, the data's workers among them: a step on two
-# busy cores took 3.6 s with them and 0.3 s without (AMD EPYC, torch 2.15). OpenMP reads this when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
     "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),

@@ -17,6 +17,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from quagga import BadInput
 from quagga.data.unpaired import Unpaired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
 from quagga.pipelines.diffaugment import DiffAugment, Policy
@@ -114,6 +115,7 @@ def build(
     norm: Literal["instance", "batch", "none"] = "instance",
     upsample: Literal["transposed", "resize"] = "transposed",
     spectral: bool = False,
+    skip: bool = False,
     objective: ObjectiveName = "least_squares",
     lambda_cycle: float = 10.0,
     lambda_identity: float = 0.5,
@@ -138,6 +140,8 @@ def build(
         norm: normalisation in all networks.
         upsample: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
         spectral: spectral normalisation of the discriminators (Miyato et al. 2018).
+        skip: the ResNet gives what is added to its input: it starts near the identity and learns only what changes. Not
+            in the paper; needs X and Y to have the same channels.
         objective: the adversarial losses.
         lambda_cycle: weight of the cycle-consistency loss (Eq. 2).
         lambda_identity: weight of the identity loss, relative to lambda_cycle (Sec. 5.2). It needs X and Y to have
@@ -148,6 +152,8 @@ def build(
         diffaugment: differentiable augmentation of all the discriminators see (Zhao et al. 2020); for few pictures.
         crop_size: side of the training pictures in pixels.
     """
+    if skip and (x_channels != y_channels or generator != "resnet"):
+        raise BadInput("--skip needs the ResNet generator, and X and Y of the same channels: leave it out")
     if x_channels != y_channels and lambda_identity:
         warnings.warn(f"X has {x_channels} channels and Y {y_channels}: the identity loss is left out", stacklevel=2)
         lambda_identity = 0.0
@@ -155,7 +161,7 @@ def build(
     def generator_of(source: int, target: int) -> nn.Module:
         if generator == "resnet":
             count = blocks if blocks is not None else 9 if crop_size >= 256 else 6
-            return ResnetGenerator(source, target, width=width, blocks=count, norm=norm, upsample=upsample)
+            return ResnetGenerator(source, target, width=width, blocks=count, norm=norm, upsample=upsample, skip=skip)
         halvings = (crop_size & -crop_size).bit_length() - 1  # how often 2 divides the crop
         depth = blocks if blocks is not None else max(2, min(8, halvings))
         return UnetGenerator(source, target, width=width, depth=depth, norm=norm, upsample=upsample, dropout=0.0)

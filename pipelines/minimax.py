@@ -185,7 +185,7 @@ class Side:
         for p in self.parameters:  # autograd adds into .grad in place, so these views stay views
             p.grad = self.gradient.as_strided(p.size(), p.stride(), start)
             start += p.numel()
-        betas = (schedule.beta1, schedule.beta2)
+        betas = (float(schedule.beta1), float(schedule.beta2))
         self.optimizer = {
             # The fused kernels skip a step on the device where `found_inf` says so; RMSprop has none.
             "adam": lambda: torch.optim.Adam(self.parameters, lr, betas=betas, fused=True),

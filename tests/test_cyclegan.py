@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from toys import Rows
 
+from quagga import BadInput
 from quagga.pipelines import cyclegan
 from quagga.pipelines.cyclegan import CycleGAN
 from quagga.pipelines.minimax import Draw
@@ -121,3 +122,10 @@ def test_any_network_plays(generator, discriminator):
     assert [list(images) for images in strips.values()] == [["x", "G(x)", "F(G(x))"], ["y", "F(y)", "G(F(y))"]]
     assert {image.shape for images in strips.values() for image in images.values()} == {(1, 3, 19, 22)}
     play.discriminator_loss(batch, play.generate(batch, Draw(0, [0])), Draw(0, [0]))
+
+
+def test_a_skip_that_cannot_be_is_refused():
+    with pytest.raises(BadInput, match="skip needs"):
+        cyclegan.build(skip=True, generator="unet")
+    with pytest.raises(BadInput, match="skip needs"):
+        cyclegan.build(skip=True, x_channels=1)

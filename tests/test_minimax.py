@@ -129,10 +129,10 @@ def test_time_is_counted_in_images():
     assert schedule.length(100) == 400 and Schedule(images=30).length(100) == 30
     assert [schedule.rate(seen, 400) for seen in (0, 200, 300, 400)] == [1, 1, 0.5, 0]
     assert Schedule(decay=0).rate(400, 400) == 1
-    for settings in ({"batch_size": 2}, {"batch_size": 1, "accumulation": 2}, {"batch_size": 2, "k": 3}):
-        trainer = played(Quadratic(), size=1, images=12, **settings)
+    for batch_size, accumulation, k in ((2, 1, 1), (1, 2, 1), (2, 1, 3)):
+        trainer = played(Quadratic(), size=1, images=12, batch_size=batch_size, accumulation=accumulation, k=k)
         assert trainer.images_seen == 12
-        assert trainer.row == 12 * settings.get("k", 1)
+        assert trainer.row == 12 * k
 
 
 def test_rates_fall_to_zero():
@@ -234,7 +234,8 @@ def test_a_stopped_game_goes_on_as_if_never_stopped():
     whole = played(straight, **options)
     stopped = small_cyclegan(pool_size=3)
     play = (first := trainer_of(stopped, **options)).play(Rows(2).batches)
-    next(play), next(play)
+    for _ in range(2):
+        next(play)
     resumed = small_cyclegan(seed=1, pool_size=3)
     second = trainer_of(resumed, **options)
     second.load_state_dict(first.state_dict())

@@ -296,3 +296,16 @@ def test_a_misspelt_choice_is_named():
         ResnetGenerator(width=2, norm="layer")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'bilinear' is unknown"):
         UnetGenerator(width=2, depth=2, upsample="bilinear")  # type: ignore[arg-type]
+
+
+def test_with_the_skip_a_generator_starts_near_the_identity():
+    torch.manual_seed(0)
+    network = ResnetGenerator(width=4, blocks=1, skip=True)
+    x = torch.rand(2, 3, 13, 18) * 2 - 1
+    assert (network(x) - x).abs().max() < 0.5 < (ResnetGenerator(width=4, blocks=1)(x) - x).abs().max()
+    for p in network.layers[-1].parameters():
+        torch.nn.init.zeros_(p)
+    assert torch.allclose(network(x), 0.98 * x, atol=1e-6)
+    assert network(torch.ones(1, 3, 8, 8)).isfinite().all()
+    with pytest.raises(ValueError, match="cannot be added"):
+        ResnetGenerator(3, 1, skip=True)

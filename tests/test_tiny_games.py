@@ -40,6 +40,13 @@ def test_the_page_prints_what_it_says(page):
         assert [float(n) for n in NUMBER.findall(printed)] == pytest.approx(numbers, rel=0.02, abs=0.002)
 
 
+def test_the_page_shows_what_was_measured():
+    measured = (ROOT / "benchmarks" / "results" / "ring.txt").read_text(encoding="utf-8")
+    tables = re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    assert len(tables) == 2 and all(table in measured for table in tables)
+    assert measured.splitlines()[1] in PAGE.replace("\n", " ")  # the machine
+
+
 def divergence(mean: float) -> float:
     """JSD(N(0, 1) || N(mean, 1)) = (KL(p || m) + KL(q || m)) / 2 with m = (p + q) / 2, by numerical integration."""
 

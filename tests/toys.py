@@ -28,7 +28,6 @@ class Quadratic:
         self.x, self.y = Number(1.0), Number(1.0)
         x, y = {"x": self.x}, {"y": self.y}
         self.generators, self.discriminators = (y, x) if swapped else (x, y)
-        self.sign = -1 if swapped else 1
 
     def f(self) -> Tensor:
         x, y = self.x.value, self.y.value

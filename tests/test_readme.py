@@ -1,0 +1,122 @@
+"""What the README tells people to type works, with overrides that only make it small."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import quagga
+from quagga.data import embedded
+from quagga.pipelines.cli import COMMANDS, command_line
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+SMALL = [
+    *("--load_size=20", "--crop_size=16", "--width=4", "--workers=0", "--device=cpu"),
+    *("--images=4", "--batch_size=2", "--log_every=2", "--sample_every=4"),
+]
+CYCLEGAN = [*SMALL, "--blocks=1", "--width_discriminator=4", "--layers=1"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def lines() -> list[str]:
+    """The commands of all shell blocks, one a line, without comments."""
+    text = "\n".join(blocks("sh")).replace("\\\n", " ")
+    return [line for raw in text.splitlines() if (line := raw.split(" #")[0].strip()) and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with what the README takes for granted."""
+    folder = tmp_path_factory.mktemp("home")
+    pictures = embedded.write(folder / "set", train=8, test=4, size=32)
+    (folder / "photos").mkdir()
+    shutil.copytree(pictures / "trainA", folder / "photos/horses")
+    shutil.copytree(pictures / "trainB", folder / "photos/zebras")
+    shutil.copytree(pictures / "testA", folder / "more_photos")
+    shutil.copytree(pictures / "trainA", folder / "drawn")
+    for name in ("holiday.jpg", "horse.jpg", "stripes.png"):
+        Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / name)
+    (folder / "refiner.py").write_text(refiner())
+    return folder
+
+
+def refiner() -> str:
+    [code] = [block for block in blocks("python") if block.startswith("# refiner.py")]
+    return code
+
+
+def test_every_quagga_line_runs(home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    typed = [line for line in lines() if line.startswith("quagga ") and not line.startswith("quagga demo")]
+    assert len(typed) >= 8
+    for line in typed:
+        line, _, into = line.partition(" > ")
+        words = shlex.split(line)[1:]
+        if words[0] == "train":
+            words += CYCLEGAN
+        if words[0] == "translate":
+            words += ["--device=cpu"]
+        assert command_line(words) == 0, line
+        said = capsys.readouterr()
+        assert "error" not in said.err, line
+        if into:
+            Path(into).write_text(said.out)
+    assert Image.open("zebras/holiday.jpg").size == (30, 40)
+    assert len(list((home / "zebras").rglob("*.png"))) == 4
+    assert (home / "horses/stripes.png").exists() and (home / "preview.png").exists()
+
+
+def test_the_python_lines_run(home, monkeypatch):
+    monkeypatch.chdir(home)
+    words = ["--x=photos/horses", "--y=photos/zebras", "--output=runs/zebras"]
+    if not Path("runs/zebras/model").exists():
+        assert command_line(["train", "cyclegan", *words, *CYCLEGAN]) == 0
+    [code] = [block for block in blocks("python") if "quagga.load" in block]
+    exec(code, {})
+    assert Image.open("zebra.png").size == (30, 40)
+
+
+def test_a_pipeline_of_ones_own_runs(home):
+    for line in lines():
+        if line.startswith("python refiner.py"):
+            words = shlex.split(line.replace("photos/ ", "photos/zebras ")) + (
+                SMALL if " train " in line else ["--device=cpu"]
+            )
+            ran = subprocess.run([sys.executable, *words[1:]], cwd=home, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr[-2000:]
+    assert len(list((home / "refined").glob("*.png"))) == 8
+    assert quagga.load.__module__ == "quagga.pipelines.translator"
+
+
+def test_a_pipeline_of_ones_own_is_as_short_as_promised():
+    code = [line for line in refiner().splitlines() if line.strip()]
+    assert len(code) <= 48
+
+
+@pytest.mark.slow
+def test_the_line_for_several_gpus_runs_on_one_cpu(home):
+    [line] = [line for line in lines() if line.startswith("accelerate launch --num_processes 4")]
+    words = shlex.split(
+        line.replace("--num_processes 4", "--cpu --num_processes 1").replace("runs/zebras", "runs/launched")
+    )
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *words[2:], *CYCLEGAN]
+    ran = subprocess.run(launch, cwd=home, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert (home / "runs/launched/model/model.json").exists()
+
+
+def test_every_command_and_file_that_is_named_exists():
+    for name in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / name).exists(), name
+    assert {line.split()[1] for line in lines() if line.startswith("quagga ")} <= COMMANDS.keys()
+    assert {line.split()[1] for line in lines() if line.startswith("make ")} == {"demo", "test"}
