@@ -302,7 +302,7 @@ def test_with_the_skip_a_generator_starts_near_the_identity():
     torch.manual_seed(0)
     network = ResnetGenerator(width=4, blocks=1, skip=True)
     x = torch.rand(2, 3, 13, 18) * 2 - 1
-    assert (network(x) - x).abs().max() < 0.5 < (ResnetGenerator(width=4, blocks=1)(x) - x).abs().max()
+    assert 4 * (network(x) - x).abs().mean() < (ResnetGenerator(width=4, blocks=1)(x) - x).abs().mean()
     for p in network.layers[-1].parameters():
         torch.nn.init.zeros_(p)
     assert torch.allclose(network(x), 0.98 * x, atol=1e-6)
