@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL import __version__ as PILLOW
 
 from quagga import BadInput
 from quagga.data.decode import MAX_PIXELS, UPRIGHT, read_header, read_native, read_picture, to_channels
@@ -102,7 +103,8 @@ KINDS = {  # file name -> (who writes it, what must be seen, levels of tolerance
     ),
     "print.tif": (lambda path: pil(COLOUR, "CMYK").save(path), COLOUR, 1),
     "print.jpg": (lambda path: pil(UNIFORM, "CMYK").save(path, quality=95), UNIFORM, 5),
-    "video.tif": (lambda path: pil(COLOUR, "YCbCr").save(path), COLOUR, 3),
+    # Pillow before 13 cannot read the YCbCr TIFFs that it writes.
+    **({"video.tif": (lambda path: pil(COLOUR, "YCbCr").save(path), COLOUR, 3)} if PILLOW >= "13" else {}),
     "lab.tif": (lab_tiff, UNIFORM, 3),
     "16 bits grey.png": (lambda path: opencv(path, DEEP[..., 0]), three(np.rint(DEEP[..., 0] / 257)), 0),
     "16 bits grey.tif": (lambda path: opencv(path, DEEP[..., 0]), three(np.rint(DEEP[..., 0] / 257)), 0),
