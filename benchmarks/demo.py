@@ -29,7 +29,7 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def report(seeds: list[int], extra: list[str]) -> list[str]:
+def report(seeds: list[int], keep: Path | None, extra: list[str]) -> list[str]:
     default = DemoOptions()
     lines = [
         f"quagga demo {' '.join(extra)}".strip()
@@ -40,7 +40,8 @@ def report(seeds: list[int], extra: list[str]) -> list[str]:
         f"{'seed':<6}{'error':>8}{'background':>12}{'coat':>8}{'untranslated':>14}{'floor':>8}{'seconds':>9}",
     ]
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = keep / str(seed) if keep else Path(temporary)
             start = perf_counter()
             words = ["demo", "--output", f"{folder}/demo", "--seed", str(seed), "--device", "cpu", *extra]
             subprocess.run([sys.executable, "-m", "quagga", *words], check=True, stdout=subprocess.DEVNULL)
@@ -60,8 +61,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, help="a text file for the table")
+    parser.add_argument("--keep", type=Path, help="a folder in which the demos are kept; else they are removed")
     chosen, extra = parser.parse_known_args()
-    text = "\n".join(report(chosen.seeds, extra)) + "\n"
+    text = "\n".join(report(chosen.seeds, chosen.keep, extra)) + "\n"
     print(text)
     if chosen.output:
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
