@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from quagga.pipelines import cyclegan, options, run, terminal
 from quagga.pipelines.minimax import Images
 
 SIZE = 64
+LEFT = ("pictures", "checkpoints", "model", "samples", "config.yaml", "zebras.png", "timelapse.png")  # by a demo
 # Small enough for two CPU cores and four minutes; benchmarks/demo.py measures what each choice is worth.
 RECIPE = {
     "load_size": SIZE,
@@ -57,7 +59,7 @@ class DemoOptions:
     images: int = 6400
     animals: int = 400
     seed: int = 0
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
 def main(argv: list[str]) -> int:
@@ -72,7 +74,8 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "pictures" / embedded.CARD).is_file():
             raise BadInput(f"{folder} holds something that no demo has left: choose another --output")
-        shutil.rmtree(folder)
+        for old in (*folder.glob("events.*"), *(folder / name for name in LEFT)):
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     pictures = embedded.write(folder / "pictures", train=chosen.animals, size=SIZE, seed=chosen.seed)
     print(f"drew {chosen.animals} horses and {chosen.animals} other animals as zebras: {pictures}")
     words = [f"--{name}={value}" for name, value in recipe(chosen, pictures, folder).items()]
@@ -114,7 +117,8 @@ def recipe(chosen: DemoOptions, pictures: Path, folder: Path) -> dict[str, objec
 
 
 class Film:
-    """Shows the first held-out horse beside what G makes of it, in place as it changes, and keeps the frames."""
+    """Shows the first held-out horse beside what G makes of it, in place as it changes, and keeps the frames, of
+    which the first is the horse itself."""
 
     def __init__(self, length: int):
         self.length = length
@@ -127,7 +131,7 @@ class Film:
         self.frames.append(zebra if images_seen else horse)
         terminal_width = shutil.get_terminal_size().columns
         colour = sys.stdout.isatty()
-        if not colour and images_seen not in (0, self.length):  # a pipe gets the first and the last
+        if not colour and 0 < images_seen < self.length:  # a pipe gets the first and the last
             return
         drawn = terminal.lines([horse, zebra], min(SIZE, (terminal_width - 2) // 2, 40), colour)
         up = f"\033[{self.height}A" if colour and self.height else ""

@@ -20,7 +20,7 @@ class Logbook:
 
     def __init__(self, folder: Path, config: Mapping[str, Any], images_seen: int, length: int):
         # purge_step: what an interrupted start has written beyond its last checkpoint would double back
-        self.writer = SummaryWriter(str(folder), purge_step=images_seen + 1 if images_seen else None)
+        self.writer = SummaryWriter(str(folder), purge_step=images_seen + 1 if images_seen else 0)
         self.length, self.told, self.started = length, images_seen, images_seen > 0
         self.bar = tqdm(
             total=length,

@@ -20,6 +20,7 @@ The rules of play:
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, Protocol
@@ -29,7 +30,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
 Terms = dict[str, Tensor]  # name -> scalar
@@ -150,22 +150,37 @@ class Schedule:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("batch_size", "accumulation", "k"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it counts, and must be 1 or more")
-        for name in ("head_start", "ema_halflife", "lr", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        counts = {"batch_size": self.batch_size, "accumulation": self.accumulation, "k": self.k, "images": self.images}
+        for name, count in counts.items():
+            if count is not None and count < 1:
+                raise ValueError(f"{name} is {count}: it counts, and must be 1 or more")
+        sizes = {"head_start": self.head_start, "ema_halflife": self.ema_halflife, "ema_ramp": self.ema_ramp}
+        for name, size in {
+            **sizes,
+            "lr": self.lr,
+            "lr_discriminator": self.lr_discriminator,
+            "seed": self.seed,
+        }.items():
+            if size is not None and size < 0:
+                raise ValueError(f"{name} is {size}: it must be 0 or more")
+        for name, limit in {"clip_gradients": self.clip_gradients, "clip_weights": self.clip_weights}.items():
+            if limit is not None and limit <= 0:
+                raise ValueError(f"{name} is {limit}: it must be above 0, or null for none")
+        for name, beta in {"beta1": self.beta1, "beta2": self.beta2}.items():
+            if not 0 <= beta < 1:
+                raise ValueError(f"{name} is {beta}: it must be from 0 to below 1")
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay is {self.decay}: it is a share of the run, from 0 to 1")
+        if self.images is None and self.epochs <= 0:
+            raise ValueError(f"epochs is {self.epochs}: it must be above 0")
 
     def length(self, images_per_epoch: int) -> int:
         """Images in the whole run."""
-        return self.images if self.images is not None else round(self.epochs * images_per_epoch)
+        return self.images if self.images is not None else max(1, round(self.epochs * images_per_epoch))
 
     def rate(self, images_seen: int, length: int) -> float:
         """What the learning rates are multiplied by: 1, then linearly to 0 over the last share `decay`."""
-        left = 1 - images_seen / length
+        left = max(0.0, 1 - images_seen / length)
         return min(1.0, left / self.decay) if self.decay else 1.0
 
 
@@ -232,7 +247,10 @@ class Side:
 
 
 class NotFinite(ArithmeticError):
-    """A loss or a gradient became NaN or infinite. No weight has taken it in."""
+    """A loss or a gradient became NaN or infinite. No weight has taken it in.
+
+    what: names of the terms, readings and gradients. rows: the minibatch in which it happened first.
+    """
 
     def __init__(self, what: list[str], images_seen: int, rows: range):
         super().__init__(f"{', '.join(what)} not finite after {images_seen:,} images")
@@ -270,9 +288,8 @@ class Trainer:
             rate = s.lr if s.lr_discriminator is None else s.lr_discriminator
             optimizer = s.optimizer_discriminator or s.optimizer
             self.sides["discriminators"] = Side(game.discriminators, optimizer, rate, s, scaled)
-        self.averages = {
-            name: AveragedModel(network, multi_avg_fn=self._average) for name, network in game.generators.items()
-        }
+        # torch's AveragedModel would do, but its counter makes the host wait for the device at every step.
+        self.averages = {name: deepcopy(network).requires_grad_(False) for name, network in game.generators.items()}
         self.minibatch = s.batch_size * self.accelerator.num_processes * s.accumulation  # rows over all processes
         self.images_seen = 0
         self.row = 0  # the next row to read
@@ -286,7 +303,8 @@ class Trainer:
     # -- playing ------------------------------------------------------------------------------------------------------
 
     def play(self, batches: Callable[[int], Iterator[Batch]]) -> Iterator[int]:
-        """Plays from where the game stands to the end of its length; yields the images seen after every step."""
+        """Plays from where the game stands to the end of its length; yields the images seen after every step. All
+        processes must take their steps together."""
         stream = batches(self.row)
         while self.row < self.schedule.head_start:
             self._discriminators_move(self._minibatch(stream), last=False)
@@ -373,15 +391,16 @@ class Trainer:
 
     # -- averages of the generators -----------------------------------------------------------------------------------
 
-    def _average(self, averages: Sequence[Tensor], weights: Sequence[Tensor], _count: object) -> None:
-        """average <- weights + beta * (average - weights), beta from the half-life (Karras et al. 2022, App. F.1)."""
-        halflife = min(self.schedule.ema_halflife, self.schedule.ema_ramp * self.images_seen)
-        beta = 0.5 ** (self.minibatch / halflife) if halflife > 0 else 0.0
-        torch._foreach_lerp_(list(averages), list(weights), 1 - beta)
-
+    @torch.no_grad()
     def _update_averages(self) -> None:
+        """average <- weights + beta (average - weights), beta from the half-life (Karras et al. 2022, App. F.1)."""
+        halflife = min(self.schedule.ema_halflife, self.schedule.ema_ramp * self.images_seen)
+        beta = 0.5 ** (self.minibatch / halflife) if halflife > 0 and self.images_seen > self.minibatch else 0.0
         for name, average in self.averages.items():
-            average.update_parameters(self.game.generators[name])
+            network = self.game.generators[name]
+            torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - beta)
+            for ours, theirs in zip(average.buffers(), network.buffers(), strict=True):
+                ours.copy_(theirs)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -389,7 +408,7 @@ class Trainer:
         pairs = [
             (p, q)
             for name, network in self.game.generators.items()
-            for p, q in zip(network.parameters(), self.averages[name].module.parameters(), strict=True)
+            for p, q in zip(network.parameters(), self.averages[name].parameters(), strict=True)
         ]
         for p, q in pairs:
             p.data, q.data = q.data, p.data
@@ -445,7 +464,13 @@ class Trainer:
             bad = [name for name, value in values.items() if not np.isfinite(value)]
             raise NotFinite(bad, self.images_seen, range(row, row + self.minibatch))
         rate = self.schedule.rate(self.images_seen, self.length)
-        return values | {f"rate/{name}": side.lr * rate for name, side in self.sides.items()}
+        values |= {f"rate/{name}": side.lr * rate for name, side in self.sides.items()}
+        scales = {
+            f"scale/{name}": side.scaler.get_scale() for name, side in self.sides.items() if side.scaler.is_enabled()
+        }
+        if any(scale < 1 for scale in scales.values()):  # no overflow lasts so long: the gradient itself is not finite
+            raise NotFinite(list(scales), self.images_seen, range(self.row - self.minibatch, self.row))
+        return values | scales
 
     # -- what must survive a stop -------------------------------------------------------------------------------------
 
@@ -463,17 +488,19 @@ class Trainer:
             "optimizers": {name: side.optimizer.state_dict() for name, side in self.sides.items()},
             "scalers": {name: side.scaler.state_dict() for name, side in self.sides.items()},
             "memory": memory,
-            "counters": {"images_seen": self.images_seen, "row": self.row},
+            "counters": {"images_seen": self.images_seen, "row": self.row, "minibatch": self.minibatch},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts the game where `state_dict` was called. Every process must be given the same state."""
         for name, network in [*self.game.generators.items(), *self.game.discriminators.items()]:
             network.load_state_dict(state["generators" if name in self.game.generators else "discriminators"][name])
         for name, average in self.averages.items():
             average.load_state_dict(state["averages"][name])
         for name, side in self.sides.items():
             side.optimizer.load_state_dict(state["optimizers"][name])
-            side.scaler.load_state_dict(state["scalers"][name])
+            if state["scalers"][name] and side.scaler.is_enabled():
+                side.scaler.load_state_dict(state["scalers"][name])
         for name, part in self.game.memory.items():
             part.load_state_dict(state["memory"][name])
         self.images_seen, self.row = state["counters"]["images_seen"], state["counters"]["row"]

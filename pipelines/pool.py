@@ -30,7 +30,7 @@ class Pool:
         self.own: set[int] = set()  # lanes of this process
 
     def __call__(self, fakes: Tensor, draw: Draw) -> Tensor:
-        """(N, C, H, W) fakes, detached -> (N, C, H, W), some of them old."""
+        """(N, C, H, W) fakes in [-1, 1], detached -> the same shape, device and dtype, some of them old."""
         if not self.size:
             return fakes
         slots = ceil(self.size / draw.minibatch)
@@ -43,13 +43,14 @@ class Pool:
                 lane.append(fake.clone())
             elif coin < 0.5:
                 slot = int(place * slots)
-                lane[slot], fake = fake.clone(), lane[slot]
+                old = lane[slot].to(fake.device, fake.dtype)  # after a resume: from the CPU, or another precision
+                lane[slot], fake = fake.clone(), old
             shown.append(fake)
         return torch.stack(shown)
 
     def state_dict(self) -> dict[str, Any]:
         lanes = {n: lane for n, lane in self.lanes.items() if not self.own or n in self.own}
-        return {str(n): torch.stack(lane) for n, lane in lanes.items()}
+        return {str(n): torch.stack(lane).cpu() for n, lane in lanes.items()}  # processes exchange them
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.lanes = {int(n): list(lane.clone()) for n, lane in state.items()}

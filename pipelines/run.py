@@ -17,7 +17,6 @@ from time import perf_counter
 from typing import Any, Literal
 
 import torch
-import yaml
 from accelerate import Accelerator, DistributedType
 
 from quagga import BadInput
@@ -26,6 +25,7 @@ from quagga.pipelines import checkpoint
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Images, NotFinite, Schedule, Trainer
 from quagga.pipelines.model_folder import save_model
+from quagga.pipelines.resume import resume, write_config
 
 Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and the strips of the averaged generators
 
@@ -57,6 +57,12 @@ class RunOptions:
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
+    def __post_init__(self):
+        counts = {"log_every": self.log_every, "sample_every": self.sample_every, "save_every": self.save_every}
+        for name, count in {**counts, "samples": self.samples, "keep": self.keep}.items():
+            if count < 1:
+                raise BadInput(f"{name} is {count}: it must be 1 or more")
+
 
 def start(device: str, mixed_precision: str | None) -> Accelerator:
     """The processes, the device and the precision a run is played with."""
@@ -69,7 +75,7 @@ def start(device: str, mixed_precision: str | None) -> Accelerator:
     on_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
     precision = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION")
     if precision is None:
-        precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "no"
+        precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     if precision == "fp16" and not on_gpu:
         raise BadInput("fp16 needs a CUDA GPU: take --mixed_precision no or bf16")
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
@@ -107,18 +113,20 @@ def train(
         length = schedule.length(rows.images_per_epoch)
         torch.manual_seed(schedule.seed)
         with warnings.catch_warnings(record=True) as remarks:
+            warnings.simplefilter("always", UserWarning)
             game = build(**options["build"])
+        if not hasattr(game, "translations"):
+            raise BadInput(
+                f'{pipeline} does not say what it translates: give its game translations = {{"G": ("x", "y")}}'
+            )
         trainer = Trainer(game, schedule, length, accelerator)
         folder = Path(run.output or f"runs/{rows.names['x']}2{rows.names['y']}-{pipeline}")
-        resume(trainer, folder / "checkpoints", run.resume)
+        changes = resume(trainer, folder, run.resume, config)
         log = None
         if accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "config.yaml").write_text(
-                yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), "utf-8"
-            )
+            write_config(folder, config)
             log = Logbook(folder, config, trainer.images_seen, length)
-            for line in [*rows.notices, *(str(remark.message) for remark in remarks)]:
+            for line in [*rows.notices, *(str(remark.message) for remark in remarks), *changes]:
                 log.say(line)
             log.say(describe(trainer, folder, length))
         try:
@@ -141,17 +149,6 @@ def train(
         accelerator.end_training()
 
 
-def resume(trainer: Trainer, folder: Path, how: str) -> None:
-    """Goes on from the newest checkpoint in the folder, if there is one."""
-    found = checkpoint.saved(folder)
-    if found and how == "never":
-        raise BadInput(
-            f"{folder.parent} holds a run already: choose another --output, or let it go on with --resume auto"
-        )
-    if found:
-        trainer.load_state_dict(checkpoint.load(found[-1]))
-
-
 def describe(trainer: Trainer, folder: Path, length: int) -> str:
     accelerator, game = trainer.accelerator, trainer.game
     sizes = ", ".join(
@@ -171,13 +168,17 @@ def play(
     folder: Path,
     log: Logbook | None,
     watch: Watch | None,
-    keep_model: Callable[[], None],
+    save_model_now: Callable[[], None],
 ) -> None:
     """Plays to the end: readings, strips and checkpoints where they are due."""
     held_out = rows.held_out(run.samples)
     place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
     step, epoch = trainer.minibatch, rows.images_per_epoch
-    next_strips = 0 if trainer.images_seen == 0 else trainer.images_seen + run.sample_every
+
+    def after(seen: int) -> int:  # the next strips: often at first
+        return seen + min(run.sample_every, max(run.log_every, seen // 4))
+
+    next_strips = 0 if trainer.images_seen == 0 else after(trainer.images_seen)
     pending, clock = 0, perf_counter()
 
     def due(every: int, seen: int) -> bool:
@@ -211,7 +212,7 @@ def play(
             except NotFinite as fault:
                 files = [name for row in list(fault.rows)[:8] for name in rows.files(row)]
                 raise BadInput(
-                    f"{fault}; the pictures were {', '.join(files)}. The newest checkpoint is clean;"
+                    f"{fault}; the pictures were {', '.join(files)}. What was saved is clean;"
                     " try a lower --lr, or --clip_gradients 1"
                 ) from fault
             seconds = perf_counter() - clock
@@ -226,12 +227,12 @@ def play(
                 log.scalars(values, seen)
             if showing:
                 show(seen)
-                next_strips = seen + min(run.sample_every, max(run.log_every, seen // 4))
+                next_strips = after(seen)
             if saving:
                 state = trainer.state_dict()
                 if log:
+                    save_model_now()  # first: a stop between the two leaves a run that will save both again
                     checkpoint.save(folder / "checkpoints", seen, state, run.keep)
-                    keep_model()
                     log.flush()
             pending, clock = 0, perf_counter()
 
@@ -257,7 +258,7 @@ def keep_model(trainer: Trainer, folder: Path, pipeline: str, rows: Any, options
         folder / "model",
         pipeline=pipeline,
         options=dict(options),
-        networks={name: average.module for name, average in trainer.averages.items()},
+        networks=trainer.averages,
         translations=translations,
         domains={side: {"name": name, "channels": example[side].shape[1]} for side, name in rows.names.items()},
         preprocessing=rows.preprocessing(),

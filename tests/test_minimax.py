@@ -129,6 +129,7 @@ def test_time_is_counted_in_images():
     assert schedule.length(100) == 400 and Schedule(images=30).length(100) == 30
     assert [schedule.rate(seen, 400) for seen in (0, 200, 300, 400)] == [1, 1, 0.5, 0]
     assert Schedule(decay=0).rate(400, 400) == 1
+    assert schedule.rate(404, 400) == 0  # the last minibatch may reach beyond the end
     for batch_size, accumulation, k in ((2, 1, 1), (1, 2, 1), (2, 1, 3)):
         trainer = played(Quadratic(), size=1, images=12, batch_size=batch_size, accumulation=accumulation, k=k)
         assert trainer.images_seen == 12
@@ -183,7 +184,7 @@ def test_averages_follow_their_halflife():
     expected = x - 3  # the weight after the first step, where the average starts
     for value in (x - 2, x - 1, x):
         expected = value + 0.5 * (expected - value)
-    average = trainer.averages["x"].module
+    average = trainer.averages["x"]
     assert isinstance(average, Number)
     assert float(average.value.detach()) == pytest.approx(expected)
     with trainer.averaged():
@@ -304,3 +305,21 @@ def test_one_process_equals_two(tmp_path, options, schedule):
     for pool in ("pool_X", "pool_Y"):
         assert one["memory"][pool].keys() == two["memory"][pool].keys()
         assert distance(one["memory"][pool], two["memory"][pool]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"k": 0},
+        {"images": 0},
+        {"epochs": 0},
+        {"lr": -1},
+        {"beta1": 1.0},
+        {"clip_gradients": -1},
+        {"decay": 2},
+        {"seed": -1},
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Schedule(**wrong)

@@ -58,3 +58,13 @@ def test_its_state_is_its_content():
     assert [shown(one, range(n, n + 1), 1) for n in range(20, 40)] == [
         shown(two, range(n, n + 1), 1) for n in range(20, 40)
     ]
+
+
+def test_after_a_resume_old_fakes_join_the_new_ones_whatever_their_precision():
+    one, two = Pool(2), Pool(2)
+    for n in range(2):
+        one(fakes(range(n, n + 1)).to(torch.bfloat16), Draw(0, [n], minibatch=1))
+    two.load_state_dict(one.state_dict())
+    results = [two(fakes(range(n, n + 1)).double(), Draw(0, [n], minibatch=1)) for n in range(2, 30)]
+    assert {result.dtype for result in results} == {torch.float64}
+    assert any(result.item() < 2 for result in results)

@@ -1,5 +1,6 @@
 """A run from the command line to a translated picture, on pictures drawn in code."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,10 +102,16 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(run, pictures, tmp_pa
             train(*names)
     assert save is running.checkpoint.save
     assert [path.name for path in checkpoint.saved(tmp_path / "stopped" / "checkpoints")] == ["000000008"]
+    a_second_later()
     assert train(*names) == 0
     assert curves(run) == curves(tmp_path / "stopped")
     first, second = model(run), model(tmp_path / "stopped")
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def a_second_later() -> None:
+    """TensorBoard puts event files in order by the second in their names; starts of a run are further apart than here."""
+    time.sleep(1.1)
 
 
 def stop_at(images: int, scalars, Stop):
@@ -122,6 +129,32 @@ def test_a_folder_that_holds_a_run_is_left_alone_when_asked(run, pictures, capsy
     assert train("--root", pictures, "--output", run, "--resume=never") == 2
     assert "holds a run already" in capsys.readouterr().err
     assert before == sorted(path for path in run.rglob("*"))
+
+
+def test_another_run_in_the_same_folder_is_refused_with_the_difference(run, pictures, capsys):
+    before = (run / "config.yaml").read_text()
+    words = ["--root", pictures, "--output", run, "--x_name=horse", "--y_name=zebra", "--images=24"]
+    assert train(*words, "--width=8", "--lambda_cycle=5") == 2
+    said = capsys.readouterr().err
+    assert "width was 4, not 8" in said and "lambda_cycle was 10.0, not 5.0" in said
+    assert train(*words, "--batch_size=2") == 2
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_a_start_over_before_the_first_checkpoint_doubles_no_curve(pictures, tmp_path):
+    class Stop(Exception):
+        pass
+
+    from quagga.pipelines import run as running
+
+    words = ["--root", pictures, "--output", tmp_path / "run", "--images=8"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running.Logbook, "scalars", stop_at(4, running.Logbook.scalars, Stop))
+        with pytest.raises(Stop):
+            train(*words)
+    a_second_later()
+    assert train(*words) == 0
+    assert [step for step, _ in curves(tmp_path / "run")["generators/G"]] == [4, 8]
 
 
 def test_the_result_translates_by_name(run, tmp_path):
@@ -150,6 +183,10 @@ def test_workers_change_nothing(run, pictures, tmp_path):
         (["--device=cuda"], "no CUDA GPU"),
         (["--mixed_precision=fp16"], "fp16 needs a CUDA GPU"),
         (["--load_size=8"], "smaller than crop_size"),
+        (["--save_every=0"], "save_every is 0"),
+        (["--samples=0"], "samples is 0"),
+        (["--images=0"], "images is 0"),
+        (["--beta1=1.5"], "beta1 is 1.5"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(pictures, tmp_path, capsys, words, message):
