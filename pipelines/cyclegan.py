@@ -136,7 +136,8 @@ def build(
             depth; None takes as many as 2 divides the crop, at most 8.
         discriminator: PatchGAN, which judges patches, or the PixelGAN, which judges single pixels.
         width_discriminator: channels after a discriminator's first layer.
-        layers: strided layers of the PatchGAN: 3 judges patches of 70x70 pixels, 2 of 34x34, 1 of 16x16.
+        layers: strided layers of the PatchGAN (the PixelGAN has none): 3 judges patches of 70x70 pixels, 2 of 34x34,
+            1 of 16x16.
         norm: normalisation in all networks.
         upsample: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
         spectral: spectral normalisation of the discriminators (Miyato et al. 2018).
@@ -144,14 +145,18 @@ def build(
             in the paper; needs X and Y to have the same channels.
         objective: the adversarial losses.
         lambda_cycle: weight of the cycle-consistency loss (Eq. 2).
-        lambda_identity: weight of the identity loss, relative to lambda_cycle (Sec. 5.2). It needs X and Y to have
-            the same channels and is left out where they differ.
+        lambda_identity: weight of the identity loss, relative to lambda_cycle: with that at 0 there is none (Sec.
+            5.2). It needs X and Y to have the same channels and is left out where they differ.
         penalty: a penalty on the discriminators' gradients.
-        lambda_penalty: its weight.
+        lambda_penalty: its weight; without a penalty it has nothing to weigh.
         pool_size: old fakes kept for each discriminator; 0 shows it the newest only.
         diffaugment: differentiable augmentation of all the discriminators see (Zhao et al. 2020); for few pictures.
         crop_size: side of the training pictures in pixels.
     """
+    sizes = {"width": width, "blocks": blocks, "width_discriminator": width_discriminator, "layers": layers}
+    for name, size in sizes.items():
+        if size is not None and size < 1:
+            raise BadInput(f"{name} is {size}: it must be 1 or more")
     if skip and (x_channels != y_channels or generator != "resnet"):
         raise BadInput("--skip needs the ResNet generator, and X and Y of the same channels: leave it out")
     if x_channels != y_channels and lambda_identity:

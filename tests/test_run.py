@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(run, pictures, tmp_pa
 
 
 def a_second_later() -> None:
-    """TensorBoard puts event files in order by the second in their names; starts of a run are further apart than here."""
+    """TensorBoard puts event files in order by the second in their names; two starts of a run are further apart."""
     time.sleep(1.1)
 
 
@@ -186,6 +186,8 @@ def test_workers_change_nothing(run, pictures, tmp_path):
         (["--save_every=0"], "save_every is 0"),
         (["--samples=0"], "samples is 0"),
         (["--images=0"], "images is 0"),
+        (["--width=0"], "width is 0"),
+        (["--blocks=0"], "blocks is 0"),
         (["--beta1=1.5"], "beta1 is 1.5"),
     ],
 )
