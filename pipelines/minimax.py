@@ -279,7 +279,8 @@ class Trainer:
         for network in networks:
             network.to(self.accelerator.device).train()
             if self.accelerator.num_processes > 1:
-                broadcast([*network.parameters(), *network.buffers()])
+                with torch.no_grad():
+                    broadcast([*network.parameters(), *network.buffers()])
         s, scaled = schedule, self.accelerator.mixed_precision == "fp16"
         self.sides: dict[str, Side] = {}
         if game.generators:

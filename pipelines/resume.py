@@ -14,6 +14,7 @@ from quagga.pipelines.minimax import Trainer
 CONFIG = "config.yaml"
 MAY_CHANGE = {  # in a run that goes on; the rest is what the run is
     *("images", "epochs", "output", "resume", "log_every", "sample_every", "samples", "save_every", "keep", "device"),
+    *("batch_size", "accumulation"),  # as long as their product with the number of processes stays, see `resume`
     *("workers", "worker_timeout", "root", "x", "y", "x_name", "y_name", "unreadable"),
 }
 
