@@ -295,9 +295,8 @@ class Trainer:
         self.images_seen = 0
         self.row = 0  # the next row to read
         self.waited = 0.0  # seconds spent waiting for data since the last readings
-        self.fault = torch.full(
-            (), -1, dtype=torch.int64, device=self.accelerator.device
-        )  # row of the first bad minibatch
+        # the first row of the first bad minibatch, on the device; -1: none
+        self.fault = torch.full((), -1, dtype=torch.int64, device=self.accelerator.device)
         self.tally: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 

@@ -104,6 +104,10 @@ def train(
         options: keyword arguments by their taker: "data", "build", "schedule", "run".
         config: all options in one flat dictionary, to be written down.
         watch: is shown the strips whenever they are drawn.
+
+    Raises:
+        BadInput: options, folders or devices cannot work, the folder holds another run, or a loss is not finite.
+        DataFault: a worker that reads pictures died, hung or raised.
     """
     run, schedule = RunOptions(**options["run"]), Schedule(**options["schedule"])
     accelerator = start(run.device, run.mixed_precision)
