@@ -159,6 +159,9 @@ def batches(
         raise
     finally:
         del iterator
+        for worker in crew:  # they do not hear SIGTERM, which is the loader's last word
+            if worker.is_alive():
+                worker.kill()
 
 
 class _Complaint(NamedTuple):
@@ -235,7 +238,11 @@ def _collated(samples: Sequence[Sample | _Complaint]) -> Sample | _Complaint:
 def _sit_down(desk: _Desk, worker: int) -> None:
     desk.pids[worker] = os.getpid()
     cv2.setNumThreads(0)  # workers are the threads; after a fork OpenCV's own can hang
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then ends its workers
+    # What is sent to the whole group is for the main process: it finishes its step, for which it needs its workers, and
+    # then ends them.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _next(iterator: Iterator, desk: _Desk, crew: list, timeout: float) -> Sample | _Complaint:

@@ -2,12 +2,12 @@
 
 RUN/checkpoints/000012000/state.json           the nesting, numbers and strings
                           tensors.safetensors  the tensors that state.json names
-                          manifest.json        a SHA-256 of each file
+                          manifest.json        a SHA-256 of each file, and of the manifest itself
 """
 
+import errno
 import hashlib
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,119 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from quagga import BadInput
+from quagga.pipelines import whole
 
 FORMAT = 1
+MANIFEST = "manifest.json"
+FILES = ("state.json", "tensors.safetensors")
+
+
+class Damaged(BadInput):
+    """A checkpoint is not what was written."""
+
+
+def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, score: float | None = None) -> Path:
+    """Writes folder/<images_seen> under another name, renames it when it is whole, and only then removes all but the
+    newest `keep` and the one with the lowest score.
+
+    Raises:
+        OSError: it cannot be written; the checkpoints before it are as they were.
+    """
+    for left in (*folder.glob(".*.draft"), *folder.glob(".*.going")):  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
+    tensors: dict[str, torch.Tensor] = {}
+    text = json.dumps(_pack(state, tensors))
+
+    def fill(draft: Path) -> None:
+        (draft / FILES[0]).write_text(text)
+        try:
+            save_file(tensors, draft / FILES[1])
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error), str(draft / FILES[1])) from error
+        manifest = {"format": FORMAT, "score": score, "sha256": {name: _digest(draft / name) for name in FILES}}
+        (draft / MANIFEST).write_text(json.dumps({**manifest, "self": _own_digest(manifest)}, indent=1))
+
+    target = folder / f"{images_seen:09d}"
+    whole.write_folder(target, fill)
+    lowest = best(folder)
+    for old in saved(folder)[:-keep]:
+        if old != lowest:
+            whole.remove(old)
+    return target
+
+
+def saved(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first; whether they are whole, `load` tells."""
+    if not folder.is_dir():
+        return []
+    for hidden in folder.glob(".*.previous"):  # where a kill came between two renames: see `whole`
+        place = folder / hidden.name.removeprefix(".").removesuffix(".previous")
+        if not place.exists():
+            hidden.rename(place)
+    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+
+
+def best(folder: Path) -> Path | None:
+    """The checkpoint with the lowest score; None where none has one."""
+    scores = {}
+    for path in saved(folder):
+        try:
+            score = _manifest(path)["score"]
+        except BadInput:
+            continue
+        if score is not None:
+            scores[path] = score
+    return min(scores, key=scores.__getitem__) if scores else None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The state that `save` was given.
+
+    Raises:
+        Damaged: a file is missing, or not what was written.
+        BadInput: a newer Quagga has written it.
+    """
+    try:
+        manifest = _manifest(path)
+        for name in FILES:
+            if _digest(path / name) != manifest["sha256"][name]:
+                raise Damaged(f"{path / name} is damaged: its content is not what was written")
+        tensors = load_file(path / FILES[1])
+        return _unpack(json.loads((path / FILES[0]).read_text()), tensors)
+    except BadInput:
+        raise
+    except OSError as error:
+        raise Damaged(f"{path} is not whole: {error.strerror or error}") from error
+    except (LookupError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        raise Damaged(f"{path} is damaged: {' '.join(str(error).split())[:200]}") from error
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+        own = manifest.pop("self")
+        if own != _own_digest(manifest):
+            raise Damaged(f"{path / MANIFEST} is damaged: its content is not what was written")
+    except OSError as error:
+        raise Damaged(f"{path} is not whole: {error.strerror or error}: {MANIFEST}") from error
+    except Damaged:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise Damaged(f"{path / MANIFEST} is damaged: {' '.join(str(error).split())[:200]}") from error
+    if manifest["format"] > FORMAT:
+        raise BadInput(
+            f"{path} has format {manifest['format']}, newer than this quagga reads ({FORMAT}): update quagga"
+        )
+    return manifest
+
+
+def _own_digest(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -45,62 +156,3 @@ def _unpack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return {key: _unpack(item, tensors) for key, item in content}
     items = [_unpack(item, tensors) for item in content]
     return tuple(items) if kind == "tuple" else items
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows cannot open folders, and keeps their names safe by itself
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int) -> Path:
-    """Writes folder/<images_seen> under another name, renames it when it is whole, and only then removes all but the
-    newest `keep`."""
-    target, draft = folder / f"{images_seen:09d}", folder / f".{images_seen:09d}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    tensors: dict[str, torch.Tensor] = {}
-    (draft / "state.json").write_text(json.dumps(_pack(state, tensors)))
-    save_file(tensors, draft / "tensors.safetensors")
-    files = {file.name: _digest(file) for file in sorted(draft.iterdir())}
-    (draft / "manifest.json").write_text(json.dumps({"format": FORMAT, "sha256": files}, indent=1))
-    for file in draft.iterdir():
-        _sync(file)
-    if target.exists():  # the same moment of the same run, left by an earlier start
-        shutil.rmtree(target)
-    draft.rename(target)
-    _sync(folder)
-    for old in saved(folder)[:-keep]:
-        shutil.rmtree(old)
-    return target
-
-
-def saved(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first."""
-    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
-
-
-def load(path: Path) -> dict[str, Any]:
-    """The state that `save` was given. Raises BadInput, naming the file, for a checkpoint that is damaged or too
-    new."""
-    try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        if manifest["format"] > FORMAT:
-            raise BadInput(f"{path} has format {manifest['format']}, newer than this quagga reads: update quagga")
-        for name in ("state.json", "tensors.safetensors"):
-            if _digest(path / name) != manifest["sha256"][name]:
-                raise BadInput(f"{path / name} is damaged: its content is not what was written")
-        tensors = load_file(path / "tensors.safetensors")
-        return _unpack(json.loads((path / "state.json").read_text()), tensors)
-    except (OSError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
-        raise BadInput(f"{path} is not a whole checkpoint ({error}): remove it to go on from the one before") from error

@@ -13,8 +13,6 @@ written beside its place, synced and renamed, so that a kill or a full disk leav
 import copy
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from quagga import BadInput, __version__
+from quagga.pipelines import whole
 
 FORMAT = 1  # raised when an older Quagga could no longer read the folder
 CARD = "model.json"
@@ -131,8 +130,13 @@ def save_model(
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
     }
     contents[CARD] = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+    def fill(draft: Path) -> None:
+        for file, content in contents.items():
+            (draft / file).write_bytes(content)
+
     try:
-        _replace_folder(folder, contents)
+        whole.write_folder(folder, fill)
     except OSError as error:
         raise BadInput(
             f"cannot write the model to {folder} ({error.strerror}): free some space or choose another place"
@@ -226,10 +230,8 @@ SHAPE = {  # key of model.json -> what its value must look like before anything 
 def _find(run: Path) -> Path:
     """The model folder of a run, which may be given itself."""
     for folder in (run, run / "model"):
-        # Between a save's two renames the older model is at its second place: a kill just there must not hide it.
-        for place in (folder, _previous(folder)):
-            if (place / CARD).is_file():
-                return place
+        if (whole.found(folder) / CARD).is_file():
+            return whole.found(folder)
     if not run.is_dir():
         raise BadInput(f"there is no folder {run}: give the folder that `quagga train` wrote")
     inside = sorted(path.parent.parent for path in run.glob(f"*/model/{CARD}"))
@@ -237,55 +239,8 @@ def _find(run: Path) -> Path:
     raise BadInput(f"{run} holds no model, expected {run / 'model' / CARD}: {hint}")
 
 
-def _previous(folder: Path) -> Path:
-    folder = folder.absolute()
-    return folder.with_name(f".{folder.name}.previous") if folder.name else folder
-
-
 def _pack(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save({name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()})
-
-
-def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes the files into a folder beside, syncs it, and only then lets it take the place of `folder`."""
-    folder = folder.absolute()
-    following, previous = folder.with_name(f".{folder.name}.next"), _previous(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if previous.exists() and not folder.exists():  # an earlier save was killed between its two renames
-        previous.rename(folder)
-    shutil.rmtree(previous, ignore_errors=True)
-    shutil.rmtree(following, ignore_errors=True)
-    following.mkdir()
-    try:
-        for file, content in contents.items():
-            with (following / file).open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-        _sync(following)
-        if folder.exists():
-            folder.rename(previous)
-        try:
-            following.rename(folder)
-        except OSError:
-            if previous.exists():
-                previous.rename(folder)
-            raise
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(following, ignore_errors=True)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Makes the names in a folder durable; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _line(error: BaseException) -> str:
