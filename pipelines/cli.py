@@ -11,12 +11,14 @@ import inspect
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 from quagga import BadInput, __version__
+from quagga.pipelines.stop import Stopped, listening
 
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
@@ -27,11 +29,13 @@ COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
 PIPELINES = {  # name -> (module with `build` and `data`, help line)
     "cyclegan": ("quagga.pipelines.cyclegan", "two folders of pictures, unpaired: horses <-> zebras"),
 }
+PLAYED = ("train", "demo")  # what saves when a signal comes
 HELP = ("-h", "--help")
 
 
 def command_line(argv: Sequence[str]) -> int:
-    """Obeys `quagga ARGV...`; returns the exit code: 0, 2 for bad input (one line on stderr), 130 for Ctrl-C."""
+    """Obeys `quagga ARGV...`; returns the exit code: 0; 2 for bad input or a machine that cannot (one line on stderr);
+    128 + its number for a signal, such as 130 for Ctrl-C and 143 for SIGTERM; 1 for a bug of ours (a traceback)."""
     return explained(lambda: dispatch(list(argv)))
 
 
@@ -69,6 +73,9 @@ def dispatch(argv: list[str]) -> int:
             return 0
         if not rest[0].startswith("-") and rest[0] not in PIPELINES:
             raise BadInput(f"unknown pipeline {rest[0]}{suggestion(rest[0], PIPELINES)}")
+    if command in PLAYED:
+        with listening(alone=True):  # before torch is imported
+            return import_module(COMMANDS[command][0]).main(rest)
     return import_module(COMMANDS[command][0]).main(rest)
 
 
@@ -82,11 +89,12 @@ def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) 
     command, *rest = argv
     if command not in commands:
         raise BadInput(f"unknown command {command}{suggestion(command, commands)}")
-    module = import_module(COMMANDS[command][0])
     if command == "translate":
-        return module.main(rest, build)
-    data = data or import_module("quagga.data.unpaired").Unpaired
-    return module.train(name_of(build), build, data, rest, prog=f"python {script} train")
+        return import_module(COMMANDS[command][0]).main(rest, build)
+    with listening(alone=True):
+        module = import_module(COMMANDS[command][0])
+        data = data or import_module("quagga.data.unpaired").Unpaired
+        return module.train(name_of(build), build, data, rest, prog=f"python {script} train")
 
 
 def name_of(build: Callable[..., Any]) -> str:
@@ -118,16 +126,49 @@ def explained(action: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:
         return 130
+    except Stopped as stop:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"quagga: {stop}", file=sys.stderr, flush=True)
+        return stop.code
     except BadInput as error:
         # A data loader's worker hands its traceback over as the message: the last line is what was said.
         complain(str(error).strip().splitlines()[-1].removeprefix("quagga.BadInput: "))
-        return 2
+        return left(2)
     except Exception as error:
-        reason = exhausted(error)
+        reason = exhausted(error) or lost(error)
         if reason is None:
+            if several():
+                traceback.print_exc()
+                return left(1)
             raise
+        for note in getattr(error, "__notes__", []):  # where a worker raised: that may be a bug of ours
+            print(note, file=sys.stderr)
         complain(reason)
-        return 2
+        return left(2)
+
+
+def several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def left(code: int) -> int:
+    """Of several processes, one that fails ends at once: on the way out of Python it could wait for the others, and
+    they for it. The launcher ends them."""
+    if several():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def lost(error: Exception) -> str | None:
+    """What became of another process: of those that read pictures, of those that train."""
+    if type(error).__name__ == "DataFault":  # by its name, since its module imports torch
+        return str(error)
+    text = str(error)
+    if several() and any(words in text for words in ("Connection closed by peer", "Connection reset by peer")):
+        return "another process of this run has ended: its message says why"
+    return None
 
 
 def exhausted(error: Exception) -> str | None:

@@ -3,7 +3,7 @@ then a line."""
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from quagga.pipelines.minimax import Images
 
 
 class Logbook:
-    """Writes a run's curves and pictures. The horizontal axis of all of them is images seen."""
+    """Writes a run's curves and pictures. The horizontal axis of all of them is images seen.
+
+    Where TensorBoard's file cannot be written (a full disk), that is said, and the run goes on: a new file is begun at
+    the next point of the curves.
+    """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], images_seen: int, length: int):
-        # purge_step: what an interrupted start has written beyond its last checkpoint would double back
-        self.writer = SummaryWriter(str(folder), purge_step=images_seen + 1 if images_seen else 0)
-        self.length, self.told, self.started = length, images_seen, images_seen > 0
+        self.folder, self.length, self.told, self.started = folder, length, images_seen, images_seen > 0
+        self.writer: SummaryWriter | None = None
+        self.failed = False
         self.bar = tqdm(
             total=length,
             initial=images_seen,
@@ -30,23 +34,74 @@ class Logbook:
             dynamic_ncols=True,
             disable=not sys.stderr.isatty(),
         )
+        # what an interrupted start has written beyond its last checkpoint would double back
+        self._open(images_seen + 1 if images_seen else 0)
         if not self.started:
             text = "\n".join(f"    {key}: {json.dumps(value)}" for key, value in config.items())
-            self.writer.add_text("config", text, 0)
             scalars = {key: value if value is not None else "none" for key, value in config.items()}
             flat = {key: v if isinstance(v, int | float | str | bool) else json.dumps(v) for key, v in scalars.items()}
-            for summary in hparams(flat, {"generators/total": 0.0}):
-                self.writer._get_file_writer().add_summary(summary)  # add_hparams would open a second run
+
+            def write(writer: SummaryWriter) -> None:
+                writer.add_text("config", text, 0)
+                for summary in hparams(flat, {"generators/total": 0.0}):
+                    writer._get_file_writer().add_summary(summary)  # add_hparams would open a second run
+
+            self._write(write)
+
+    def __enter__(self) -> "Logbook":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+        self._write(lambda writer: writer.close())
+
+    def _open(self, purge_step: int) -> None:
+        """TensorBoard forgets what earlier files hold from `purge_step` on."""
+        try:
+            self.writer = SummaryWriter(str(self.folder), purge_step=purge_step)
+        except OSError as error:
+            self._miss(error)
+
+    def _write(self, action: Callable[[SummaryWriter], object]) -> None:
+        if self.writer is None:
+            return
+        try:
+            action(self.writer)
+            if self.failed:
+                self.failed = False
+                self.say("TensorBoard's file can be written again")
+        except OSError as error:  # its own thread found it; the call after is told
+            self._miss(error)
+
+    def _miss(self, error: Exception) -> None:
+        if not self.failed:
+            reason = " ".join(str(error).split())
+            self.say(f"TensorBoard's file cannot be written ({reason}): curves have a gap from here; the run goes on")
+        self.failed, self.writer = True, None
+
+    def rewind(self, images_seen: int) -> None:
+        """The run goes on from an earlier moment: what was written since then is taken back."""
+        self._write(lambda writer: writer.close())
+        self._open(images_seen + 1 if images_seen else 1)
+        self.told = min(self.told, images_seen)
+        self.bar.n = images_seen
+        self.bar.refresh()
 
     def progress(self, images: int) -> None:
         self.bar.update(images)
 
     def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
-        if not self.started:
-            self.writer.add_custom_scalars(layout(list(values)))
-            self.started = True
-        for name, value in values.items():
-            self.writer.add_scalar(name, value, images_seen)
+        if self.writer is None:
+            self._open(images_seen)
+
+        def write(writer: SummaryWriter) -> None:
+            if not self.started:
+                writer.add_custom_scalars(layout(list(values)))
+                self.started = True
+            for name, value in values.items():
+                writer.add_scalar(name, value, images_seen)
+
+        self._write(write)
         losses = {
             side: values[f"{side}/total"] for side in ("generators", "discriminators") if f"{side}/total" in values
         }
@@ -64,18 +119,15 @@ class Logbook:
     def strips(self, strips: Mapping[str, Images], which: str, images_seen: int) -> None:
         """One picture a strip: a row an example, a captioned column a stage."""
         for name, images in strips.items():
-            self.writer.add_image(f"{name}/{which}", contact_sheet(images), images_seen, dataformats="HWC")
+            sheet = contact_sheet(images)
+            self._write(lambda w, tag=f"{name}/{which}", s=sheet: w.add_image(tag, s, images_seen, dataformats="HWC"))
 
     def say(self, line: str) -> None:
         self.bar.write(line, file=sys.stdout)
         sys.stdout.flush()
 
     def flush(self) -> None:
-        self.writer.flush()
-
-    def close(self) -> None:
-        self.bar.close()
-        self.writer.close()
+        self._write(lambda writer: writer.flush())
 
 
 def layout(names: list[str]) -> dict[str, dict[str, list[Any]]]:

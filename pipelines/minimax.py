@@ -249,7 +249,8 @@ class Side:
 class NotFinite(ArithmeticError):
     """A loss or a gradient became NaN or infinite. No weight has taken it in.
 
-    what: names of the terms, readings and gradients. rows: the minibatch in which it happened first.
+    what: names of the terms, readings and gradients. images_seen: before the step in which it happened first. rows: the
+    minibatch of that step.
     """
 
     def __init__(self, what: list[str], images_seen: int, rows: range):
@@ -294,6 +295,7 @@ class Trainer:
         self.minibatch = s.batch_size * self.accelerator.num_processes * s.accumulation  # rows over all processes
         self.images_seen = 0
         self.row = 0  # the next row to read
+        self.between_steps = True  # where `state_dict` is a moment of the game, also when reading a row raises
         self.waited = 0.0  # seconds spent waiting for data since the last readings
         # the first row of the first bad minibatch, on the device; -1: none
         self.fault = torch.full((), -1, dtype=torch.int64, device=self.accelerator.device)
@@ -307,14 +309,19 @@ class Trainer:
         processes must take their steps together."""
         stream = batches(self.row)
         while self.row < self.schedule.head_start:
-            self._discriminators_move(self._minibatch(stream), last=False)
+            minibatch = self._minibatch(stream)
+            self.between_steps = False
+            self._discriminators_move(minibatch, last=False)
+            self.between_steps = True
         while self.images_seen < self.length:
             for move in range(self.schedule.k):
                 minibatch = self._minibatch(stream)
+                self.between_steps = False
                 fakes = self._discriminators_move(minibatch, last=move == self.schedule.k - 1)
             self._generators_move(minibatch, fakes)  # pyright: ignore[reportPossiblyUnboundVariable]
             self.images_seen += self.minibatch
             self._update_averages()
+            self.between_steps = True
             yield self.images_seen
 
     def _minibatch(self, stream: Iterator[Batch]) -> list[tuple[Batch, list[int]]]:
@@ -384,6 +391,9 @@ class Trainer:
         return self.sides["discriminators"].held() if "discriminators" in self.sides else torch.enable_grad()
 
     def _draw(self, rows: list[int], purpose: int) -> Draw:
+        """Chance for one call of the game. Layers that draw by themselves (dropout) take torch's: it, too, starts from
+        the rows, so that a resumed game drops the same units, and both phases of an accumulated step do."""
+        torch.manual_seed(hash((self.schedule.seed, rows[0], purpose)))  # of numbers: the same in every process
         return Draw(self.schedule.seed, rows, purpose, self.minibatch)
 
     def _to_device(self, batch: Batch) -> Batch:
@@ -446,25 +456,33 @@ class Trainer:
         self.fault = torch.where(bad & (self.fault < 0), self.row - self.minibatch, self.fault)
 
     def readings(self) -> dict[str, float]:
-        """Means, since the last call and over all processes, of every term, reading and gradient norm. The one place
-        where the host waits for the device; every process must call it.
+        """Means, since the last call and over all processes, of every term, reading and gradient norm. Here, and in
+        `state_dict`, the host waits for the device; every process must call it.
 
         Raises NotFinite where a loss or gradient was not finite since the last call."""
+        try:
+            values = self._means()
+        finally:
+            self.tally, self.counts, self.waited = {}, {}, 0.0
+            self.fault = torch.full_like(self.fault, -1)
+        rate = self.schedule.rate(self.images_seen, self.length)
+        return values | {f"rate/{name}": side.lr * rate for name, side in self.sides.items()}
+
+    def _means(self) -> dict[str, float]:
+        """What has been noted so far, left as it is. Raises NotFinite."""
         names = list(self.tally)
         means = torch.stack([self.tally[name] / self.counts[name] for name in names]) if names else torch.zeros(0)
         fault = self.fault
-        if self.accelerator.num_processes > 1 and names:
-            means = self.accelerator.reduce(means, "mean")
+        if self.accelerator.num_processes > 1:
+            means = self.accelerator.reduce(means, "mean") if names else means
             fault = self.accelerator.gather(self.fault).max()  # pyright: ignore[reportAttributeAccessIssue]
         values = dict(zip(names, means.tolist(), strict=True))  # pyright: ignore[reportAttributeAccessIssue]
         row = int(fault)
-        self.tally, self.counts, self.waited = {}, {}, 0.0
-        self.fault = torch.full_like(self.fault, -1)
         if row >= 0:
             bad = [name for name, value in values.items() if not np.isfinite(value)]
-            raise NotFinite(bad, self.images_seen, range(row, row + self.minibatch))
-        rate = self.schedule.rate(self.images_seen, self.length)
-        values |= {f"rate/{name}": side.lr * rate for name, side in self.sides.items()}
+            steps = (self.row - row) // (self.minibatch * self.schedule.k)  # since then
+            before = max(0, self.images_seen - steps * self.minibatch)
+            raise NotFinite(bad, before, range(row, row + self.minibatch))
         scales = {
             f"scale/{name}": side.scaler.get_scale() for name, side in self.sides.items() if side.scaler.is_enabled()
         }
@@ -476,11 +494,17 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a game needs to go on: nested dictionaries of tensors, numbers and strings. Every process must
-        call it: each gives its share of the game's memory."""
+        call it: each gives its share of the game's memory, and what it has noted since the last readings.
+
+        Raises NotFinite as `readings` does: what is saved is clean."""
+        self._means()
         memory: dict[str, dict[str, Any]] = {}
         for name, part in self.game.memory.items():
             shares = gather_object([part.state_dict()]) if self.accelerator.num_processes > 1 else [part.state_dict()]
             memory[name] = {key: value for share in shares for key, value in share.items()}
+        noted = [{"sums": self.tally, "counts": self.counts}]
+        if self.accelerator.num_processes > 1:
+            noted = gather_object([{"sums": {k: v.cpu() for k, v in self.tally.items()}, "counts": self.counts}])
         return {
             "generators": {name: network.state_dict() for name, network in self.game.generators.items()},
             "discriminators": {name: network.state_dict() for name, network in self.game.discriminators.items()},
@@ -488,6 +512,7 @@ class Trainer:
             "optimizers": {name: side.optimizer.state_dict() for name, side in self.sides.items()},
             "scalers": {name: side.scaler.state_dict() for name, side in self.sides.items()},
             "memory": memory,
+            "noted": noted,
             "counters": {"images_seen": self.images_seen, "row": self.row, "minibatch": self.minibatch},
         }
 
@@ -504,3 +529,12 @@ class Trainer:
         for name, part in self.game.memory.items():
             part.load_state_dict(state["memory"][name])
         self.images_seen, self.row = state["counters"]["images_seen"], state["counters"]["row"]
+        noted, self.waited = state["noted"], 0.0
+        if len(noted) == self.accelerator.num_processes:
+            own = noted[self.accelerator.process_index]
+            self.tally = {name: scalar.to(self.accelerator.device) for name, scalar in own["sums"].items()}
+        else:  # for another number of processes each takes the mean, of which the mean is the same
+            shares = {name: torch.stack([share["sums"][name].cpu() for share in noted]) for name in noted[0]["sums"]}
+            self.tally = {name: share.mean(0).to(self.accelerator.device) for name, share in shares.items()}
+        self.counts = dict(noted[0]["counts"])
+        self.fault = torch.full_like(self.fault, -1)

@@ -66,7 +66,7 @@ def resolve(
 def takers_of(build: Callable[..., Any], data: type) -> Takers:
     """Who takes the options of a training."""
     from quagga.pipelines.minimax import Schedule
-    from quagga.pipelines.run import RunOptions
+    from quagga.pipelines.run_options import RunOptions
 
     return {"data": data, "build": build, "schedule": Schedule, "run": RunOptions}
 

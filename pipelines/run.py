@@ -5,67 +5,40 @@ RUN/events.*         TensorBoard
 RUN/samples/*.png    the strips of TensorBoard as pictures
 RUN/checkpoints/     from which an interrupted run goes on
 RUN/model/           the averaged generators, for `quagga translate` and `quagga.load`
+RUN/best/            with --keep_best: those of the checkpoint that was best
 """
 
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType
+from torch import nn
 
 from quagga import BadInput
-from quagga.data.preview import contact_sheet
 from quagga.pipelines import checkpoint
+from quagga.pipelines.init_from import init_from
+from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
-from quagga.pipelines.minimax import Images, NotFinite, Schedule, Trainer
+from quagga.pipelines.minimax import Schedule, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.resume import resume, write_config
-
-Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and the strips of the averaged generators
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where a run lives and how it is watched.
-
-    Args:
-        output: the run's folder; None takes runs/<x>2<y>-<pipeline>.
-        resume: auto goes on from the folder's newest checkpoint; never refuses a folder that has one.
-        log_every: images between two points of a curve.
-        sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images
-            each.)
-        samples: held-out pictures in a strip.
-        save_every: images between two checkpoints.
-        keep: checkpoints kept.
-        mixed_precision: bf16, fp16 or no; None obeys `accelerate launch`, and else takes bf16 on a GPU that has it.
-        device: auto takes a GPU if there is one.
-    """
-
-    output: str | None = None
-    resume: Literal["auto", "never"] = "auto"
-    log_every: int = 100
-    sample_every: int = 5000
-    samples: int = 4
-    save_every: int = 5000
-    keep: int = 3
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-
-    def __post_init__(self):
-        counts = {"log_every": self.log_every, "sample_every": self.sample_every, "save_every": self.save_every}
-        for name, count in {**counts, "samples": self.samples, "keep": self.keep}.items():
-            if count < 1:
-                raise BadInput(f"{name} is {count}: it must be 1 or more")
+from quagga.pipelines.play import Play, Watch
+from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
+from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.stop import Stopped, listening
 
 
-def start(device: str, mixed_precision: str | None) -> Accelerator:
+def start(device: str, mixed_precision: str | None, deterministic: bool = False) -> Accelerator:
     """The processes, the device and the precision a run is played with."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it, before its first call
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput(
             "no CUDA GPU is visible to torch: check `nvidia-smi` and the torch build, or leave out --device cuda"
@@ -106,12 +79,16 @@ def train(
         watch: is shown the strips whenever they are drawn.
 
     Raises:
-        BadInput: options, folders or devices cannot work, the folder holds another run, or a loss is not finite.
+        BadInput: options, folders or devices cannot work, the folder holds another run or is being played in, or a loss
+            is not finite.
         DataFault: a worker that reads pictures died, hung or raised.
+        Stopped: a signal came; the run has been saved.
     """
     run, schedule = RunOptions(**options["run"]), Schedule(**options["schedule"])
-    accelerator = start(run.device, run.mixed_precision)
-    try:
+    with ExitStack() as stack:
+        ear = stack.enter_context(listening())
+        accelerator = start(run.device, run.mixed_precision, run.deterministic)
+        stack.push(ending(accelerator))
         rows = data(**options["data"])
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
         length = schedule.length(rows.images_per_epoch)
@@ -123,143 +100,77 @@ def train(
             raise BadInput(
                 f'{pipeline} does not say what it translates: give its game translations = {{"G": ("x", "y")}}'
             )
-        trainer = Trainer(game, schedule, length, accelerator)
         folder = Path(run.output or f"runs/{rows.names['x']}2{rows.names['y']}-{pipeline}")
-        changes = resume(trainer, folder, run.resume, config)
+        begun = bool(checkpoint.saved(folder / CHECKPOINTS))
+        taken = init_from(game, Path(run.init_from)) if run.init_from and not begun else []
+        trainer = Trainer(game, schedule, length, accelerator)
+        if accelerator.is_main_process:
+            stack.enter_context(locked(folder))
+        lines = resume(trainer, folder, run.resume, config)
         log = None
         if accelerator.is_main_process:
             write_config(folder, config)
-            log = Logbook(folder, config, trainer.images_seen, length)
-            for line in [*rows.notices, *(str(remark.message) for remark in remarks), *changes]:
+            log = stack.enter_context(Logbook(folder, config, trainer.images_seen, length))
+            for line in [*rows.notices, *(str(remark.message) for remark in remarks), *taken, *lines]:
                 log.say(line)
-            log.say(describe(trainer, folder, length))
+            for line in not_deterministic(trainer) if run.deterministic else []:
+                log.say(line)
+            log.say(describe(trainer, folder))
+        keep = partial(keep_model, trainer=trainer, pipeline=pipeline, rows=rows, options=options["build"])
         try:
-            play(
-                trainer,
-                rows,
-                run,
-                folder,
-                log,
-                watch,
-                lambda: keep_model(trainer, folder, pipeline, rows, options["build"]),
-            )
+            Play(trainer, rows, run, folder, log, ear, keep, watch).to_the_end()
         finally:
-            if log:
-                if rows.skipped:
-                    log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
-                log.close()
+            if log and rows.skipped:
+                log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
         return folder
-    finally:
-        accelerator.end_training()
 
 
-def describe(trainer: Trainer, folder: Path, length: int) -> str:
-    accelerator, game = trainer.accelerator, trainer.game
+def ending(accelerator: Accelerator) -> Callable[..., None]:
+    """Ends the process group; not after an error with other processes alive: they may wait in a collective for ever,
+    and this process must be free to say what happened. The launcher then ends them."""
+
+    def end(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Stopped) or accelerator.num_processes == 1:
+            accelerator.end_training()
+
+    return end
+
+
+def not_deterministic(trainer: Trainer) -> list[str]:
+    """The layers that give other bits every time in spite of `--deterministic`."""
+    if trainer.accelerator.device.type == "cpu":
+        return []
+    networks = {**trainer.game.generators, **trainer.game.discriminators}
+    mirrored = [
+        f"{name}.{key}"
+        for name, network in networks.items()
+        for key, layer in network.named_modules()
+        if isinstance(layer, nn.ReflectionPad2d) or getattr(layer, "padding_mode", "") == "reflect"
+    ]
+    some = ", ".join(mirrored[:4]) + (f" and {len(mirrored) - 4} more" if len(mirrored) > 4 else "")
+    return [f"not deterministic on a GPU: the gradient of mirrored borders, in {some}"] if mirrored else []
+
+
+def describe(trainer: Trainer, folder: Path) -> str:
+    length, accelerator, game = trainer.length, trainer.accelerator, trainer.game
     sizes = ", ".join(
         f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
         for name, network in [*game.generators.items(), *game.discriminators.items()]
     )
     where = f"{accelerator.num_processes} x {accelerator.device.type}, mixed precision: {accelerator.mixed_precision}"
     begun = f"going on from {trainer.images_seen:,} of" if trainer.images_seen else "playing"
+    if trainer.images_seen >= length:
+        return f"{folder} has seen its {length:,} images: raise --images or --epochs to go on"
     watch = f"tensorboard --samples_per_plugin images=200 --logdir {folder}"
     return f"{begun} {length:,} images on {where}\nparameters: {sizes}\nwatch: {watch}"
 
 
-def play(
-    trainer: Trainer,
-    rows: Any,
-    run: RunOptions,
-    folder: Path,
-    log: Logbook | None,
-    watch: Watch | None,
-    save_model_now: Callable[[], None],
-) -> None:
-    """Plays to the end: readings, strips and checkpoints where they are due."""
-    held_out = rows.held_out(run.samples)
-    place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
-    step, epoch = trainer.minibatch, rows.images_per_epoch
-
-    def after(seen: int) -> int:  # the next strips: often at first
-        return seen + min(run.sample_every, max(run.log_every, seen // 4))
-
-    next_strips = 0 if trainer.images_seen == 0 else after(trainer.images_seen)
-    pending, clock = 0, perf_counter()
-
-    def due(every: int, seen: int) -> bool:
-        return seen // every > (seen - step) // every or seen >= trainer.length
-
-    def show(seen: int) -> None:
-        if log is None:
-            return
-        for which in ("averaged", "raw"):
-            strips = look(trainer, held_out, averaged=which == "averaged")
-            log.strips(strips, which, seen)
-            if which == "averaged":
-                keep_samples(strips, folder / "samples", seen)
-                if watch:
-                    watch(seen, strips)
-
-    if next_strips == 0:
-        show(0)
-        next_strips = run.log_every
-    with closing(rows.batches(trainer.row, trainer.schedule.batch_size, **place)) as stream:
-        for seen in trainer.play(lambda _row: stream):
-            pending += step
-            if log:
-                log.progress(step)
-            saving, showing = due(run.save_every, seen), seen >= next_strips or seen >= trainer.length
-            if not (saving or showing or due(run.log_every, seen)):
-                continue
-            waited = trainer.waited
-            try:
-                values = trainer.readings()  # raises before anything that is not finite can be saved
-            except NotFinite as fault:
-                files = [name for row in list(fault.rows)[:8] for name in rows.files(row)]
-                raise BadInput(
-                    f"{fault}; the pictures were {', '.join(files)}. What was saved is clean;"
-                    " try a lower --lr, or --clip_gradients 1"
-                ) from fault
-            seconds = perf_counter() - clock
-            values |= {
-                "speed/images_per_second": pending / seconds,
-                "speed/seconds_waiting_for_data": waited,
-                "speed/epoch": seen / epoch,
-            }
-            for side in trainer.sides:
-                values[f"{side}/total"] = sum(value for name, value in values.items() if name.startswith(f"{side}/"))
-            if log:
-                log.scalars(values, seen)
-            if showing:
-                show(seen)
-                next_strips = after(seen)
-            if saving:
-                state = trainer.state_dict()
-                if log:
-                    save_model_now()  # first: a stop between the two leaves a run that will save both again
-                    checkpoint.save(folder / "checkpoints", seen, state, run.keep)
-                    log.flush()
-            pending, clock = 0, perf_counter()
-
-
-def look(trainer: Trainer, batch: dict[str, torch.Tensor], averaged: bool) -> dict[str, Images]:
-    if not averaged:
-        return trainer.visualize(batch)
-    with trainer.averaged():
-        return trainer.visualize(batch)
-
-
-def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, images in strips.items():
-        contact_sheet(images, folder / f"{images_seen:09d} {name}.png")
-
-
-def keep_model(trainer: Trainer, folder: Path, pipeline: str, rows: Any, options: Mapping[str, Any]) -> None:
+def keep_model(folder: Path, trainer: Trainer, pipeline: str, rows: Any, options: Mapping[str, Any]) -> None:
     """Writes the averaged generators as a folder that describes itself."""
     example = rows.held_out(1)
     translations = trainer.game.translations  # pyright: ignore[reportAttributeAccessIssue]
     save_model(
-        folder / "model",
+        folder,
         pipeline=pipeline,
         options=dict(options),
         networks=trainer.averages,

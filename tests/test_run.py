@@ -55,7 +55,7 @@ def run(pictures, tmp_path_factory) -> Path:
 
 
 def test_a_run_folder_holds_everything(run):
-    assert {path.name for path in run.iterdir() if not path.name.startswith("events")} == {
+    assert {path.name for path in run.iterdir() if not path.name.startswith(("events", "."))} == {
         "config.yaml", "samples", "checkpoints", "model"
     }  # fmt: skip
     assert [path.name for path in checkpoint.saved(run / "checkpoints")] == ["000000008", "000000016", "000000024"]

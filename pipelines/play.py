@@ -1,0 +1,234 @@
+"""A run as it is played: readings, strips and checkpoints where they are due, and what happens when something fails."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from quagga import BadInput
+from quagga.data.preview import contact_sheet
+from quagga.data.rows import DataFault
+from quagga.pipelines import checkpoint
+from quagga.pipelines.cli import suggestion
+from quagga.pipelines.logbook import Logbook
+from quagga.pipelines.minimax import Images, NotFinite, Trainer
+from quagga.pipelines.resume import CHECKPOINTS, back_to_newest
+from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.stop import Ear, Stopped
+
+Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and the strips of the averaged generators
+
+AGREE = 2.0  # seconds after which processes ask each other, at the latest, whether one of them has heard a signal
+ROLLBACKS = 3  # from one checkpoint
+
+
+@dataclass
+class Play:
+    """One run.
+
+    Args:
+        trainer: stands where the run begins or goes on.
+        rows: what is trained on.
+        options: where and how often.
+        folder: the run's.
+        log: on the main process; None on the others.
+        ear: hears signals.
+        keep_model: writes the averaged generators into the folder it is given.
+        watch: is shown the strips.
+    """
+
+    trainer: Trainer
+    rows: Any
+    options: RunOptions
+    folder: Path
+    log: Logbook | None
+    ear: Ear
+    keep_model: Callable[[Path], None]
+    watch: Watch | None = None
+    scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
+    rollbacks: Counter[Path] = field(default_factory=Counter)
+
+    def to_the_end(self) -> None:
+        """Plays the whole length.
+
+        Raises:
+            Stopped: a signal came; the run has been saved.
+            BadInput: a loss or gradient is not finite, a picture cannot be read, or the last checkpoint not be written.
+            DataFault: a worker died, hung or raised; the run has been saved if it is played by one process.
+        """
+        trainer, several = self.trainer, self.trainer.accelerator.num_processes > 1
+        self.held_out = self.rows.held_out(self.options.samples)
+        self.ear.playing = True
+        self.clock = self.asked_at = perf_counter()
+        self.pending, self.steps_unasked, self.patience, self.moment = 0, 0, 1, 0
+        if trainer.images_seen == 0:
+            self.show(0)
+            if self.options.on_nonfinite == "rollback":
+                self.save(0)  # to have something to go back to
+        place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
+        while True:
+            try:
+                with closing(self.rows.batches(trainer.row, trainer.schedule.batch_size, **place)) as stream:
+                    for seen in trainer.play(lambda _row, stream=stream: stream):
+                        self.after_step(seen)
+                return
+            except NotFinite as fault:
+                self.after_fault(fault)
+            except (BadInput, DataFault) as fault:
+                if trainer.images_seen and trainer.between_steps and not several and not isinstance(fault, Unsaved):
+                    with suppress(NotFinite):
+                        self.save(trainer.images_seen)  # nothing of the next step has been played
+                raise
+
+    def after_step(self, seen: int) -> None:
+        step = self.trainer.minibatch
+        self.pending += step
+        if self.log:
+            self.log.progress(step)
+
+        def due(every: int) -> bool:
+            return seen // every > (seen - step) // every or seen >= self.trainer.length
+
+        saving, showing = due(self.options.save_every), self.strips_due(seen - step, seen)
+        logging = due(self.options.log_every) or saving or showing
+        asked = self.asked(logging)
+        if logging:
+            self.read(seen)
+        if showing and not asked:  # strips may take longer than a launcher waits
+            self.show(seen)
+        if saving or asked:
+            problem = self.save(seen)
+            if problem and (asked or seen >= self.trainer.length):
+                raise Unsaved(problem)
+        if asked and seen < self.trainer.length:
+            of = f"{seen:,} of {self.trainer.length:,} images"
+            raise Stopped(asked, f"stopped by {Signals(asked).name} at {of}: saved, and the same command goes on")
+        if logging:
+            self.pending, self.clock = 0, perf_counter()
+
+    def read(self, seen: int) -> None:
+        """A point of every curve."""
+        waited = self.trainer.waited
+        values = self.trainer.readings()
+        values |= {
+            "speed/images_per_second": self.pending / (perf_counter() - self.clock),
+            "speed/seconds_waiting_for_data": waited,
+            "speed/epoch": seen / self.rows.images_per_epoch,
+        }
+        for side in self.trainer.sides:
+            values[f"{side}/total"] = sum(value for name, value in values.items() if name.startswith(f"{side}/"))
+        if (best := self.options.keep_best) is not None:
+            if best not in values:
+                raise Unsaved(f"--keep_best {best}: there is no such curve{suggestion(best, values)}")
+            self.scores.append(values[best])
+        if self.log:
+            self.log.scalars(values, seen)
+
+    def strips_due(self, before: int, seen: int) -> bool:
+        """Often at first: a quarter more images each time. The same moments wherever a run was stopped."""
+        while self.moment <= before:
+            self.moment += min(self.options.sample_every, max(self.options.log_every, self.moment // 4))
+        return self.moment <= seen or seen >= self.trainer.length
+
+    def show(self, seen: int) -> None:
+        if self.log is None:
+            return
+        for which in ("averaged", "raw"):
+            strips = look(self.trainer, self.held_out, averaged=which == "averaged")
+            self.log.strips(strips, which, seen)
+            if which == "averaged":
+                try:
+                    keep_samples(strips, self.folder / "samples", seen)
+                except (OSError, BadInput) as error:
+                    self.log.say(f"the samples could not be kept ({_line(error)}); the run goes on")
+                if self.watch:
+                    self.watch(seen, strips)
+
+    def save(self, seen: int) -> str:
+        """Saves on the main process; every process must call it. Returns what went wrong: a full disk does not end a
+        run, which would save nothing either, until it is the last word.
+
+        Raises:
+            NotFinite: there is something that must not be saved.
+        """
+        state = self.trainer.state_dict()
+        score = fmean(self.scores) if self.scores else None
+        self.scores = []
+        if self.log is None:
+            return ""
+        checkpoints = self.folder / CHECKPOINTS
+        try:
+            self.keep_model(self.folder / "model")  # first: a stop between the two leaves a run that will save again
+            saved = checkpoint.save(checkpoints, seen, state, self.options.keep, score)
+            if self.options.keep_best and checkpoint.best(checkpoints) == saved:
+                self.keep_model(self.folder / "best")
+        except (OSError, BadInput) as error:
+            kept = [path.name for path in checkpoint.saved(checkpoints)]
+            problem = (
+                f"could not save at {seen:,} images ({_line(error)}): free some space;"
+                f" the last checkpoint is {kept[-1] if kept else 'none'}"
+            )
+            self.log.say(f"{problem}; the run goes on, and tries again after {self.options.save_every:,} images")
+            return problem
+        self.log.flush()
+        return ""
+
+    def asked(self, logging: bool) -> int:
+        """The number of a signal that any process has heard; 0: none. The same answer on all of them."""
+        accelerator = self.trainer.accelerator
+        if accelerator.num_processes == 1:
+            return self.ear.asked
+        self.steps_unasked += 1
+        if not logging and self.steps_unasked < self.patience:
+            return 0
+        seconds = (perf_counter() - self.asked_at) / self.steps_unasked
+        own = torch.tensor([[float(self.ear.asked), seconds]], device=accelerator.device)
+        heard, slowest = accelerator.gather(own).max(0).values.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        self.patience = int(min(1000, max(1, AGREE / slowest)))
+        self.steps_unasked, self.asked_at = 0, perf_counter()
+        return int(heard)
+
+    def after_fault(self, fault: NotFinite) -> None:
+        """Stops, or goes back to the newest checkpoint and past the rows that did it. The same on every process."""
+        files = [name for row in list(fault.rows)[:8] for name in self.rows.files(row)]
+        said = f"{fault}; the pictures were {', '.join(files)}"
+        advice = "What was saved is clean; try a lower --lr, or --clip_gradients 1"
+        if self.options.on_nonfinite == "stop":
+            raise BadInput(f"{said}. {advice}") from fault
+        path = back_to_newest(self.trainer, self.folder)
+        self.rollbacks[path] += 1
+        if self.rollbacks[path] > ROLLBACKS:
+            raise BadInput(f"{said}, after {ROLLBACKS} returns to {path}. {advice}") from fault
+        self.trainer.row = max(self.trainer.row, fault.rows.stop)
+        self.scores, self.moment, self.pending, self.clock = [], 0, 0, perf_counter()
+        if self.log:
+            self.log.rewind(self.trainer.images_seen)
+            self.log.say(f"{said}. Back to {path.name}, and on after these rows")
+
+
+class Unsaved(BadInput):
+    """What must end a run without another try to save it."""
+
+
+def look(trainer: Trainer, batch: dict[str, torch.Tensor], averaged: bool) -> dict[str, Images]:
+    if not averaged:
+        return trainer.visualize(batch)
+    with trainer.averaged():
+        return trainer.visualize(batch)
+
+
+def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, images in strips.items():
+        contact_sheet(images, folder / f"{images_seen:09d} {name}.png")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

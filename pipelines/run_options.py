@@ -1,0 +1,51 @@
+"""Where a run lives and how it is watched."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quagga import BadInput
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run lives and how it is watched.
+
+    Args:
+        output: the run's folder; None takes runs/<x>2<y>-<pipeline>.
+        resume: auto (or latest) goes on from the folder's newest checkpoint that is whole; never refuses a folder that
+            has one; a path names a checkpoint, or a run whose newest is taken.
+        init_from: a run whose model's weights the new run begins with (fine-tuning); None begins anew.
+        log_every: images between two points of a curve.
+        sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images
+            each.)
+        samples: held-out pictures in a strip.
+        save_every: images between two checkpoints.
+        keep: newest checkpoints kept.
+        keep_best: a curve, such as generators/cycle_x: the checkpoint before which its mean was lowest is kept too, its
+            model in the folder best; None keeps the newest only.
+        on_nonfinite: when a loss or gradient is NaN or infinite: stop, or rollback to the newest checkpoint and go on
+            after the rows that did it (three times; a fourth in the same place stops).
+        mixed_precision: bf16, fp16 or no; None obeys `accelerate launch`, and else takes bf16 on a GPU that has it.
+        device: auto takes a GPU if there is one.
+        deterministic: the same bits every time on a GPU too, slower, as far as torch can; on the CPU it is always so.
+    """
+
+    output: str | None = None
+    resume: str = "auto"
+    init_from: str | None = None
+    log_every: int = 100
+    sample_every: int = 5000
+    samples: int = 4
+    save_every: int = 5000
+    keep: int = 3
+    keep_best: str | None = None
+    on_nonfinite: Literal["stop", "rollback"] = "stop"
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    deterministic: bool = False
+
+    def __post_init__(self):
+        counts = {"log_every": self.log_every, "sample_every": self.sample_every, "save_every": self.save_every}
+        for name, count in {**counts, "samples": self.samples, "keep": self.keep}.items():
+            if count < 1:
+                raise BadInput(f"{name} is {count}: it must be 1 or more")
