@@ -19,13 +19,13 @@ class Logbook:
     """Writes a run's curves and pictures. The horizontal axis of all of them is images seen.
 
     Where TensorBoard's file cannot be written (a full disk), that is said, and the run goes on: a new file is begun at
-    the next point of the curves.
+    the next save that succeeds.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], images_seen: int, length: int):
         self.folder, self.length, self.told, self.started = folder, length, images_seen, images_seen > 0
         self.writer: SummaryWriter | None = None
-        self.failed = False
+        self.failed, self.seen = False, images_seen
         self.bar = tqdm(
             total=length,
             initial=images_seen,
@@ -91,8 +91,7 @@ class Logbook:
         self.bar.update(images)
 
     def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
-        if self.writer is None:
-            self._open(images_seen)
+        self.seen = images_seen
 
         def write(writer: SummaryWriter) -> None:
             if not self.started:
@@ -127,6 +126,8 @@ class Logbook:
         sys.stdout.flush()
 
     def flush(self) -> None:
+        if self.writer is None:
+            self._open(self.seen + 1)
         self._write(lambda writer: writer.flush())
 
 

@@ -22,6 +22,7 @@ from quagga import BadInput
 from quagga.pipelines.cli import PIPELINES, suggestion
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
+ALIASES = {"--resume_from_checkpoint": "--resume"}  # what other trainers call it, understood where it is typed
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
 
 
@@ -110,6 +111,7 @@ def parse(prog: str, takers: Takers, argv: Sequence[str], pipeline: str | None =
     hints = {name: hint for taker in takers.values() for name, hint in hints_of(taker).items()}
     files, typed = taken_out(argv, "--config")
     options = [f"--{name}" for name in (*hints, "config", "print_config", "help")]
+    typed = [renamed(argument) for argument in typed] if "resume" in hints else typed
     for argument in typed:
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in options:
@@ -127,6 +129,11 @@ def parse(prog: str, takers: Takers, argv: Sequence[str], pipeline: str | None =
         print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
         raise SystemExit(0)
     return config
+
+
+def renamed(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return ALIASES.get(name, name) + equals + value
 
 
 def split(config: Mapping[str, Any], takers: Takers) -> dict[str, dict[str, Any]]:

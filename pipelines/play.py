@@ -104,9 +104,7 @@ class Play:
         if showing and not asked:  # strips may take longer than a launcher waits
             self.show(seen)
         if saving or asked:
-            problem = self.save(seen)
-            if problem and (asked or seen >= self.trainer.length):
-                raise Unsaved(problem)
+            self.save(seen, last_word=bool(asked) or seen >= self.trainer.length)
         if asked and seen < self.trainer.length:
             of = f"{seen:,} of {self.trainer.length:,} images"
             raise Stopped(asked, f"stopped by {Signals(asked).name} at {of}: saved, and the same command goes on")
@@ -151,18 +149,19 @@ class Play:
                 if self.watch:
                     self.watch(seen, strips)
 
-    def save(self, seen: int) -> str:
-        """Saves on the main process; every process must call it. Returns what went wrong: a full disk does not end a
-        run, which would save nothing either, until it is the last word.
+    def save(self, seen: int, last_word: bool = False) -> None:
+        """Saves on the main process; every process must call it. A full disk does not end a run, which would save
+        nothing either, until it is the last word.
 
         Raises:
             NotFinite: there is something that must not be saved.
+            Unsaved: this was the last word, and could not be saved.
         """
         state = self.trainer.state_dict()
         score = fmean(self.scores) if self.scores else None
         self.scores = []
         if self.log is None:
-            return ""
+            return
         checkpoints = self.folder / CHECKPOINTS
         try:
             self.keep_model(self.folder / "model")  # first: a stop between the two leaves a run that will save again
@@ -170,15 +169,13 @@ class Play:
             if self.options.keep_best and checkpoint.best(checkpoints) == saved:
                 self.keep_model(self.folder / "best")
         except (OSError, BadInput) as error:
-            kept = [path.name for path in checkpoint.saved(checkpoints)]
-            problem = (
-                f"could not save at {seen:,} images ({_line(error)}): free some space;"
-                f" the last checkpoint is {kept[-1] if kept else 'none'}"
-            )
+            newest = next((path.name for path in reversed(checkpoint.saved(checkpoints))), "none")
+            problem = f"could not save at {seen:,} images: {_line(error)}; the last checkpoint is {newest}"
+            if last_word:
+                raise Unsaved(problem) from error
             self.log.say(f"{problem}; the run goes on, and tries again after {self.options.save_every:,} images")
-            return problem
+            return
         self.log.flush()
-        return ""
 
     def asked(self, logging: bool) -> int:
         """The number of a signal that any process has heard; 0: none. The same answer on all of them."""

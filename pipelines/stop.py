@@ -60,6 +60,9 @@ class Ear:
         if not self.alone:
             raise KeyboardInterrupt(why)
         _say(why)
+        if "multiprocessing" in sys.modules:  # the workers would notice some seconds later
+            for worker in sys.modules["multiprocessing"].active_children():
+                worker.kill()
         os._exit(128 + number)  # from the middle of an import, an exception could end as anything
 
 
