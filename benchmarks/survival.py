@@ -36,7 +36,9 @@ from quagga.pipelines.cli import command_line
 from quagga.pipelines.play import Play
 from quagga.pipelines.resume import _choose
 
-FORK = multiprocessing.get_context("fork")  # torch is imported once, not once a kill
+# Torch is imported once, not once a kill; and not in this process, whose OpenMP threads a fork would not bring along.
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(["survival"])
 WAIT = 30.0  # seconds a launcher grants
 
 
@@ -82,6 +84,7 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
 
 
 def counted(command: list[str], seen: Any) -> None:
+    multiprocessing.set_start_method("fork", force=True)  # of the workers, as outside of this script
     after_step = Play.after_step
 
     def counting(self: Play, images: int) -> None:
@@ -309,6 +312,7 @@ def under_way(command: list[str], number: int, phase: str, chance: random.Random
 
 def paused(command: list[str], phase: str, nth: int, pipe: Any) -> None:
     """Plays, and tells when the nth moment of its phase has come."""
+    multiprocessing.set_start_method("fork", force=True)
     owner, name = {
         "training": (play.Trainer, "_generators_move"),
         "sampling": (play, "contact_sheet"),

@@ -1,8 +1,12 @@
 """What all tests share: how many threads a process takes, and how hypothesis looks for counterexamples."""
 
 import os
+import sys
+from pathlib import Path
 
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the promises that they measure are asserted here
 
 # Before torch is imported, and for the processes that tests start. Two workers with two threads each would wait for
 # one another; a single process, as in `make slow`, may take all cores.

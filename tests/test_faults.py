@@ -1,0 +1,211 @@
+"""What goes wrong in the night: numbers that are not finite, a full disk, a second run in the same folder."""
+
+import errno
+import os
+from pathlib import Path
+
+import nonfinite
+import pytest
+import survival
+import tiny_run
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tiny_run import words
+
+from quagga.pipelines import checkpoint
+from quagga.pipelines.cli import command_line
+from quagga.pipelines.lock import locked
+from quagga.pipelines.minimax import Trainer
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return tiny_run.pictures(tmp_path_factory.mktemp("set"))
+
+
+def train(root: Path, output: Path, *typed: str, **options: object) -> int:
+    return command_line([*words(root, output, **{"images": 24, **options}), *typed])
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Pictures of these rows are not finite; those that have been read."""
+    rows, original = set(), Trainer._to_device
+    read: list[int] = []
+
+    def poison(trainer, batch):
+        batch = original(trainer, batch)
+        if "row" in batch and trainer.row:
+            number = int(batch["row"][0])
+            read.append(number)
+            if number in rows and number == trainer.row - trainer.minibatch:  # not the strips'
+                batch["x"] = batch["x"] * float("nan")
+        return batch
+
+    monkeypatch.setattr(Trainer, "_to_device", poison)
+    return rows, read
+
+
+def test_a_rollback_goes_on_after_the_rows_that_did_it(root, tmp_path, poisoned, capsys):
+    rows, read = poisoned
+    rows.add(16)
+    assert train(root, tmp_path / "run", "--on_nonfinite=rollback") == 0
+    said = capsys.readouterr().out
+    assert "not finite after 16 images" in said and "horse_" in said and "Back to 000000014" in said
+    assert read.count(16) == 1  # never read again
+    state = checkpoint.load(checkpoint.saved(tmp_path / "run" / "checkpoints")[-1])
+    assert state["counters"]["images_seen"] == 24 and state["counters"]["row"] == 24 + 17 - 14
+    assert all(p.isfinite().all() for network in state["generators"].values() for p in network.values())
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"scalars": 0})
+    events.Reload()
+    steps = [point.step for point in events.Scalars("generators/G")]
+    assert steps == sorted(set(steps)) and steps[-1] == 24
+
+
+def test_a_rollback_before_the_first_save_goes_back_to_the_beginning(root, tmp_path, poisoned, capsys):
+    rows, _ = poisoned
+    rows.add(2)
+    assert train(root, tmp_path / "run", "--on_nonfinite=rollback", images=9) == 0
+    assert "Back to 000000000" in capsys.readouterr().out
+
+
+def test_what_comes_back_each_time_stops_the_run(root, tmp_path, poisoned, capsys):
+    rows, _ = poisoned
+    rows.update(range(8, 1000))
+    assert train(root, tmp_path / "run", "--on_nonfinite=rollback") == 2
+    assert "after 3 returns to" in capsys.readouterr().err
+
+
+def test_stopping_names_term_images_and_files(root, tmp_path, poisoned, capsys):
+    rows, _ = poisoned
+    rows.add(10)
+    assert train(root, tmp_path / "run") == 2
+    said = capsys.readouterr().err
+    assert "generators/cycle_x" in said and "not finite after 10 images" in said and "horse_" in said
+    assert [path.name for path in checkpoint.saved(tmp_path / "run" / "checkpoints")] == ["000000007"]
+
+
+def test_everything_planted_is_caught_and_nothing_else():
+    outcome = nonfinite.planted()
+    assert outcome == (20, 20, 0, 0)
+    assert nonfinite.false_alarms(50) == 0
+
+
+def full(*_arguments, **_options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on(root, tmp_path, monkeypatch, capsys):
+    save, calls = checkpoint.save_file, []
+
+    def once(*arguments):
+        calls.append(1)
+        return full() if len(calls) == 2 else save(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save_file", once)
+    assert train(root, tmp_path / "run") == 0
+    said = capsys.readouterr().out
+    assert "could not save at 14 images" in said and "the last checkpoint is 000000007; the run goes on" in said
+    names = [path.name for path in checkpoint.saved(tmp_path / "run" / "checkpoints")]
+    assert names == ["000000007", "000000021", "000000024"]
+
+
+def test_a_disk_that_is_full_to_the_end_is_an_error(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    assert train(root, tmp_path / "run", images=9) == 2
+    assert "could not save at 9 images" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_curves_that_cannot_be_written_are_said_and_come_back(root, tmp_path, monkeypatch, capsys):
+    write, calls = RecordWriter.write, []
+
+    def sometimes(writer, data):
+        calls.append(1)
+        return full() if 20 <= len(calls) < 30 else write(writer, data)
+
+    monkeypatch.setattr(RecordWriter, "write", sometimes)
+    assert train(root, tmp_path / "run", images=60, log_every=1) == 0
+    said = capsys.readouterr().out
+    assert said.count("TensorBoard's file cannot be written") >= 1 and "the run goes on" in said
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"scalars": 0})
+    events.Reload()
+    assert events.Scalars("generators/G")[-1].step == 60
+
+
+def test_samples_that_cannot_be_kept_do_not_end_a_run(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("quagga.pipelines.play.keep_samples", full)
+    assert train(root, tmp_path / "run", images=4) == 0
+    assert "samples could not be kept" in capsys.readouterr().out
+
+
+def test_a_second_run_in_the_same_folder_is_refused(root, tmp_path, capsys):
+    with locked(tmp_path / "run"):
+        assert train(root, tmp_path / "run") == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'run'} is being played in by process {os.getpid()}" in said
+    assert train(root, tmp_path / "run", images=2) == 0
+    assert not (tmp_path / "run" / ".owner").exists()
+
+
+def test_the_best_is_kept_and_has_a_model(root, tmp_path, capsys):
+    import quagga
+
+    assert train(root, tmp_path / "run", "--keep_best=gradient/generators", "--keep=1", images=42) == 0
+    folder = tmp_path / "run" / "checkpoints"
+    best = checkpoint.best(folder)
+    kept = checkpoint.saved(folder)
+    assert best in kept and kept[-1].name == "000000042" and len(kept) <= 2
+    state = checkpoint.load(best)["averages"]["G"]
+    weights = quagga.load(tmp_path / "run" / "best", to="y", device="cpu").network.state_dict()
+    assert all(torch.equal(state[key], weights[key]) for key in weights)
+    assert train(root, tmp_path / "other", "--keep_best=generators/cycel_x") == 2
+    assert "did you mean generators/cycle_x?" in capsys.readouterr().err
+
+
+def test_a_worker_that_dies_costs_nothing_that_was_played(root, tmp_path, monkeypatch, capsys):
+    from quagga.data.unpaired import Unpaired
+
+    sample = Unpaired.sample
+
+    def dying(source, row):
+        if row == 12:
+            os._exit(7)
+        return sample(source, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Unpaired, "sample", dying)
+        assert train(root, tmp_path / "run", workers=1) == 2
+    said = capsys.readouterr().err
+    assert "exited with code 7" in said and "row 12" in said and "horse_" in said and len(said.splitlines()) == 1
+    assert checkpoint.saved(tmp_path / "run" / "checkpoints")[-1].name == "000000012"
+    assert train(root, tmp_path / "run", workers=1) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_false_alarm_in_ten_thousand_steps():
+    assert nonfinite.false_alarms(10_000) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_three_hundred_kills(tmp_path):
+    outcome = survival.kills(tmp_path, 300)
+    assert outcome.unloadable == outcome.lost == 0 and outcome.saving > 50
+
+
+def test_a_few_kills(tmp_path):
+    outcome = survival.kills(tmp_path, 4)
+    assert outcome.unloadable == outcome.lost == 0 and outcome.saving > 0
+
+
+def test_a_fault_at_any_call_of_a_save_leaves_the_checkpoint_before(tmp_path):
+    outcome = survival.faults(tmp_path)
+    assert outcome.unloadable == 0 and outcome.faults > 30
+
+
+def test_damage_of_any_kind_is_detected_named_and_skipped(tmp_path):
+    outcome = survival.damages(tmp_path)
+    assert outcome.damages > 200 and outcome[1:] == (0, 0, 0)

@@ -1,0 +1,164 @@
+"""A run that was stopped is the run that never was; what cannot go on is refused in words."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import resume as measured
+import tiny_run
+from tiny_run import another_second, differing, left, signalled, words
+
+from quagga.pipelines import checkpoint
+from quagga.pipelines.cli import command_line
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return tiny_run.pictures(tmp_path_factory.mktemp("set"))
+
+
+def train(root: Path, output: Path, *typed: str, **options: object) -> int:
+    return command_line([*words(root, output, **{"images": 24, **options}), *typed])
+
+
+@pytest.fixture(scope="module")
+def straight(root, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    assert train(root, folder) == 0
+    return folder
+
+
+def test_a_run_stopped_again_and_again_is_the_run_that_never_was(root, straight, tmp_path):
+    for steps in (1, 4, 2, 6):
+        with signalled(signal.SIGTERM, steps):
+            assert train(root, tmp_path / "run") == 143
+        another_second()
+    assert train(root, tmp_path / "run") == 0
+    assert differing(left(straight), left(tmp_path / "run")) == 0
+
+
+def test_what_differs_is_counted(straight):
+    whole = left(straight)
+    assert any(name.startswith("state/optimizers") for name in whole)
+    assert {"state/counters/row", "curve/generators/G", "model/G.safetensors"} <= whole.keys()
+    for name, value in whole.items():
+        changed = {**whole, name: value[:-1] if isinstance(value, bytes | list) and value else object()}
+        assert differing(whole, changed) > 0
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(root, straight, tmp_path, capsys, harm):
+    with signalled(signal.SIGINT, 17):
+        assert train(root, tmp_path / "run") == 130
+    newest = checkpoint.saved(tmp_path / "run" / "checkpoints")[-1]
+    assert newest.name == "000000017"
+    tensors = newest / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-9]) if harm == "cut" else tensors.unlink()
+    another_second()
+    capsys.readouterr()
+    assert train(root, tmp_path / "run") == 0
+    said = capsys.readouterr().out
+    assert str(newest) in said and "going on from the one before" in said and "going on from 14 of 24" in said
+    assert differing(left(straight), left(tmp_path / "run")) == 0
+
+
+def test_where_no_checkpoint_is_whole_nothing_is_touched(root, tmp_path, capsys):
+    assert train(root, tmp_path / "run", images=4) == 0
+    (only,) = checkpoint.saved(tmp_path / "run" / "checkpoints")
+    (only / "state.json").write_text("{}")
+    assert train(root, tmp_path / "run") == 2
+    assert f"{only / 'state.json'} is damaged" in capsys.readouterr().err
+    assert train(root, tmp_path / "run", "--resume", str(only)) == 2
+    assert "is damaged" in capsys.readouterr().err
+    assert (only / "state.json").read_text() == "{}"
+
+
+def test_a_named_checkpoint_is_gone_back_to_and_later_ones_are_set_aside(root, straight, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(root, run) == 0
+    another_second()
+    assert train(root, run, "--resume_from_checkpoint", str(run / "checkpoints" / "000000014")) == 0
+    said = capsys.readouterr().out
+    assert "set aside" in said and "000000021" in said and "going on from 14 of 24" in said
+    assert sorted(path.name for path in (run / "checkpoints" / "aside").iterdir()) == ["000000021", "000000024"]
+    assert differing(left(straight), left(run)) == 0
+
+
+def test_another_folder_goes_on_from_a_run(root, straight, tmp_path):
+    assert train(root, tmp_path / "branch", "--resume", str(straight), images=30) == 0
+    assert checkpoint.saved(tmp_path / "branch" / "checkpoints")[-1].name == "000000030"
+    assert train(root, straight, "--resume", "latest") == 0  # it has nothing left to do
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["--resume", "nowhere"], "no checkpoint and no run"),
+        (["--resume", "never"], "holds a run already"),
+        (["--width_discriminator=8"], "width_discriminator was 4, not 8"),
+        (["--accumulation=2"], "1 rows a step, not 2"),
+    ],
+)
+def test_what_cannot_go_on_is_refused(root, straight, typed, message, capsys):
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*") if not path.name.startswith(".")}
+    assert train(root, straight, *typed) == 2
+    assert message in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_run_that_is_over_says_so_and_may_be_longer(root, tmp_path, capsys):
+    assert train(root, tmp_path / "run", images=8) == 0
+    assert train(root, tmp_path / "run", images=8) == 0
+    assert "has seen its 8 images: raise --images" in capsys.readouterr().out
+    assert train(root, tmp_path / "run", images=12) == 0
+    assert "images: 12, until now 8" in capsys.readouterr().out
+
+
+def test_dropout_is_the_same_after_a_stop(root, tmp_path):
+    """It draws from torch's own generator, not from the rows'."""
+    import torch
+    from torch import nn
+
+    from quagga.pipelines import cyclegan
+
+    def build(*, width: int = 4):
+        game = cyclegan.build(width=width, blocks=1, width_discriminator=4, layers=1)
+        game.G.layers.append(nn.Dropout2d(0.5))  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+        return game
+
+    import quagga
+
+    def play(folder: Path) -> int:
+        argv = ["train", f"--root={root}", f"--output={folder}", "--images=9", "--load_size=16", "--crop_size=16"]
+        with pytest.raises(SystemExit) as end:
+            quagga.main(build, argv=[*argv, "--workers=0", "--device=cpu", "--log_every=3"])
+        return int(end.value.code or 0)
+
+    assert play(tmp_path / "straight") == 0
+    with signalled(signal.SIGTERM, 4):
+        assert play(tmp_path / "stopped") == 143
+    torch.rand(5)
+    another_second()
+    assert play(tmp_path / "stopped") == 0
+    assert differing(left(tmp_path / "straight"), left(tmp_path / "stopped")) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("workers", "accumulation"), measured.CASES)
+def test_every_stop_of_a_run_of_24_steps_is_exact(tmp_path, workers, accumulation):
+    assert measured.one_process(tmp_path, workers, accumulation, list(range(1, measured.STEPS))) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("workers", "accumulation", "stop"), [(0, 1, 5), (0, 2, 11), (1, 1, 16)])
+def test_two_processes_go_on_exactly(tmp_path, workers, accumulation, stop):
+    assert measured.two_processes(tmp_path, workers, accumulation, stop) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("legs", [[(1, 10), (2, 24)], [(2, 10), (1, 24)], [(1, 6), (2, 14), (1, 24)]])
+def test_another_number_of_processes_goes_on_exactly(tmp_path, legs):
+    assert measured.other_numbers_of_processes(tmp_path, legs) < 1e-12

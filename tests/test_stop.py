@@ -1,0 +1,166 @@
+"""The first signal saves and goes, the second goes at once."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import survival
+import tiny_run
+from tiny_run import words
+
+from quagga.pipelines import checkpoint, stop
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def launched(*command: str, seconds: int = 120, **environment: str) -> str:
+    """What two processes said."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(
+        [*LAUNCH, *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds
+    ).stdout
+
+
+@pytest.fixture
+def out(monkeypatch):
+    """Instead of ending the tests' process: a list of the exit codes it would have had."""
+    codes: list[int] = []
+
+    def leave(code):
+        codes.append(code)
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    return codes
+
+
+def test_before_the_first_step_it_leaves_at_once(out, capfd):
+    with stop.listening(alone=True), pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert out == [143] and "SIGTERM before the first step" in capfd.readouterr().err
+
+
+def test_while_playing_it_is_asked_once_and_leaves_at_the_second(out, capfd):
+    with stop.listening(alone=True) as ear:
+        ear.playing = True
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert ear.asked == signal.SIGUSR1 and not out
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert out == [143]
+    said = capfd.readouterr().err
+    assert "SIGUSR1: saving" in said and "SIGTERM again" in said
+
+
+def test_under_a_launcher_ctrl_c_arrives_twice_and_counts_once(out, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with stop.listening(alone=True) as ear:
+        ear.playing = True
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert ear.asked == signal.SIGINT and not out
+        ear.since -= 2 * stop.TOGETHER
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_in_a_notebook_nobody_ends_the_process():
+    with stop.listening() as ear:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        ear.playing = True
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_afterwards_signals_do_what_they_did_and_what_was_ignored_stays_so():
+    before = {name: signal.getsignal(getattr(signal, name)) for name in stop.NAMES}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    try:
+        with stop.listening() as ear, stop.listening(alone=True) as inner:
+            assert inner is ear and not inner.alone
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) == ear.hear
+    finally:
+        signal.signal(signal.SIGHUP, before["SIGHUP"])
+    assert before == {name: signal.getsignal(getattr(signal, name)) for name in stop.NAMES}
+
+
+@pytest.mark.parametrize("phase", ["training", "sampling", "saving"])
+def test_a_signal_is_obeyed_whatever_the_run_is_doing(tmp_path, phase):
+    command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9, sample_every=12, workers=1)
+    code, said, _ = survival.under_way(command, signal.SIGTERM, phase, random.Random(0))
+    assert code == 143 and survival.explained(tmp_path / "run", said)
+
+
+def test_a_signal_during_start_up_has_nothing_to_save(tmp_path):
+    command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)
+    code, said, _ = survival.start_up(command, signal.SIGINT, "start-up", random.Random(0))
+    assert code == 130 and survival.explained(tmp_path / "run", said)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "rank"), [("SIGTERM", 0), ("SIGINT", 1), ("SIGUSR1", 1)])
+def test_two_processes_stop_together_whichever_hears_it(tmp_path, name, rank):
+    run, command = tmp_path / "run", [str(Path(tiny_run.__file__)), f"{name}:5:{rank}"]
+    said = launched(*command, *words(tiny_run.pictures(tmp_path), run, images=10**9, batch_size=1))
+    assert f"stopped by {name} at" in said and said.count("stopped by") == 1
+    newest = checkpoint.saved(run / "checkpoints")[-1]
+    # points are due every 3 images, and a step is 2
+    assert 10 <= checkpoint.load(newest)["counters"]["images_seen"] <= 14
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_the_launcher_hands_its_own_signal_on(tmp_path, name):
+    """To the launcher alone, as a batch system sends it; SIGUSR1 it must be told of (docs/runs.md)."""
+    command = [*LAUNCH, "-m", "quagga", *words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)]
+    named = {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"}
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **named}
+    launcher = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert launcher.stdout
+    for line in launcher.stdout:
+        if "watch:" in line:
+            break
+    deadline = time.monotonic() + 60
+    while not checkpoint.saved(tmp_path / "run" / "checkpoints") and time.monotonic() < deadline:  # into the game
+        time.sleep(0.1)
+    launcher.send_signal(getattr(signal, name))
+    said = launcher.communicate(timeout=60)[0]
+    assert f"stopped by {name} at" in said, said
+    checkpoint.load(checkpoint.saved(tmp_path / "run" / "checkpoints")[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_error_on_one_process_ends_both_with_its_message(tmp_path):
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import os, sys\n"
+        "from quagga.pipelines.cli import command_line\n"
+        "from quagga.pipelines.play import Play\n"
+        "after_step = Play.after_step\n"
+        "def broken(self, seen):\n"
+        "    if seen == 10 and os.environ['RANK'] == '1':\n"
+        "        raise RuntimeError('the roof fell in')\n"
+        "    after_step(self, seen)\n"
+        "Play.after_step = broken\n"
+        "sys.exit(command_line(sys.argv[1:]))\n"
+    )
+    said = launched(str(script), *words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9), seconds=90)
+    assert "the roof fell in" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_sixty_signals(tmp_path):
+    outcome = survival.signals(tmp_path, times=5)
+    assert outcome.signals == outcome.good == 60 and outcome.slowest < survival.WAIT
