@@ -101,7 +101,7 @@ class Play:
         asked = self.asked(logging)
         if logging:
             self.read(seen)
-        if showing and not asked:  # strips may take longer than a launcher waits
+        if showing and not asked:
             self.show(seen)
         if saving or asked:
             self.save(seen, last_word=bool(asked) or seen >= self.trainer.length)
@@ -139,6 +139,8 @@ class Play:
         if self.log is None:
             return
         for which in ("averaged", "raw"):
+            if self.ear.asked:  # on a CPU strips take a while, and a launcher grants 30 seconds
+                return
             strips = look(self.trainer, self.held_out, averaged=which == "averaged")
             self.log.strips(strips, which, seen)
             if which == "averaged":
