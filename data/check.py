@@ -23,6 +23,7 @@ LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one 
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
 SHOWN = 3  # names of each finding
 AT_ONCE = 512  # pictures that are under way: what is kept of each is small, so memory stays flat
+DEPTHS = {"uint16": "16 bits", "float32": "floats"}
 CONTRAST_SIDE = 128  # pixels a side, about, that the contrast is measured on
 
 
@@ -140,8 +141,8 @@ def look_at_one(path: Path) -> Look:
         return Look(path, digest, fault=str(error).removeprefix(f"{path}: "))
     height, width, channels = pixels.shape
     kind = f"{channels} channels" if mode == "deep" else mode
-    if pixels.dtype != np.uint8 and pixels.dtype.name not in kind:
-        kind += f" of {pixels.dtype.name}"
+    if pixels.dtype != np.uint8:
+        kind += f" ({DEPTHS.get(pixels.dtype.name, pixels.dtype.name)})"
     return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha))
 
 

@@ -63,7 +63,7 @@ def fetch(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(url, part, size, waits, timeout)
-        found = _digest(part)
+        found = digest(part)
     except OSError as error:
         if error.errno is None or error.strerror is None:
             raise
@@ -72,7 +72,7 @@ def fetch(
         _forget(part)
         raise BadInput(
             f"{url} is not the file that was expected: its SHA-256 is {found}, not {sha256.lower()}. It was removed; "
-            "try again, or name another address with --url"
+            "try again, name another address with --url, or another file by another name"
         )
     part.replace(target)
     _forget(part)
@@ -165,7 +165,7 @@ def _offered(url: str, answer: Any, size: int | None) -> tuple[int, int | None]:
     if size is not None and length is not None and length != size:
         raise BadInput(
             f"{url} offers {length:,} bytes, expected {size:,}: it is not the published file; name another address "
-            "with --url"
+            "with --url, or another file by another name"
         )
     if (length or 0) > MOST_BYTES:
         raise BadInput(f"{url} offers {length:,} bytes, more than {MOST_BYTES:,}: check the address")
@@ -232,7 +232,8 @@ def _room(part: Path, length: int | None, start: int) -> None:
         )
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -109,14 +109,14 @@ def show_list(argv: list[str]) -> None:
     if argv:
         raise BadInput(f"quagga data list takes no options, unlike {argv[0]}")
     width, wide = max(map(len, SETS)), max(len(known.about) for known in SETS.values())
-    for kind in ("unpaired", "side by side"):
-        print({"unpaired": "two folders, for `quagga train cyclegan`", "side by side": "pairs, side by side"}[kind])
+    titles = {"unpaired": "two folders, for quagga train cyclegan", "side by side": "pairs, side by side"}
+    for kind, title in titles.items():
+        print(f"{'name':{width}}      size  pictures  {title}")
         for name, known in SETS.items():
             if known.kind == kind:
-                count = f"{known.pictures:,} pictures" if known.pictures else "? pictures"
-                print(
-                    f"  {name:{width}}  {in_megabytes(known.size):>8}  {count:>14}  {known.about:{wide}}  {known.rights}"
-                )
+                size = "?" if known.size is None else f"{known.size / 1e6:,.0f} MB"
+                count = "?" if known.pictures is None else f"{known.pictures:,}"
+                print(f"{name:{width}}  {size:>8}  {count:>8}  {known.about:{wide}}  {known.rights}")
         print()
     for name, why in NOT_OFFERED.items():
         print(f"not here: {name}, {why}")
@@ -128,43 +128,54 @@ def download(argv: list[str]) -> None:
     chosen = obeyed("quagga data download NAME", Download, options)
 
     from quagga.data.archive import unpack
-    from quagga.data.download import fetch
+    from quagga.data.download import digest, fetch
     from quagga.data.published import NOT_OFFERED, SETS
 
     if name in NOT_OFFERED and not chosen.url:
         raise BadInput(f"{name} is not offered, {NOT_OFFERED[name]}")
     if name not in SETS and not chosen.url:
         raise BadInput(f"there is no published set {name}{suggestion(name, SETS)}; `quagga data list` shows them")
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
-        raise BadInput(
-            f"{name!r} is no name for a folder: take letters, digits, - and _; --output says where it is made"
-        )
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise BadInput(f"{name!r} is no name for a folder: take letters and digits; --output says where it is made")
     if chosen.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", chosen.sha256):
         raise BadInput(f"--sha256 {chosen.sha256} is no SHA-256: it has 64 hexadecimal digits")
     known = SETS.get(name)
-    place = Path(chosen.output).expanduser()
-    folder, archive = place / name, place / f"{name}.archive"
+    published = known.sha256 if known else None
+    url, expected = chosen.url or (known.url if known else ""), chosen.sha256 or published
+    folder = Path(chosen.output).expanduser() / name
     if folder.exists():
         raise BadInput(f"{folder} exists already: remove it, or choose another --output")
     if known:
         print(f"{name}: {known.about}; {known.rights}")
-    url, sha256 = chosen.url or (known.url if known else ""), chosen.sha256 or (known.sha256 if known else None)
-    print(url)
-    if not archive.exists():  # else an unpacking was stopped
-        size = known.size if known and known.sha256 == sha256 else None  # another sum is another file
-        found = fetch(url, archive, size, sha256)
-        proof = (
-            "as published" if known and found == known.sha256 else "as asked" if sha256 else "none is known to compare"
-        )
-        print(f"SHA-256 {found} ({proof})")
+    archive = folder.with_name(file_of(url, name))
+    there = archive.exists()  # downloaded by other means, or its unpacking was stopped: it is used, and stays
+    if there:
+        found = digest(archive)
+        if expected and found != expected.lower():
+            raise BadInput(
+                f"{archive} exists, and its SHA-256 is {found}, not {expected}: remove it to download it again"
+            )
+    else:
+        print(url)
+        found = fetch(url, archive, known.size if known and expected == published else None, expected)
+    proof = "as published" if found == published else "as asked" if expected else "none is published to compare it with"
+    print(f"SHA-256 {found}: {proof}")
     try:
         unpacked = unpack(archive, folder)
     except BadInput:
-        archive.unlink(missing_ok=True)  # it would be refused again
+        if not there:
+            archive.unlink(missing_ok=True)  # it would be refused again
         raise
-    archive.unlink()
+    if not there:
+        archive.unlink()
     print(f"{unpacked.files:,} files: {folder}")
     print(next_move(folder))
+
+
+def file_of(url: str, name: str) -> str:
+    """What an archive is called on the disk."""
+    last = url.partition("?")[0].rpartition("/")[2]
+    return last if re.fullmatch(r"\w[\w-]*(\.[\w-]+)+", last) else f"{name}.archive"
 
 
 def next_move(folder: Path) -> str:
@@ -240,7 +251,3 @@ def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str]
 
 def obeyed(prog: str, taker: type[Options], argv: Sequence[str]) -> Options:
     return taker(**split(parse(prog, {"options": taker}, argv), {"options": taker})["options"])
-
-
-def in_megabytes(size: int | None) -> str:
-    return "?" if size is None else f"{size / 1e6:,.0f} MB"

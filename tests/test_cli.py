@@ -360,3 +360,117 @@ def test_a_preview_shows_what_a_training_with_this_config_sees(tmp_path, monkeyp
     assert path == sheet
     assert [pictures.tolist() for pictures in columns.values()] == [batch["x"].tolist(), batch["y"].tolist()]
     assert command_line(["data", "preview", "--config", file, "--count", "0"]) == 2
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A zip of two folders on a server here: (its address, its SHA-256)."""
+    import hashlib
+    import threading
+    import zipfile
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "mine.zip", "w") as packed:
+        for name in ("trainA/1.png", "trainB/1.png"):
+            packed.writestr(f"anything/{name}", b"a picture")
+    with zipfile.ZipFile(folder / "hostile.zip", "w") as packed:
+        packed.writestr("../evil.txt", b"")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *words: None)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        sha256 = hashlib.sha256((folder / "mine.zip").read_bytes()).hexdigest()
+        yield f"http://127.0.0.1:{server.server_address[1]}/mine.zip", sha256
+        server.shutdown()
+
+
+def error_of(capsys, *argv: str) -> str:
+    assert command_line(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("quagga: error: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_a_download_ends_with_what_to_type_next(tmp_path, served, capsys):
+    url, sha256 = served
+    place = tmp_path / "sets"
+    words = ["data", "download", "mine", "--url", url, "--output", str(place)]
+    assert command_line([*words, "--sha256", sha256]) == 0
+    said = capsys.readouterr().out
+    assert sha256 in said and "2 files" in said
+    assert f"next: quagga train cyclegan --root {place / 'mine'}\n" in said
+    assert sorted(str(path.relative_to(place)) for path in place.rglob("*.*")) == [
+        "mine/trainA/1.png",
+        "mine/trainB/1.png",
+    ]
+    (place / "mine" / "trainA" / "1.png").write_bytes(b"my own now")
+    assert "exists already" in error_of(capsys, *words)
+    assert (place / "mine" / "trainA" / "1.png").read_bytes() == b"my own now"
+
+
+def test_a_download_that_is_refused_leaves_nothing(tmp_path, served, capsys):
+    url, _ = served
+    place = ["--output", str(tmp_path / "sets")]
+    assert "climbs out" in error_of(capsys, "data", "download", "evil", "--url", url.replace("mine", "hostile"), *place)
+    assert "SHA-256" in error_of(capsys, "data", "download", "mine", "--url", url, "--sha256", "0" * 64, *place)
+    # A published name stands for the published file, wherever it comes from.
+    assert "expected 116,867,962" in error_of(capsys, "data", "download", "horse2zebra", "--url", url, *place)
+    assert not list((tmp_path / "sets").iterdir()) and not (tmp_path / "evil.txt").exists()
+
+
+def test_an_archive_that_is_there_already_is_used_and_stays(tmp_path, served, capsys):
+    url, sha256 = served
+    (tmp_path / "sets").mkdir()
+    archive = tmp_path / "sets" / "mine.zip"
+    archive.write_bytes((tmp_path / "server" / "mine.zip").read_bytes())
+    (tmp_path / "server" / "mine.zip").unlink()
+    words = ["data", "download", "mine", "--url", url, "--output", str(tmp_path / "sets")]
+    assert "remove it" in error_of(capsys, *words, "--sha256", "1" * 64)
+    assert command_line([*words, "--sha256", sha256]) == 0
+    assert archive.exists() and (tmp_path / "sets" / "mine" / "trainA" / "1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "a name is missing"),
+        (["horse2zebr"], "did you mean horse2zebra?"),
+        (["cityscapes"], "cityscapes is not offered"),
+        (["../up", "--url", "http://127.0.0.1/a.zip"], "no name for a folder"),
+        ([".hidden", "--url", "http://127.0.0.1/a.zip"], "no name for a folder"),
+        (["mine", "--url", "file:///a.zip"], "begins with http"),
+        (["mine", "--url", "http://127.0.0.1/a.zip", "--sha256", "12"], "64 hexadecimal digits"),
+        (["horse2zebra", "--ouput", "a"], "did you mean --output?"),
+    ],
+)
+def test_a_download_that_cannot_be_is_refused_before_anything_is_asked(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert expected in error_of(capsys, "data", "download", *words)
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_every_published_set_is_listed(capsys):
+    from quagga.data.published import NOT_OFFERED, SETS
+
+    assert command_line(["data", "list"]) == 0
+    said = capsys.readouterr().out
+    for name, known in SETS.items():
+        [line] = [line for line in said.splitlines() if line.split()[:1] == [name]]
+        assert known.about in line and known.rights in line and ("?" in line) == (None in (known.size, known.pictures))
+        assert len(line) <= 120
+    assert all(name in said for name in NOT_OFFERED)
+
+
+def test_help_of_the_commands_of_data(capsys):
+    for command, expected in (
+        ("list", "published"),
+        ("download", "--sha256"),
+        ("check", "--strict"),
+        ("preview", "--count"),
+    ):
+        assert command_line(["data", command, "--help"]) == 0
+        assert expected in capsys.readouterr().out
