@@ -21,6 +21,7 @@ from quagga.data.folders import other_files, two_folders
 
 LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
+THIN = 32.0  # above which training refuses a picture, unless it is squashed: THINNEST of quagga.data.augment
 SHOWN = 3  # names of each finding
 AT_ONCE = 512  # pictures that are under way: what is kept of each is small, so memory stays flat
 DEPTHS = {"uint16": "16 bits", "float32": "floats"}
@@ -177,6 +178,14 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
             "remove or replace them, or train with --unreadable skip",
             fatal=True,
         )
+    thin = [look for part in parts for look in part.looks if not look.fault and max(look.size) > THIN * min(look.size)]
+    if thin:
+        yield Finding(
+            f"{_pictures(len(thin))} more than {THIN:g} times as long as wide",
+            [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in thin],
+            "leave them out, or train with --fit squash",
+            fatal=True,
+        )
     yield from find_copies(parts, name)
     for part in parts:
         good = [look for look in part.looks if not look.fault]
@@ -188,7 +197,7 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
                 [f"{name(look)} ({look.contrast:.1f})" for look in flat],
                 "look at them, an empty picture teaches to be empty",
             )
-        long = [look for look in good if max(look.size) > LONGISH * min(look.size)]
+        long = [look for look in good if LONGISH * min(look.size) < max(look.size) <= THIN * min(look.size)]
         if long:
             yield Finding(
                 f"{_pictures(len(long))} of {part.name} more than {LONGISH:g} times as long as wide",

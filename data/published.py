@@ -19,7 +19,7 @@ IMAGENET = "ImageNet: for non-commercial research"
 FLICKR = "Flickr: the photographers' rights"
 WIKIART = "WikiArt and Flickr: their owners' rights"
 GOOGLE = "Google Maps: Google's rights"
-FACADES = "CMP Facades, Tylecek and Sara 2013: cite it"
+FACADES = "CMP Facades, Tylecek and Sara 2013"
 
 
 class Published(NamedTuple):

@@ -8,7 +8,8 @@ from PIL import Image
 
 from quagga import BadInput
 from quagga.data import check as module
-from quagga.data.check import LOW_CONTRAST, check, contrast_of
+from quagga.data.augment import THINNEST
+from quagga.data.check import LOW_CONTRAST, THIN, check, contrast_of
 from quagga.pipelines.cli import command_line
 
 rng = np.random.default_rng(0)
@@ -145,6 +146,10 @@ def test_contrast_is_the_deviation_of_the_grey_values():
 def test_extreme_shapes_are_told(root):
     picture(root / "testB" / "strip.png", (16 * 5, 16))
     assert "1 picture of zebra test more than 4 times as long as wide" in said_of(root)
+    assert report_of(root).fatal == ""
+    picture(root / "trainB" / "thread.png", (16 * 33, 16))
+    assert report_of(root).fatal == "1 picture more than 32 times as long as wide"
+    assert THIN == THINNEST
 
 
 def test_files_that_are_no_pictures_are_counted(root):
