@@ -535,7 +535,8 @@ def play(place: Path, only: str) -> list[Outcome]:
         code, said, seconds, megabytes = in_a_child(action)
         lines = said.strip().splitlines()
         outside = weight(around) - before if around else 0
-        last = lines[-1] if lines else ""
+        last = (lines[-1] if lines else "").replace(f"{place}/", "")
+        last = "".join(letter if letter.isprintable() else "?" for letter in last)
         evil = canary.exists() or any(place.rglob("canary")) or any(place.rglob("evil.txt"))
         outcomes.append(Outcome(group, name, code, last[:300], len(lines), seconds, megabytes, outside, evil))
         if not outcomes[-1].held:
@@ -597,25 +598,28 @@ def report(played: list[Outcome]) -> list[str]:
         f"Python {platform.python_version()}, torch {torch.__version__}, Pillow {PIL.__version__}",
         "",
     ]
-    bad = [case for case in played if case.group == "bomb"]
-    models = [case for case in played if case.group == "model"]
+    bad, models, checkpoints = (
+        [case for case in played if case.group == group] for group in ("bomb", "model", "checkpoint")
+    )
     slowest, largest = (max([getattr(case, what) for case in bad], default=0) for what in ("seconds", "megabytes"))
     outside = sum(case.outside for case in bad)
     lines += [
         f"bombs and hostile archives: {sum(case.held for case in bad)} of {len(bad)} refused in one line,"
         f" the slowest in {slowest:.2f} s (promised: below {SECONDS:g} s), the largest with {largest:.0f} MB"
         f" (promised: below {MEGABYTES:g} MB), {outside} bytes left (promised: 0)",
-        f"hostile models, configs, checkpoints: {sum(case.held for case in models)} of {len(models)} refused in one"
+        f"hostile models and configs: {sum(case.held for case in models)} of {len(models)} refused in one"
         f" line, {sum(case.payload for case in models)} payloads run (promised: 0),"
         f" the slowest in {max([case.seconds for case in models], default=0):.2f} s,"
         f" the largest with {max([case.megabytes for case in models], default=0):.0f} MB",
+        f"hostile checkpoints: {sum(case.held for case in checkpoints)} of {len(checkpoints)} refused in one line,"
+        f" {sum(case.payload for case in checkpoints)} payloads run (promised: 0)",
         "",
         f"{'seconds':>7}{'MB':>6}{'left':>6}  case: answer",
     ]
     for case in played:
         mark = "" if case.held else "NOT HELD: "
-        said = re.sub(r"/\S*/", "", case.said.removeprefix("quagga: error: "))
-        lines.append(f"{case.seconds:>7.2f}{case.megabytes:>6.0f}{case.outside:>6}  {mark}{case.name}: {said[:110]}")
+        said = case.said.removeprefix("quagga: error: ")
+        lines.append(f"{case.seconds:>7.2f}{case.megabytes:>6.0f}{case.outside:>6}  {mark}{case.name}: {said[:120]}")
     return lines
 
 

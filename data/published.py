@@ -138,7 +138,7 @@ SETS = {  # name, which is also that of the folder -> the set; two of the pairs 
     "maps_pairs": _tar("maps", 250_242_400, 2194, "aerial photo | map", GOOGLE),
     "edges2shoes": _tar("edges2shoes", None, None, "edges | shoe", "UT Zappos50K: for academic use, cite it"),
     "edges2handbags": _tar("edges2handbags", None, None, "edges | handbag", "iGAN project, from Amazon: their rights"),
-    "night2day": _tar("night2day", None, None, "night | day", "Transient Attributes, Laffont et al. 2014: cite it"),
+    "night2day": _tar("night2day", None, None, "night | day", "Transient Attributes, Laffont et al. 2014"),
 }
 NOT_OFFERED = {
     "cityscapes": "its licence asks everyone to register: download it from https://www.cityscapes-dataset.com",

@@ -187,14 +187,13 @@ def _content(path: Path, most: int | None = None) -> bytes:
     """A file's bytes. A device or a pipe in its place would never end.
 
     Raises:
-        OSError: it cannot be read, or is no file.
-        BadInput: it has more than `most` bytes.
+        OSError: it cannot be read, is no file, or has more than `most` bytes.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is no file")
     if most is not None and status.st_size > most:
-        raise BadInput(f"{path} has {status.st_size:,} bytes, more than Quagga writes: copy the model again")
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than Quagga writes")
     return path.read_bytes()
 
 

@@ -170,6 +170,31 @@ def test_what_the_second_wall_refuses_is_refused(tmp_path, monkeypatch):
     refused(tarred(tmp_path / "a.tar.gz", {"../evil.txt": b"evil"}), "outside the destination")
 
 
+def test_empty_folders_are_not_made_and_alone_are_no_archive(make, kind):
+    packed = make({"set/a/1": b"1"})
+    with zipfile.ZipFile(packed, "a") if kind == "zip" else tarfile.open(packed.with_suffix(".x"), "w") as more:
+        if isinstance(more, zipfile.ZipFile):
+            more.mkdir("set/empty")
+        else:
+            for name in ("set", "set/empty"):
+                entry = tarfile.TarInfo(name)
+                entry.type = tarfile.DIRTYPE
+                more.addfile(entry)
+    if kind == "zip":
+        assert [path.name for path in unpack(packed, packed.parent / "target").folder.iterdir()] == ["a"]
+    else:
+        refused(packed.with_suffix(".x"), "holds no file")
+
+
+def test_endless_empty_folders_end(tmp_path):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as packed:
+        for number in range(2000):
+            entry = tarfile.TarInfo(f"set/{number}")
+            entry.type = tarfile.DIRTYPE
+            packed.addfile(entry)
+    refused(tmp_path / "a.tar.gz", "files and folders")
+
+
 def test_more_files_or_bytes_than_the_limits_are_refused(make):
     packed = make({f"set/{number}/f": b"12345" for number in range(5)})
     refused(packed, "more than 10 files and folders", most_files=10)  # the folders count, too: 11
