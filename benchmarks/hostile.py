@@ -163,7 +163,7 @@ def long_name(path: Path, kind: bytes, content: bytes) -> Path:
     return path
 
 
-def bombs(place: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+def bombs(place: Path) -> Iterator[tuple[str, Callable[[Path], object]]]:
     """(what it is, what one does with it in a folder of its own)."""
     from quagga.data.archive import unpack
     from quagga.data.decode import SUFFIXES, read_picture
@@ -207,7 +207,10 @@ def bombs(place: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
         yield "npz that unpacks to 200 MB", lambda case: read_picture(path)
     for number, (name, path) in enumerate(archives(place)):
         kept = path.rename(place / f"{number}")  # the next may bear the same name
-        yield name, lambda case, kept=kept: unpack(kept, case / "in" / "target") and None
+        yield name, lambda case, kept=kept: unpack(kept, case / "in" / "target")
+
+
+Damage = Callable[[Path, str], object]  # changes a run that was sent; a payload is to touch the file of this name
 
 
 # -- models, configs and checkpoints: a good run, of which one thing is changed ---------------------------------------
@@ -236,7 +239,7 @@ def good_run(place: Path) -> Path:
     return place / "good"
 
 
-def card_with(change: Callable[[dict[str, Any]], object]) -> Callable[[Path, str], None]:
+def card_with(change: Callable[[dict[str, Any]], object]) -> Damage:
     """Changes model.json as parsed."""
 
     def damage(run: Path, canary: str) -> None:
@@ -248,11 +251,11 @@ def card_with(change: Callable[[dict[str, Any]], object]) -> Callable[[Path, str
     return damage
 
 
-def option(**values: Any) -> Callable[[Path, str], None]:
+def option(**values: Any) -> Damage:
     return card_with(lambda card: card["options"].update(values))
 
 
-def file_with(name: str, content: Callable[[str], bytes]) -> Callable[[Path, str], None]:
+def file_with(name: str, content: Callable[[str], bytes]) -> Damage:
     """Replaces a file of the model, and its hash in model.json, so that it is the content that is refused."""
 
     def damage(run: Path, canary: str) -> None:
@@ -266,7 +269,7 @@ def file_with(name: str, content: Callable[[str], bytes]) -> Callable[[Path, str
     return damage
 
 
-def link(name: str, target: str) -> Callable[[Path, str], None]:
+def link(name: str, target: str) -> Damage:
     def damage(run: Path, canary: str) -> None:
         (run / "model" / name).unlink()
         (run / "model" / name).symlink_to(target)
@@ -306,7 +309,7 @@ def nested(depth: int) -> Any:
 
 CLASS = {"class_path": "os.system", "init_args": {"command": "touch CANARY"}}
 TENSOR = {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}
-MODELS: dict[str, Callable[[Path, str], None]] = {
+MODELS: dict[str, Damage] = {
     "weights: a pickle": file_with("G.safetensors", lambda canary: pickle.dumps(Payload(canary))),
     "weights: a file of torch.save": file_with("G.safetensors", torch_file),
     "weights: a header of 2**60 bytes": file_with("G.safetensors", lambda canary: struct.pack("<Q", 1 << 60) + b"{}"),
@@ -324,11 +327,8 @@ MODELS: dict[str, Callable[[Path, str], None]] = {
     "model.json: a number of 1,000,000 digits": file_with(
         "model.json", lambda canary: b'{"format": ' + b"9" * 10**6 + b"}"
     ),
-    "model.json: a key twice": lambda run, canary: (
-        (run / "model" / "model.json").write_text(
-            '{"pipeline": "os",' + (run / "model" / "model.json").read_text().lstrip()[1:]
-        )
-        and None
+    "model.json: a key twice": lambda run, canary: (run / "model" / "model.json").write_text(
+        '{"pipeline": "os",' + (run / "model" / "model.json").read_text().lstrip()[1:]
     ),
     "model.json: YAML": file_with("model.json", lambda canary: b"!!python/object/apply:os.system ['touch CANARY']"),
     "model.json: the pipeline os": card_with(lambda card: card.update(pipeline="os")),
@@ -351,7 +351,7 @@ MODELS: dict[str, Callable[[Path, str], None]] = {
 }
 
 
-def yaml(text: str) -> Callable[[Path, str], None]:
+def yaml(text: str) -> Damage:
     """A config that says this after what it must."""
 
     def write(run: Path, canary: str) -> None:
@@ -364,12 +364,12 @@ def yaml(text: str) -> Callable[[Path, str], None]:
     return write
 
 
-def config_bytes(content: Callable[[str], bytes]) -> Callable[[Path, str], None]:
-    return lambda run, canary: (run / "hostile.yaml").write_bytes(content(canary)) and None
+def config_bytes(content: Callable[[str], bytes]) -> Damage:
+    return lambda run, canary: (run / "hostile.yaml").write_bytes(content(canary))
 
 
 LAUGHS = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" if n else "l0: &l0 [ha, ha]" for n in range(10))
-CONFIGS: dict[str, Callable[[Path, str], None]] = {
+CONFIGS: dict[str, Damage] = {
     "config: a class of Python": yaml("augment: !!python/object/apply:os.system ['touch CANARY']"),
     "config: a new object of Python": yaml("augment: !!python/object/new:os.system ['touch CANARY']"),
     "config: a module of Python": yaml("augment: !!python/module:this"),
@@ -404,7 +404,7 @@ CONFIGS: dict[str, Callable[[Path, str], None]] = {
 }
 
 
-def checkpoint_with(change: Callable[[Path], object]) -> Callable[[Path, str], None]:
+def checkpoint_with(change: Callable[[Path], object]) -> Damage:
     """Changes files of the newest checkpoint; the manifest then vouches for them, as a stranger's would."""
 
     def damage(run: Path, canary: str) -> None:
@@ -421,7 +421,7 @@ def checkpoint_with(change: Callable[[Path], object]) -> Callable[[Path, str], N
     return damage
 
 
-def state_with(old: str, new: str) -> Callable[[Path, str], None]:
+def state_with(old: str, new: str) -> Damage:
     def change(path: Path) -> None:
         text = (path / "state.json").read_text()
         changed = re.sub(old, new, text, count=1)
@@ -431,7 +431,7 @@ def state_with(old: str, new: str) -> Callable[[Path, str], None]:
     return checkpoint_with(change)
 
 
-CHECKPOINTS: dict[str, Callable[[Path, str], None]] = {
+CHECKPOINTS: dict[str, Damage] = {
     "checkpoint: tensors that are not there": state_with(r'\{"tensor": "\d+"\}', '{"tensor": "9999"}'),
     "checkpoint: a tensor of another kind": state_with(r'\{"tensor": "\d+"\}', '{"tensor": ["0"]}'),
     "checkpoint: a number for a tensor": state_with(r'\{"tensor": "\d+"\}', "7"),
@@ -445,13 +445,13 @@ CHECKPOINTS: dict[str, Callable[[Path, str], None]] = {
         lambda path: (path / "tensors.safetensors").write_bytes(pickle.dumps(Payload(str(path / "canary"))))
     ),
     "checkpoint: a manifest of another kind": lambda run, canary: (
-        (max((run / "checkpoints").iterdir()) / "manifest.json").write_text("[1]") and None
+        max((run / "checkpoints").iterdir()) / "manifest.json"
+    ).write_text("[1]"),
+    "checkpoint: its config is a pickle": lambda run, canary: (run / "config.yaml").write_bytes(
+        pickle.dumps(Payload(canary))
     ),
-    "checkpoint: its config is a pickle": lambda run, canary: (
-        (run / "config.yaml").write_bytes(pickle.dumps(Payload(canary))) and None
-    ),
-    "checkpoint: its config is Python": lambda run, canary: (
-        (run / "config.yaml").write_text(f"a: !!python/object/apply:os.system ['touch {canary}']") and None
+    "checkpoint: its config is Python": lambda run, canary: (run / "config.yaml").write_text(
+        f"a: !!python/object/apply:os.system ['touch {canary}']"
     ),
 }
 
@@ -547,7 +547,9 @@ def play(place: Path, only: str) -> list[Outcome]:
         if only in name:
             case = place / "bombs" / f"case{number}"
             (case / "in").mkdir(parents=True)
-            judged("bomb", name, lambda act=act, case=case: explained(lambda: act(case) or 0), case / "canary", place)
+            judged(
+                "bomb", name, lambda act=act, case=case: explained(lambda: (act(case), 0)[1]), case / "canary", place
+            )
     shutil.rmtree(place / "bombs")
     run = good_run(place)
     shutil.copy(run / "config.yaml", place / "config.yaml")

@@ -258,6 +258,8 @@ def _place(archive: Path, draft: Path, member: Member, seen: dict[str, bool]) ->
     folded = unicodedata.normalize("NFC", "/".join(parts)).casefold()
     above = [folded[: slash.start()] for slash in re.finditer("/", folded)]
     is_file = member.content is not None
+    if not parts and not is_file:  # "./", with which many tars begin
+        return draft
     if (is_file and folded in seen) or seen.get(folded) or any(seen.get(folder) for folder in above):
         raise _refused(archive, member.name, "occurs twice, or differs from another in case only")
     seen.update(dict.fromkeys(above, False) | {folded: is_file})

@@ -1,8 +1,8 @@
 """What all tests share: how many threads a process takes, how hypothesis looks for counterexamples, and no network."""
 
 import os
+import runpy
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +18,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls out when it i
 
 # A look-up or a connection that leaves this machine fails the test in which it happens, in its child processes too.
 GUARD = Path(__file__).parent / "guard"
-sys.path.insert(0, str(GUARD))
-sys.modules.pop("sitecustomize", None)  # the system's, if it has one
-import sitecustomize  # noqa: E402, F401
-
+runpy.run_path(str(GUARD / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")]))
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:

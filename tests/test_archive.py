@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def below(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def refused(packed: Path, words: str, **limits: int) -> None:
+def refused(packed: Path, words: str, **limits: Any) -> None:
     """It is refused in one line with these words, and the disk is as before."""
     place = packed.parent
     before = set(place.rglob("*"))
@@ -184,6 +185,14 @@ def test_empty_folders_are_not_made_and_alone_are_no_archive(make, kind):
         assert [path.name for path in unpack(packed, packed.parent / "target").folder.iterdir()] == ["a"]
     else:
         refused(packed.with_suffix(".x"), "holds no file")
+
+
+def test_a_tar_of_the_current_folder_is_fine(tmp_path):
+    (tmp_path / "set" / "trainA").mkdir(parents=True)
+    (tmp_path / "set" / "trainA" / "1.jpg").write_bytes(b"1")
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as packed:
+        packed.add(tmp_path / "set", ".")
+    assert below(unpack(tmp_path / "a.tar.gz", tmp_path / "target").folder) == {"1.jpg": b"1"}
 
 
 def test_endless_empty_folders_end(tmp_path):

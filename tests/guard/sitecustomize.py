@@ -1,7 +1,7 @@
 """Keeps the network from the tests: a look-up or a connection that leaves this machine is noted and refused.
 
 Python imports a module of this name when it starts, so that processes which tests start are guarded as well, wherever
-PYTHONPATH is theirs (not with -I); tests/conftest.py imports it for the tests themselves. What only C++ code does, as
+PYTHONPATH is theirs (not with -I); tests/conftest.py runs it for the tests themselves. What only C++ code does, as
 torch's process groups do on the loopback address, is not seen.
 """
 
@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 
+MARK = "guarded_by_quaggas_tests"
 LOOPBACK = ("localhost", "127.", "::1", "0.0.0.0", "::ffff:127.")  # and the name of the machine itself
 
 
@@ -29,7 +30,7 @@ def guarded(how: str, original, host_of):
         refuse(host_of(*arguments, **named), how)
         return original(*arguments, **named)
 
-    call.guards = original
+    setattr(call, MARK, True)
     return call
 
 
@@ -42,7 +43,7 @@ def of_address(_socket, address, *others):
     return address[0] if isinstance(address, tuple) else None  # a path is no network
 
 
-if not hasattr(socket.getaddrinfo, "guards"):
+if not hasattr(socket.getaddrinfo, MARK):
     for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"):
         setattr(socket, name, guarded(name, getattr(socket, name), first))
     for name in ("connect", "connect_ex", "sendto"):
