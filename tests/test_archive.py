@@ -14,7 +14,7 @@ import pytest
 
 from quagga import BadInput
 from quagga.data import archive
-from quagga.data.archive import ALLOWANCE, Unpacked, unpack
+from quagga.data.archive import ALLOWANCE, Member, Unpacked, unpack
 
 FILES = {"set/trainA/1.jpg": b"a horse", "set/trainB/1.jpg": b"a zebra" * 9, "set/trainB/empty.txt": b""}
 
@@ -263,6 +263,18 @@ def headers(*fields: tuple[bytes, bytes]) -> bytes:
 def test_headers_that_ask_for_too_much_are_refused(tmp_path, content):
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(content + bytes(1024)))
     refused(tmp_path / "a.tar.gz", "a.tar.gz is ")
+
+
+def test_a_long_header_is_not_read_at_all(tmp_path):
+    content = headers((tarfile.GNUTYPE_LONGNAME, b"n" * 100_000))
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(content + bytes(1024)))
+    refused(tmp_path / "a.tar.gz", "a header of 100352 bytes")
+
+
+@pytest.mark.parametrize("member", [Member("a", 1, iter([bytes(100)])), Member("a", 100, iter([]))])
+def test_bytes_are_counted_as_declared_and_as_they_come(tmp_path, monkeypatch, member):
+    monkeypatch.setattr(archive, "_members", lambda *_: iter([member]))
+    refused(zipped(tmp_path / "a.zip", FILES), "more than 50 bytes", most_bytes=50)
 
 
 def test_a_damaged_archive_is_refused_and_leaves_nothing(make):

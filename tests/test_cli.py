@@ -182,11 +182,26 @@ def test_a_mistake_on_the_command_line_is_one_line(argv, expected):
         ("3", "FILE holds no options: expected lines such as"),
         ("print_config: true", "unknown key print_config in FILE"),
         ("!!python/object/apply:os.system [echo]", "FILE is not YAML"),
+        ("width: 3\nwidth: 4", "FILE states the key width twice"),
+        ("augment: {Blur: {p: 1, p: 0}}", "FILE states the key p twice"),
+        ("x: &a hi\ny: *a", "FILE uses an anchor of YAML"),
+        ("colours: " + "[" * 20 + "]" * 20, "FILE is more than 16 lists and dictionaries deep"),
+        ("x: " + "a" * 70_000, "FILE is longer than 65,536 bytes"),
+        ("width: " + "9" * 5000, "FILE is not YAML"),
+        ("width: 2024-99-99", "FILE is not YAML"),
+        ("lr: .nan", "--lr should be a number that is finite and below 2**63, not nan"),
+        ("lr: -.inf", "--lr should be a number that is finite"),
+        ("width: " + "9" * 40, "--width should be a whole number that is finite and below 2**63"),
     ],
 )
 def test_a_mistake_in_a_config_is_one_line(tmp_path, text, expected):
     file = saved(tmp_path, text)
     assert expected.replace("FILE", file) in complaint_of("--config", file)
+
+
+def test_equal_keys_and_values_in_different_places_are_none_stated_twice(tmp_path):
+    text = "x: width\nwidth: 8\ncolours: [a, a]\naugment: {Blur: {p: 1}, Flip: {p: 1}}\n"
+    assert parsed("--config", saved(tmp_path, text))["augment"] == {"Blur": {"p": 1}, "Flip": {"p": 1}}
 
 
 def test_a_missing_option_is_named():
