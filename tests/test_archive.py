@@ -231,7 +231,7 @@ def test_encrypted_and_rarely_packed_files_are_refused(tmp_path):
     for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         content[content.index(mark) + place] |= 1
     path.write_bytes(content)
-    refused(path, "encrypted")
+    refused(path, "'set/secret' in it is encrypted")
     for method in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
         with zipfile.ZipFile(path, "w", method) as packed:
             packed.writestr("set/a", b"1")
@@ -269,6 +269,8 @@ def test_a_long_header_is_not_read_at_all(tmp_path):
     content = headers((tarfile.GNUTYPE_LONGNAME, b"n" * 100_000))
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(content + bytes(1024)))
     refused(tmp_path / "a.tar.gz", "a header of 100352 bytes")
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(headers((tarfile.XHDTYPE, b"9" * 100)) + bytes(1024)))
+    refused(tmp_path / "a.tar.gz", "a number of 64 digits")
 
 
 @pytest.mark.parametrize("member", [Member("a", 1, iter([bytes(100)])), Member("a", 100, iter([]))])
