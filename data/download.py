@@ -179,7 +179,6 @@ def _receive(answer: Any, part: Path, start: int, length: int | None) -> None:
         tqdm(total=length, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None) as bar,
     ):
         file.seek(start)
-        file.truncate()
         here = start
         while piece := answer.read(CHUNK):
             here += len(piece)

@@ -269,6 +269,9 @@ def test_a_long_header_is_not_read_at_all(tmp_path):
     content = headers((tarfile.GNUTYPE_LONGNAME, b"n" * 100_000))
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(content + bytes(1024)))
     refused(tmp_path / "a.tar.gz", "a header of 100352 bytes")
+    negative = headers((tarfile.XHDTYPE, b"11 size=-1\n"), (tarfile.REGTYPE, b""))
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(negative + bytes(1024)))
+    refused(tmp_path / "a.tar.gz", "has a negative size")
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(headers((tarfile.XHDTYPE, b"9" * 100)) + bytes(1024)))
     refused(tmp_path / "a.tar.gz", "a number of 64 digits")
 
