@@ -127,6 +127,8 @@ def download(argv: list[str]) -> None:
     [name], options = words_first("quagga data download NAME", argv, 1)
     chosen = obeyed("quagga data download NAME", Download, options)
 
+    from tqdm import tqdm
+
     from quagga.data.archive import unpack
     from quagga.data.download import digest, fetch
     from quagga.data.published import NOT_OFFERED, SETS
@@ -161,7 +163,8 @@ def download(argv: list[str]) -> None:
     proof = "as published" if found == published else "as asked" if expected else "none is published to compare it with"
     print(f"SHA-256 {found}: {proof}")
     try:
-        unpacked = unpack(archive, folder)
+        with tqdm(unit="B", unit_scale=True, desc="unpacking", disable=None) as bar:
+            unpacked = unpack(archive, folder, told=bar.update)
     except BadInput:
         if not there:
             archive.unlink(missing_ok=True)  # it would be refused again
