@@ -423,8 +423,16 @@ def test_a_download_ends_with_what_to_type_next(tmp_path, served, capsys):
         "mine/trainB/1.png",
     ]
     (place / "mine" / "trainA" / "1.png").write_bytes(b"my own now")
-    assert "exists already" in error_of(capsys, *words)
+    unreachable = [word.replace(url, "http://127.0.0.1:9/mine.zip") for word in words]
+    assert "exists already" in error_of(capsys, *unreachable)  # said before anything is asked
     assert (place / "mine" / "trainA" / "1.png").read_bytes() == b"my own now"
+
+
+def test_who_names_the_sha256_may_give_a_published_name_to_another_file(tmp_path, served):
+    url, sha256 = served
+    words = ["data", "download", "horse2zebra", "--url", url, "--sha256", sha256.upper(), "--output", str(tmp_path)]
+    assert command_line(words) == 0
+    assert (tmp_path / "horse2zebra" / "trainA" / "1.png").exists()
 
 
 def test_a_download_that_is_refused_leaves_nothing(tmp_path, served, capsys):
