@@ -85,7 +85,7 @@ def test_unreadable_files_are_named_with_their_reason_and_stop_a_training(root, 
     (root / "trainA" / "9.png").symlink_to("nowhere.png")
     report = report_of(root)
     said = "\n".join(report.lines)
-    assert report.fatal == "3 pictures cannot be read"
+    assert (report.fatal, report.warnings) == ("3 pictures cannot be read", 0)
     assert "trainB/0.png (the file is empty)" in said and "trainA/9.png (No such file" in said
     assert "testA/0.png (cannot be read" in said
     assert "RGB 3, unreadable 1" in said
