@@ -4,6 +4,8 @@ tensors: bytes 0..255 <-> values in [-1, 1]        decode: files -> arrays, ever
 folders: which pictures are there, held-out ones   augment: scale, cut, mirror, and what is declared
 rows: what a run sees, in which order, workers     unpaired: two folders of pictures
 preview: contact sheets                            embedded: horses and zebras drawn in code, with the truth
+published: the sets of the papers' authors         download, archive: a file from a server, unpacked with distrust
+check: what is wrong with a set of pictures
 
 Names are loaded when they are first used, as `augment` takes a second or two to import.
 """

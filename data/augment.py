@@ -35,6 +35,7 @@ TRANSFORMS: dict[str, Any] = {
     and issubclass(kind, albumentations.ImageOnlyTransform | albumentations.DualTransform)
     and kind not in (albumentations.ImageOnlyTransform, albumentations.DualTransform, albumentations.Lambda)
 }
+LARGEST = 16_384  # pixels a side; a cut of this size takes 0.8 GB
 THINNEST = 32  # sides beyond 32:1 would be enlarged to gigabytes
 
 
@@ -68,6 +69,8 @@ class Augment:
     ):
         if crop_size < 1:
             raise BadInput(f"crop_size {crop_size}: must be at least 1")
+        if max(crop_size, load_size) > LARGEST:
+            raise BadInput(f"crop_size {crop_size}, load_size {load_size}: no more than {LARGEST} pixels a side")
         if fit != "none" and load_size < crop_size:
             raise BadInput(f"load_size {load_size} is smaller than crop_size {crop_size}: raise it or lower crop_size")
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit

@@ -172,13 +172,21 @@ def _some_pictures(folder: Path) -> list[Path]:
     expected = f"{folder.name} has 0 images: expected {', '.join(SUFFIXES)} in {folder}"
     if {"trainA", "trainB"} <= set(_subfolders(folder)):
         raise BadInput(f"{expected}; did you mean --root {folder}?")
-    others = Counter(
-        Path(name).suffix.lower() or name for _, _, names in os.walk(folder) for name in names if not _ignored(name)
-    )
+    others = other_files(folder)
     if others:
         held = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))
         raise BadInput(f"{expected}, found {held}: convert them")
     raise BadInput(f"{expected}, and it is empty: put pictures there or name another folder")
+
+
+def other_files(folder: Path) -> Counter[str]:
+    """Suffix, or name where there is none -> how many files in a folder and below are no pictures by it."""
+    return Counter(
+        Path(name).suffix.lower() or name
+        for _, _, names in os.walk(folder)
+        for name in names
+        if not _ignored(name) and not _is_picture(name)
+    )
 
 
 def _checked(folder: Path) -> Path:

@@ -71,8 +71,8 @@ class Unpaired:
         for name, channels in (("x_channels", self.x_channels), ("y_channels", self.y_channels)):
             if channels not in (1, 3):
                 raise BadInput(f"{name} {channels}: pictures are read as grey, 1, or as colour, 3")
-        if self.workers < 0:
-            raise BadInput(f"workers {self.workers}: 0 reads in the training process, 1 and more read ahead")
+        if not 0 <= self.workers <= 256:
+            raise BadInput(f"workers {self.workers}: 0 reads in the training process, 1 to 256 read ahead")
         if self.worker_timeout <= 0:
             raise BadInput(f"worker_timeout {self.worker_timeout}: must be above 0 seconds")
         self.augments = {"x": self._augment(self.x_channels), "y": self._augment(self.y_channels)}

@@ -23,7 +23,7 @@ from quagga.pipelines.stop import Stopped, listening
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
     "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),
-    "data": ("quagga.pipelines.data_command", "look at what training will see; write the embedded pictures"),
+    "data": ("quagga.pipelines.data_command", "get pictures, check them, look at what training will see"),
     "demo": ("quagga.pipelines.demo", "from horses to zebras in minutes, on any machine, without a download"),
 }
 PIPELINES = {  # name -> (module with `build` and `data`, help line)

@@ -153,10 +153,15 @@ def build(
         diffaugment: differentiable augmentation of all the discriminators see (Zhao et al. 2020); for few pictures.
         crop_size: side of the training pictures in pixels.
     """
-    sizes = {"width": width, "blocks": blocks, "width_discriminator": width_discriminator, "layers": layers}
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise BadInput(f"{name} is {size}: it must be 1 or more")
+    most_blocks = 256 if generator == "resnet" else 12
+    for name, size, most in (  # a stranger's config or model must not build without end
+        ("width", width, 4096),
+        ("blocks", blocks, most_blocks),
+        ("width_discriminator", width_discriminator, 4096),
+        ("layers", layers, 10),
+    ):
+        if size is not None and not 1 <= size <= most:
+            raise BadInput(f"{name} is {size}: it must be from 1 to {most}")
     if skip and (x_channels != y_channels or generator != "resnet"):
         raise BadInput("--skip needs the ResNet generator, and X and Y of the same channels: leave it out")
     if x_channels != y_channels and lambda_identity:

@@ -1,10 +1,16 @@
-"""`quagga data`: look at what training will see; write the embedded pictures as files."""
+"""`quagga data`: get pictures, check them, look at what training will see."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from quagga import BadInput
 from quagga.pipelines.cli import HELP, suggestion, usage
 from quagga.pipelines.options import hints_of, parse, split, taken_out, tokens_of
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,46 @@ class Embedded:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Download:
+    """One of the sets that `quagga data list` names, into a folder of its name; what was stopped goes on.
+
+    Args:
+        output: the folder in which the set's folder is made.
+        url: another address of a zip, tar or tar.gz; NAME may then be any name for the folder.
+        sha256: what the archive's SHA-256 must be, in hexadecimal; None takes the published one, where there is one.
+    """
+
+    output: str = "datasets"
+    url: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is wrong with the pictures, before training finds it; ends with 2 where training would stop.
+
+    Args:
+        root: a folder that holds trainA and trainB, perhaps testA and testB; it may be typed without --root.
+        x: instead of root, the folder of domain X.
+        y: instead of root, the folder of domain Y.
+        crop_size: pixels a side that training will cut out.
+        strict: also end with 2 where there are warnings.
+    """
+
+    root: str | None = None
+    x: str | None = None
+    y: str | None = None
+    crop_size: int = 256
+    strict: bool = False
+
+
 def main(argv: list[str]) -> int:
     """Obeys `quagga data ARGV...`."""
     table = {
+        "list": (__name__, "the published CycleGAN and pix2pix sets"),
+        "download": (__name__, "download one of them: quagga data download NAME"),
+        "check": (__name__, "find what is wrong with your pictures: quagga data check ROOT, or --x DIR --y DIR"),
         "preview": (__name__, "a contact sheet of what training will see, after augmentation"),
         "embedded": (__name__, "write the embedded horses and zebras into a folder"),
     }
@@ -52,11 +95,119 @@ def main(argv: list[str]) -> int:
     command, *rest = argv
     if command not in table:
         raise BadInput(f"unknown command data {command}{suggestion(command, table)}")
-    if command == "preview":
-        preview(rest)
-    else:
-        embedded(rest)
+    actions = {"list": show_list, "download": download, "check": check, "preview": preview, "embedded": embedded}
+    actions[command](rest)
     return 0
+
+
+def show_list(argv: list[str]) -> None:
+    from quagga.data.published import NOT_OFFERED, SETS
+
+    if argv and argv[0] in HELP:
+        print("usage: quagga data list\n\nThe published CycleGAN and pix2pix sets: name, size, pictures, what, whose.")
+        return
+    if argv:
+        raise BadInput(f"quagga data list takes no options, unlike {argv[0]}")
+    width, wide = max(map(len, SETS)), max(len(known.about) for known in SETS.values())
+    titles = {"unpaired": "two folders, for quagga train cyclegan", "side by side": "pairs, side by side"}
+    for kind, title in titles.items():
+        print(f"{'name':{width}}      size  pictures  {title}")
+        for name, known in SETS.items():
+            if known.kind == kind:
+                size = "?" if known.size is None else f"{known.size / 1e6:,.0f} MB"
+                count = "?" if known.pictures is None else f"{known.pictures:,}"
+                print(f"{name:{width}}  {size:>8}  {count:>8}  {known.about:{wide}}  {known.rights}")
+        print()
+    for name, why in NOT_OFFERED.items():
+        print(f"not here: {name}, {why}")
+    print("?: not known before the download. next: quagga data download horse2zebra")
+
+
+def download(argv: list[str]) -> None:
+    [name], options = words_first("quagga data download NAME", argv, 1)
+    chosen = obeyed("quagga data download NAME", Download, options)
+
+    from tqdm import tqdm
+
+    from quagga.data.archive import unpack
+    from quagga.data.download import digest, fetch
+    from quagga.data.published import NOT_OFFERED, SETS
+
+    if name in NOT_OFFERED and not chosen.url:
+        raise BadInput(f"{name} is not offered, {NOT_OFFERED[name]}")
+    if name not in SETS and not chosen.url:
+        raise BadInput(f"there is no published set {name}{suggestion(name, SETS)}; `quagga data list` shows them")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise BadInput(f"{name!r} is no name for a folder: take letters and digits; --output says where it is made")
+    if chosen.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", chosen.sha256):
+        raise BadInput(f"--sha256 {chosen.sha256} is no SHA-256: it has 64 hexadecimal digits")
+    known = SETS.get(name)
+    published = known.sha256 if known else None
+    url, expected = chosen.url or (known.url if known else ""), chosen.sha256 or published
+    folder = Path(chosen.output).expanduser() / name
+    if folder.exists():
+        raise BadInput(f"{folder} exists already: remove it, or choose another --output")
+    if known:
+        print(f"{name}: {known.about}; {known.rights}")
+    archive = folder.with_name(file_of(url, name))
+    there = archive.exists()  # downloaded by other means, or its unpacking was stopped: it is used, and stays
+    if there:
+        found = digest(archive)
+        if expected and found != expected.lower():
+            raise BadInput(
+                f"{archive} exists, and its SHA-256 is {found}, not {expected}: remove it to download it again"
+            )
+    else:
+        print(url)
+        found = fetch(url, archive, known.size if known and expected == published else None, expected)
+    proof = "as published" if found == published else "as asked" if expected else "none is published to compare it with"
+    print(f"SHA-256 {found}: {proof}")
+    try:
+        with tqdm(unit="B", unit_scale=True, desc="unpacking", disable=None) as bar:
+            unpacked = unpack(archive, folder, told=bar.update)
+    except BadInput:
+        if not there:
+            archive.unlink(missing_ok=True)  # it would be refused again
+        raise
+    if not there:
+        archive.unlink()
+    print(f"{unpacked.files:,} files: {folder}")
+    print(next_move(folder))
+
+
+def file_of(url: str, name: str) -> str:
+    """What an archive is called on the disk."""
+    last = url.partition("?")[0].rpartition("/")[2]
+    return last if re.fullmatch(r"\w[\w-]*(\.[\w-]+)+", last) else f"{name}.archive"
+
+
+def next_move(folder: Path) -> str:
+    """What to type, now that the pictures are there."""
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    if {"trainA", "trainB"} <= set(inside):
+        return f"next: quagga train cyclegan --root {folder}"
+    if "train" in inside:
+        return "pairs side by side: no pipeline of this version trains on them yet"
+    return f"no trainA and trainB in it, but {', '.join(inside[:6]) or 'no folder'}: name two with --x and --y"
+
+
+def check(argv: list[str]) -> None:
+    words, options = words_first("quagga data check ROOT", argv, 0)
+    chosen = obeyed("quagga data check ROOT", Check, [*(f"--root={word}" for word in words), *options])
+
+    from tqdm import tqdm
+
+    from quagga.data.check import check as look
+
+    with tqdm(unit="picture", disable=None, leave=False) as bar:
+        report = look(chosen.root, chosen.x, chosen.y, chosen.crop_size, bar.update, bar.reset)
+    print("\n".join(report.lines), end="\n\n")
+    if report.fatal:
+        raise BadInput(f"training would stop: {report.fatal}, see above")
+    if report.warnings and chosen.strict:
+        raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
+    pictures = f"--root {chosen.root}" if chosen.root else f"--x {chosen.x} --y {chosen.y}"
+    print(f"training can start: quagga train cyclegan {pictures}")
 
 
 def preview(argv: list[str]) -> None:
@@ -89,3 +240,17 @@ def embedded(argv: list[str]) -> None:
     folder = write(chosen.output, train=chosen.train, test=chosen.test, size=chosen.size, seed=chosen.seed)
     print(f"{chosen.train} + {chosen.test} horses and as many zebras: {folder}")
     print(f"next: quagga train cyclegan --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
+
+
+def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:
+    """The word that stands before the options, if any, and the options."""
+    if any(word in HELP for word in argv):
+        return ["NAME"] * least, [word for word in argv if word in HELP]
+    words = argv[:1] if argv and not argv[0].startswith("-") else []
+    if len(words) < least:
+        raise BadInput(f"a name is missing: {usage_line}; `quagga data list` shows them")
+    return words, argv[len(words) :]
+
+
+def obeyed(prog: str, taker: type[Options], argv: Sequence[str]) -> Options:
+    return taker(**split(parse(prog, {"options": taker}, argv), {"options": taker})["options"])

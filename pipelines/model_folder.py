@@ -11,8 +11,10 @@ written beside its place, synced and renamed, so that a kill or a full disk leav
 """
 
 import copy
+import errno
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ from quagga.pipelines import whole
 FORMAT = 1  # raised when an older Quagga could no longer read the folder
 CARD = "model.json"
 GOLDEN = "golden.safetensors"
+MOST_CARD = 1 << 20  # bytes of a model.json; ours have 2,000
+DEEPEST = 16  # lists and dictionaries within one another in an option; ours have 3
 GOLDEN_SIZE = 64  # pixels a side: large enough for every layer to take part, small enough to replay in a blink
 
 
@@ -68,7 +72,7 @@ class ModelFolder:
         if file not in self.files:
             raise BadInput(f"{self.path / CARD} lists no {file}: the model is incomplete, save or copy it again")
         try:
-            content = path.read_bytes()
+            content = _content(path)
         except OSError as error:
             raise BadInput(f"cannot read {path} ({error.strerror}): the model is incomplete, copy it again") from None
         if hashlib.sha256(content).hexdigest() != self.files[file]:
@@ -152,7 +156,7 @@ def read_model(run: Path) -> ModelFolder:
     folder = _find(run)
     path = folder / CARD
     try:
-        card = json.loads(path.read_bytes())
+        card = json.loads(_content(path, MOST_CARD), object_pairs_hook=_once)
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror}): copy the model again") from None
     except (ValueError, RecursionError) as error:
@@ -183,15 +187,38 @@ def golden_noise(channels: int) -> Tensor:
     return torch.rand(1, channels, GOLDEN_SIZE, GOLDEN_SIZE, generator=draw) * 2 - 1
 
 
+def _content(path: Path, most: int | None = None) -> bytes:
+    """A file's bytes. A device or a pipe in its place would never end.
+
+    Raises:
+        OSError: it cannot be read, is no file, or has more than `most` bytes.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    if most is not None and status.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than Quagga writes")
+    return path.read_bytes()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary of JSON, in which every key stands once: of two, readers differ in which they believe."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: object, depth: int = 0) -> bool:
     """Whether it is data only: for a parameter without a type, jsonargparse imports what {"class_path": ...} names."""
-    if isinstance(value, dict):
-        return "class_path" not in value and all(map(_is_plain, value.values()))
-    return all(map(_is_plain, value)) if isinstance(value, list) else True
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return "class_path" not in value and depth < DEEPEST and all(_is_plain(each, depth + 1) for each in inner)
 
 
 def _is_translations(value: object) -> bool:

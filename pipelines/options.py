@@ -23,6 +23,8 @@ from quagga.pipelines.cli import PIPELINES, suggestion
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
 ALIASES = {"--resume_from_checkpoint": "--resume"}  # what other trainers call it, understood where it is typed
+LONGEST = 1 << 16  # bytes of a config; ours have 2,000
+DEEPEST = 16  # lists and dictionaries within one another in a config; ours have 3
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
 
 
@@ -123,6 +125,9 @@ def parse(prog: str, takers: Takers, argv: Sequence[str], pipeline: str | None =
         raise BadInput(in_one_line(str(error), hints)) from None
     printing = config.pop("print_config")
     config.pop("config")
+    for name, value in config.items():
+        if not measured(value):
+            raise BadInput(f"--{name} should be {described(hints[name])} that is finite and below 2**63, not {value}")
     if pipeline:
         config = {"pipeline": pipeline, **config}
     if printing:
@@ -165,20 +170,54 @@ def taken_out(argv: Sequence[str], option: str) -> tuple[list[str], list[str]]:
 
 
 def read_config(file: str) -> dict[str, Any]:
-    """The keys and values of a YAML file. YAML makes False of `no` and text of `1e-4`: a scalar stays as written."""
+    """The keys and values of a YAML file. YAML makes False of `no` and text of `1e-4`: a scalar stays as written.
+
+    Anchors (`&a`, `*a`), by which ten lines can stand for gigabytes, are refused, and so is what is longer or deeper
+    than any config.
+    """
     try:
-        text = Path(file).read_text("utf-8")
+        with Path(file).open("rb") as stream:
+            text = stream.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise BadInput(f"{file} is longer than {LONGEST:,} bytes: it is no config")
+        look_through(text)
         values, written = yaml.safe_load(text), yaml.load(text, Loader=yaml.BaseLoader)
     except OSError as error:
         raise BadInput(f"cannot read the config {file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    except BadInput as error:
+        raise BadInput(str(error) if file in str(error) else f"{file} {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, a day that is none, too long a number
+        raise BadInput(f"{file} is not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(values, dict):
         raise BadInput(f"{file} holds no options: expected lines such as `batch_size: 4`")
     if len(values) != len(written):
         raise BadInput(f"{file} states a key twice: leave one of them out")
     pairs = zip(values.values(), written.items(), strict=True)
     return {key: raw if isinstance(raw, str) and value is not None else value for value, (key, raw) in pairs}
+
+
+def look_through(text: bytes) -> None:
+    """Raises BadInput for YAML with anchors, too deep, or with a key twice, of which yaml would keep the last."""
+    keys: list[set[str] | None] = []  # of each mapping we are in; None for a list
+    key_is_next: list[bool] = []
+    for event in yaml.parse(text):
+        if isinstance(event, yaml.AliasEvent):
+            raise BadInput("uses an anchor of YAML (&a, *a): write it out")
+        if isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            keys.pop()
+            key_is_next.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            if keys and keys[-1] is not None:
+                if key_is_next[-1] and isinstance(event, yaml.ScalarEvent):
+                    if event.value in keys[-1]:
+                        raise BadInput(f"states the key {event.value[:40]} twice: leave one of them out")
+                    keys[-1].add(event.value)
+                key_is_next[-1] = not key_is_next[-1]
+            if isinstance(event, yaml.CollectionStartEvent):
+                keys.append(set() if isinstance(event, yaml.MappingStartEvent) else None)
+                key_is_next.append(True)
+                if len(keys) > DEEPEST:
+                    raise BadInput(f"is more than {DEEPEST} lists and dictionaries deep: it is no config")
 
 
 def tokens_of(file: str, known: Iterable[str], pipeline: str | None) -> list[str]:
@@ -203,6 +242,13 @@ def plain(hint: Any) -> bool:
         return True
     composed = get_origin(hint) in (list, tuple, dict, Union, types.UnionType)
     return composed and all(plain(inner) for inner in get_args(hint) if inner is not ...)
+
+
+def measured(value: Any) -> bool:
+    """Whether every number in it is one that can be counted with: not NaN, not infinite, of no more than 63 bits."""
+    if isinstance(value, list | tuple | dict):
+        return all(map(measured, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, int | float) or abs(value) < 2**63  # False for NaN
 
 
 def described(hint: Any) -> str:

@@ -125,7 +125,11 @@ def test_what_needs_colour_is_refused_for_grey():
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    for sizes, line in (((10, 20), "load_size 10 is smaller than crop_size 20"), ((10, 0), "crop_size 0")):
+    for sizes, line in (
+        ((10, 20), "load_size 10 is smaller than crop_size 20"),
+        ((10, 0), "crop_size 0"),
+        ((10**9, 10**9), "no more than"),
+    ):
         with pytest.raises(BadInput, match=line):
             Augment(*sizes)
     with pytest.raises(BadInput, match="1000 x 4 pixels are too thin"):

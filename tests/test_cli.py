@@ -182,11 +182,26 @@ def test_a_mistake_on_the_command_line_is_one_line(argv, expected):
         ("3", "FILE holds no options: expected lines such as"),
         ("print_config: true", "unknown key print_config in FILE"),
         ("!!python/object/apply:os.system [echo]", "FILE is not YAML"),
+        ("width: 3\nwidth: 4", "FILE states the key width twice"),
+        ("augment: {Blur: {p: 1, p: 0}}", "FILE states the key p twice"),
+        ("x: &a hi\ny: *a", "FILE uses an anchor of YAML"),
+        ("colours: " + "[" * 20 + "]" * 20, "FILE is more than 16 lists and dictionaries deep"),
+        ("x: " + "a" * 70_000, "FILE is longer than 65,536 bytes"),
+        ("width: " + "9" * 5000, "FILE is not YAML"),
+        ("width: 2024-99-99", "FILE is not YAML"),
+        ("lr: .nan", "--lr should be a number that is finite and below 2**63, not nan"),
+        ("lr: -.inf", "--lr should be a number that is finite"),
+        ("width: " + "9" * 40, "--width should be a whole number that is finite and below 2**63"),
     ],
 )
 def test_a_mistake_in_a_config_is_one_line(tmp_path, text, expected):
     file = saved(tmp_path, text)
     assert expected.replace("FILE", file) in complaint_of("--config", file)
+
+
+def test_equal_keys_and_values_in_different_places_are_none_stated_twice(tmp_path):
+    text = "x: width\nwidth: 8\ncolours: [a, a]\naugment: {Blur: {p: 1}, Flip: {p: 1}}\n"
+    assert parsed("--config", saved(tmp_path, text))["augment"] == {"Blur": {"p": 1}, "Flip": {"p": 1}}
 
 
 def test_a_missing_option_is_named():
@@ -360,3 +375,125 @@ def test_a_preview_shows_what_a_training_with_this_config_sees(tmp_path, monkeyp
     assert path == sheet
     assert [pictures.tolist() for pictures in columns.values()] == [batch["x"].tolist(), batch["y"].tolist()]
     assert command_line(["data", "preview", "--config", file, "--count", "0"]) == 2
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A zip of two folders on a server here: (its address, its SHA-256)."""
+    import hashlib
+    import threading
+    import zipfile
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "mine.zip", "w") as packed:
+        for name in ("trainA/1.png", "trainB/1.png"):
+            packed.writestr(f"anything/{name}", b"a picture")
+    with zipfile.ZipFile(folder / "hostile.zip", "w") as packed:
+        packed.writestr("../evil.txt", b"")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *words: None)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        sha256 = hashlib.sha256((folder / "mine.zip").read_bytes()).hexdigest()
+        yield f"http://127.0.0.1:{server.server_address[1]}/mine.zip", sha256
+        server.shutdown()
+
+
+def error_of(capsys, *argv: str) -> str:
+    assert command_line(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("quagga: error: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_a_download_ends_with_what_to_type_next(tmp_path, served, capsys):
+    url, sha256 = served
+    place = tmp_path / "sets"
+    words = ["data", "download", "mine", "--url", url, "--output", str(place)]
+    assert command_line([*words, "--sha256", sha256]) == 0
+    said = capsys.readouterr().out
+    assert sha256 in said and "2 files" in said
+    assert f"next: quagga train cyclegan --root {place / 'mine'}\n" in said
+    assert sorted(str(path.relative_to(place)) for path in place.rglob("*.*")) == [
+        "mine/trainA/1.png",
+        "mine/trainB/1.png",
+    ]
+    (place / "mine" / "trainA" / "1.png").write_bytes(b"my own now")
+    unreachable = [word.replace(url, "http://127.0.0.1:9/mine.zip") for word in words]
+    assert "exists already" in error_of(capsys, *unreachable)  # said before anything is asked
+    assert (place / "mine" / "trainA" / "1.png").read_bytes() == b"my own now"
+
+
+def test_who_names_the_sha256_may_give_a_published_name_to_another_file(tmp_path, served):
+    url, sha256 = served
+    words = ["data", "download", "horse2zebra", "--url", url, "--sha256", sha256.upper(), "--output", str(tmp_path)]
+    assert command_line(words) == 0
+    assert (tmp_path / "horse2zebra" / "trainA" / "1.png").exists()
+
+
+def test_a_download_that_is_refused_leaves_nothing(tmp_path, served, capsys):
+    url, _ = served
+    place = ["--output", str(tmp_path / "sets")]
+    assert "climbs out" in error_of(capsys, "data", "download", "evil", "--url", url.replace("mine", "hostile"), *place)
+    assert "SHA-256" in error_of(capsys, "data", "download", "mine", "--url", url, "--sha256", "0" * 64, *place)
+    # A published name stands for the published file, wherever it comes from.
+    assert "expected 116,867,962" in error_of(capsys, "data", "download", "horse2zebra", "--url", url, *place)
+    assert not list((tmp_path / "sets").iterdir()) and not (tmp_path / "evil.txt").exists()
+
+
+def test_an_archive_that_is_there_already_is_used_and_stays(tmp_path, served, capsys):
+    url, sha256 = served
+    (tmp_path / "sets").mkdir()
+    archive = tmp_path / "sets" / "mine.zip"
+    archive.write_bytes((tmp_path / "server" / "mine.zip").read_bytes())
+    (tmp_path / "server" / "mine.zip").unlink()
+    words = ["data", "download", "mine", "--url", url, "--output", str(tmp_path / "sets")]
+    assert "remove it" in error_of(capsys, *words, "--sha256", "1" * 64)
+    assert command_line([*words, "--sha256", sha256]) == 0
+    assert archive.exists() and (tmp_path / "sets" / "mine" / "trainA" / "1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], "a name is missing"),
+        (["horse2zebr"], "did you mean horse2zebra?"),
+        (["cityscapes"], "cityscapes is not offered"),
+        (["../up", "--url", "http://127.0.0.1/a.zip"], "no name for a folder"),
+        ([".hidden", "--url", "http://127.0.0.1/a.zip"], "no name for a folder"),
+        (["mine", "--url", "file:///a.zip"], "begins with http"),
+        (["mine", "--url", "http://127.0.0.1/a.zip", "--sha256", "12"], "64 hexadecimal digits"),
+        (["horse2zebra", "--ouput", "a"], "did you mean --output?"),
+    ],
+)
+def test_a_download_that_cannot_be_is_refused_before_anything_is_asked(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert expected in error_of(capsys, "data", "download", *words)
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_every_published_set_is_listed(capsys):
+    from quagga.data.published import NOT_OFFERED, SETS
+
+    assert command_line(["data", "list"]) == 0
+    said = capsys.readouterr().out
+    for name, known in SETS.items():
+        [line] = [line for line in said.splitlines() if line.split()[:1] == [name]]
+        assert known.about in line and known.rights in line and ("?" in line) == (None in (known.size, known.pictures))
+        assert len(line) <= 120
+    assert all(name in said for name in NOT_OFFERED)
+
+
+def test_help_of_the_commands_of_data(capsys):
+    for command, expected in (
+        ("list", "published"),
+        ("download", "--sha256"),
+        ("check", "--strict"),
+        ("preview", "--count"),
+    ):
+        assert command_line(["data", command, "--help"]) == 0
+        assert expected in capsys.readouterr().out

@@ -1,10 +1,16 @@
 """What the README tells people to type works, with overrides that only make it small."""
 
+import hashlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +19,7 @@ from PIL import Image
 
 import quagga
 from quagga.data import embedded
+from quagga.data.published import SETS
 from quagga.pipelines.cli import COMMANDS, command_line
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +62,28 @@ def refiner() -> str:
     return code
 
 
-def test_every_quagga_line_runs(home, monkeypatch, capsys):
+@pytest.fixture
+def authors_server(home, monkeypatch) -> Iterator[None]:
+    """horse2zebra.zip, small, on the loopback address."""
+    with zipfile.ZipFile(home / "horse2zebra.zip", "w") as packed:
+        for file in (home / "set").rglob("*.png"):
+            packed.write(file, Path("horse2zebra") / file.relative_to(home / "set"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *words: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(home))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        content = (home / "horse2zebra.zip").read_bytes()
+        small = SETS["horse2zebra"]._replace(
+            url=f"http://127.0.0.1:{server.server_address[1]}/horse2zebra.zip",
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+        monkeypatch.setitem(SETS, "horse2zebra", small)
+        yield
+        server.shutdown()
+
+
+def test_every_quagga_line_runs(home, authors_server, monkeypatch, capsys):
     monkeypatch.chdir(home)
     typed = [line for line in lines() if line.startswith("quagga ") and not line.startswith("quagga demo")]
     assert len(typed) >= 8
@@ -73,6 +101,7 @@ def test_every_quagga_line_runs(home, monkeypatch, capsys):
             Path(into).write_text(said.out)
     assert Image.open("zebras/holiday.jpg").size == (30, 40)
     assert len(list((home / "zebras").rglob("*.png"))) == 4
+    assert (home / "datasets/horse2zebra/trainA").is_dir()
     assert (home / "horses/stripes.png").exists() and (home / "preview.png").exists()
 
 

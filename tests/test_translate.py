@@ -218,6 +218,14 @@ HOSTILE = {
     "channels of no number": lambda card: card["domains"]["x"].update(channels="3"),
     "other channels than the network's": lambda card: card["domains"]["x"].update(channels=1),
     "an unknown option": lambda card: card["options"].update(__class__="this"),
+    "a class deep in lists": lambda card: card["options"].update(
+        diffaugment=json.loads("[" * 600 + '{"class_path": "this.thing"}' + "]" * 600)
+    ),
+    "a list that is too deep": lambda card: card["options"].update(diffaugment=json.loads("[" * 900 + "]" * 900)),
+    "enormous sizes": lambda card: card["options"].update(width=10**9, blocks=10**9, layers=10**9),
+    "blocks without end": lambda card: card["options"].update(blocks=10**9),
+    "a U-Net without end": lambda card: card["options"].update(generator="unet", blocks=10**9),
+    "layers without end": lambda card: card["options"].update(layers=10**9),
     "an option of another type": lambda card: card["options"].update(width="wide"),
     "an option out of range": lambda card: card["options"].update(width=-1),
     "another size": lambda card: card["options"].update(width=8),
@@ -256,6 +264,26 @@ def test_a_strangers_model_imports_nothing_where_options_have_no_types(tmp_path:
 def test_what_is_not_a_card_is_refused(run: Path, content: bytes):
     (run / "model" / "model.json").write_bytes(content)
     assert "model.json" in refused(quagga.load, run)
+
+
+def test_a_card_with_a_key_twice_or_of_a_size_that_is_none_is_refused(run: Path):
+    path = run / "model" / "model.json"
+    content = path.read_bytes()
+    path.write_bytes(b'{"pipeline": "cyclegan",' + content.lstrip()[1:])
+    assert "a key stands twice" in refused(quagga.load, run)
+    path.write_bytes(content + b" " * (1 << 20))
+    assert "more than Quagga writes" in refused(quagga.load, run)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_weights_that_would_never_end_are_refused(run: Path):
+    path = run / "model" / "G.safetensors"
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert "it is no file" in refused(quagga.load, run)
+    path.unlink()
+    os.mkfifo(path)
+    assert "it is no file" in refused(quagga.load, run)
 
 
 def test_a_newer_format_is_refused_in_words(run: Path):

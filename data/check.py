@@ -1,0 +1,285 @@
+"""What is wrong with two folders of pictures, found before a training finds it.
+
+Every file is read whole: its bytes are hashed, its picture is decoded. Duplicates are files of the same bytes; a
+picture that was saved twice is not found. Nothing is changed on the disk.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from quagga import BadInput
+from quagga.data.decode import on_white, read_header, read_native, read_picture
+from quagga.data.folders import other_files, two_folders
+
+LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
+LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
+THIN = 32.0  # above which training refuses a picture, unless it is squashed: THINNEST of quagga.data.augment
+SHOWN = 3  # names of each finding
+AT_ONCE = 512  # pictures that are under way: what is kept of each is small, so memory stays flat
+DEPTHS = {"uint16": "16 bits", "float32": "floats"}
+CONTRAST_SIDE = 128  # pixels a side, about, that the contrast is measured on
+
+
+class Look(NamedTuple):
+    """What one picture is."""
+
+    path: Path
+    digest: bytes  # of the file
+    size: tuple[int, int] = (0, 0)  # width, height
+    kind: str = ""
+    contrast: float = 255.0
+    fault: str = ""  # why it cannot be read; then the three before say nothing
+
+
+class Part(NamedTuple):
+    """The pictures of one side for training, or for the test."""
+
+    name: str  # "horse train"
+    side: str
+    looks: list[Look]
+
+
+class Finding(NamedTuple):
+    """Something to know, and what to do."""
+
+    what: str
+    names: list[str]
+    advice: str
+    fatal: bool = False  # a training would stop
+
+
+class Report(NamedTuple):
+    lines: list[str]
+    warnings: int
+    fatal: str  # one line that says why a training would stop, or nothing
+
+
+def check(
+    root: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    crop_size: int = 256,
+    told: Callable[[], object] = lambda: None,
+    counted: Callable[[int], object] = lambda number: None,
+) -> Report:
+    """Looks at all pictures of two domains.
+
+    Args:
+        root: A folder that holds trainA and trainB, perhaps testA and testB.
+        x: Instead of root, the folder of domain X.
+        y: Instead of root, the folder of domain Y.
+        crop_size: Pixels a side that training cuts out; smaller pictures are told.
+        told: Is called after each picture.
+        counted: Is given the number of pictures before the first.
+
+    Raises:
+        BadInput: a folder is missing, empty or unreadable, or both are the same.
+    """
+    if crop_size < 1:
+        raise BadInput(f"crop_size {crop_size}: must be 1 or more")
+    found = two_folders(root, x, y)
+    pools = [
+        (f"{side.name} {split}", side.name, pool)
+        for side in (found.x, found.y)
+        for split, pool in (("train", side.train), ("test", side.test))
+        if pool
+    ]
+    counted(sum(len(pool) for _, _, pool in pools))
+    parts = [Part(name, side, look_at(pool, told)) for name, side, pool in pools]
+    places = [root] if root else [x, y]
+    top = Path(os.path.commonpath([Path(place).expanduser().absolute() for place in places if place]))
+    findings = list(find(parts, top, crop_size))
+    others = [(place, kinds) for place in places if place and (kinds := other_files(Path(place).expanduser()))]
+    lines = [*table(parts, crop_size)]
+    digests = [look.digest for part in parts for look in part.looks if look.digest]
+    if copies := len(digests) - len(set(digests)):
+        lines += ["", f"{copies:,} of {len(digests):,} files are copies of others, byte for byte"]
+    lines += ["", *found.notices] if found.notices else []
+    for place, kinds in others:
+        held = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
+        lines.append(f"left out: {place} also holds {held}, by which no picture is known")
+    for finding in findings:
+        lines += ["", f"{'ERROR' if finding.fatal else 'warning'}: {finding.what}: {finding.advice}"]
+        lines += [f"    {name}" for name in finding.names[:SHOWN]]
+        if len(finding.names) > SHOWN:
+            lines.append(f"    and {len(finding.names) - SHOWN:,} more")
+    fatal = next((finding.what for finding in findings if finding.fatal), "")
+    return Report(lines, sum(not finding.fatal for finding in findings), fatal)
+
+
+def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) -> list[Look]:
+    """Reads pictures, several at a time: decoding lets other threads run."""
+    looks: list[Look] = []
+    left = iter(paths)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        while some := list(islice(left, AT_ONCE)):
+            for look in pool.map(look_at_one, some):
+                looks.append(look)
+                told()
+    return looks
+
+
+def look_at_one(path: Path) -> Look:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        return Look(path, b"", fault=str(error.strerror))
+    try:
+        mode = read_header(path).mode
+        pixels, alpha = read_native(path)[:2]
+        if pixels.dtype != np.uint8 or pixels.shape[-1] > 4:
+            read_picture(path)  # not all that can be read can be made 8 bits of grey or colour, which training wants
+    except BadInput as error:
+        return Look(path, digest, fault=str(error).removeprefix(f"{path}: "))
+    height, width, channels = pixels.shape
+    kind = f"{channels} channels" if mode == "deep" else mode
+    if pixels.dtype != np.uint8:
+        kind += f" ({DEPTHS.get(pixels.dtype.name, pixels.dtype.name)})"
+    return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha))
+
+
+def contrast_of(pixels: np.ndarray, alpha: bool = False) -> float:
+    """Standard deviation of the grey values of (H, W, C), in 1/255 of the way from black to white.
+
+    Measured on about 128 x 128 pixels, spread evenly. Numbers that have no white of their own (floats beyond [0, 1],
+    signed integers) are taken from their smallest to their largest.
+    """
+    small = pixels[:: max(1, pixels.shape[0] // CONTRAST_SIDE), :: max(1, pixels.shape[1] // CONTRAST_SIDE)]
+    grey = (on_white(small) if alpha else small).astype(np.float64).mean(-1)
+    low, high = float(grey.min()), float(grey.max())
+    if pixels.dtype in (np.uint8, np.uint16):
+        low, high = 0.0, float(np.iinfo(pixels.dtype).max)
+    elif low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    return float(grey.std()) / (high - low) * 255 if high > low else 0.0
+
+
+def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
+    """What is worth saying, the worst first."""
+
+    def name(look: Look) -> str:
+        path = look.path.absolute()
+        return str(path.relative_to(top)) if path.is_relative_to(top) else str(path)
+
+    torn = [(part, look) for part in parts for look in part.looks if look.fault]
+    if torn:
+        yield Finding(
+            f"{_pictures(len(torn))} cannot be read",
+            [f"{name(look)} ({look.fault})" for _, look in torn],
+            "remove or replace them, or train with --unreadable skip",
+            fatal=True,
+        )
+    thin = [look for part in parts for look in part.looks if not look.fault and max(look.size) > THIN * min(look.size)]
+    if thin:
+        yield Finding(
+            f"{_pictures(len(thin))} more than {THIN:g} times as long as wide",
+            [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in thin],
+            "leave them out, or train with --fit squash",
+            fatal=True,
+        )
+    yield from find_copies(parts, name)
+    for part in parts:
+        good = [look for look in part.looks if not look.fault]
+        flat = [look for look in good if look.contrast < LOW_CONTRAST]
+        if flat:
+            flat.sort(key=lambda look: look.contrast)
+            yield Finding(
+                f"{_pictures(len(flat))} of {part.name} with a contrast below {LOW_CONTRAST:g} of 255",
+                [f"{name(look)} ({look.contrast:.1f})" for look in flat],
+                "look at them, an empty picture teaches to be empty",
+            )
+        long = [look for look in good if LONGISH * min(look.size) < max(look.size) <= THIN * min(look.size)]
+        if long:
+            yield Finding(
+                f"{_pictures(len(long))} of {part.name} more than {LONGISH:g} times as long as wide",
+                [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in long],
+                "a square cut shows little of them, cut them yourself or leave them out",
+            )
+        small = [look for look in good if min(look.size) < crop_size]
+        if small:
+            yield Finding(
+                f"{_pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
+                [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in small],
+                "they are enlarged and so blurred, find larger ones or lower --crop_size and --load_size",
+            )
+        grey = [look for look in good if look.kind.startswith(("1", "L", "I;16")) and not look.kind.startswith("LAB")]
+        if 0 < len(grey) < len(good):
+            yield Finding(
+                f"{_pictures(len(grey))} of {part.name} grey among coloured ones",
+                [name(look) for look in grey],
+                "they become three equal channels, leave them out where colour is to change",
+            )
+
+
+def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[Finding]:
+    """Files of the same bytes: on both sides, in training and test, and within a part."""
+    groups: dict[bytes, list[tuple[Part, Look]]] = {}
+    for part in parts:
+        for look in part.looks:
+            if look.digest:
+                groups.setdefault(look.digest, []).append((part, look))
+    across, leaks = [], []
+    within: dict[str, list[str]] = {part.name: [] for part in parts}
+    for group in groups.values():
+        text = " = ".join(name(look) for _, look in group)
+        if len({part.side for part, _ in group}) > 1:
+            across.append(text)
+        elif len({part.name for part, _ in group}) > 1:
+            leaks.append(text)
+        counts = Counter(part.name for part, _ in group)
+        for part_name, count in counts.items():
+            if count > 1:
+                same = [name(look) for part, look in group if part.name == part_name]
+                within[part_name] += [f"{same[0]} = {other}" for other in same[1:]]
+    if across:
+        yield Finding(
+            f"{_pictures(len(across))} on both sides",
+            across,
+            "what is of both kinds teaches neither, remove them from one side or both",
+        )
+    if leaks:
+        yield Finding(
+            f"{_pictures(len(leaks))} both in training and in the test",
+            leaks,
+            "the test would show what was learned by heart, remove them from one of the two",
+        )
+    for part_name, copies in within.items():
+        if copies:
+            yield Finding(
+                f"{len(copies):,} {'copy' if len(copies) == 1 else 'copies'} within {part_name}",
+                copies,
+                "they count twice, remove one of each",
+            )
+
+
+def table(parts: Sequence[Part], crop_size: int) -> list[str]:
+    """Aligned columns, a row for each part."""
+    rows = [["", "pictures", "smallest", "median", "largest", f"below {crop_size}", "kinds"]]
+    for part in parts:
+        good = [look for look in part.looks if not look.fault]
+        kinds = Counter(look.kind for look in good).most_common()
+        torn = len(part.looks) - len(good)
+        held = [f"{kind} {count:,}" if len(kinds) > 1 or torn else kind for kind, count in kinds]
+        held += [f"unreadable {torn:,}"] if torn else []
+        small = sum(min(look.size) < crop_size for look in good)
+        by_area = sorted((look.size for look in good), key=lambda size: size[0] * size[1])
+        sizes = [by_area[0], by_area[len(by_area) // 2], by_area[-1]] if by_area else []
+        shown = [f"{width}x{height}" for width, height in sizes] or ["-"] * 3
+        rows.append([part.name, f"{len(part.looks):,}", *shown, f"{small:,}" if small else "-", ", ".join(held)])
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:6], widths[1:]), row[6]]).rstrip() for row in rows
+    ]
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count:,} pictures"
