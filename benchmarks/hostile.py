@@ -410,13 +410,16 @@ def checkpoint_with(change: Callable[[Path], object]) -> Damage:
     def damage(run: Path, canary: str) -> None:
         import hashlib
 
+        from quagga.pipelines import checkpoint
+
         path = max((run / "checkpoints").iterdir())
         change(path)
         manifest = json.loads((path / "manifest.json").read_text())
         for name in manifest["sha256"]:
             if (path / name).is_file():
                 manifest["sha256"][name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
-        (path / "manifest.json").write_text(json.dumps(manifest))
+        del manifest["self"]
+        (path / "manifest.json").write_text(json.dumps({**manifest, "self": checkpoint.own_digest(manifest)}))
 
     return damage
 

@@ -83,13 +83,13 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
     return Kills(count, saving, unloadable, lost)
 
 
-def counted(command: list[str], seen: Any) -> None:
+def counted(command: list[str], shared: Any) -> None:
     multiprocessing.set_start_method("fork", force=True)  # of the workers, as outside of this script
     after_step = Play.after_step
 
-    def counting(self: Play, images: int) -> None:
-        seen.value = images
-        after_step(self, images)
+    def counting(self: Play, seen: int) -> None:
+        shared.value = seen
+        after_step(self, seen)
 
     Play.after_step = counting
     silent(lambda: command_line(command))
@@ -295,7 +295,7 @@ def start_up(command: list[str], number: int, _phase: str, chance: random.Random
     return child.returncode, said, time.monotonic() - begin
 
 
-def under_way(command: list[str], number: int, phase: str, chance: random.Random) -> tuple[int, str, float]:
+def under_way(command: list[str], number: int, phase: str, chance: random.Random) -> tuple[int | None, str, float]:
     """A signal in the middle of a step, of the drawing of strips, of a save."""
     parent, child = FORK.Pipe()
     process = FORK.Process(target=paused, args=(command, phase, chance.randint(1, 4), child), daemon=False)

@@ -61,12 +61,12 @@ def signalled(number: int, step: int, rank: int = 0) -> Iterator[None]:
     """Within, a run sends itself a signal after so many steps."""
     after_step, count = Play.after_step, 0
 
-    def counting(play: Play, seen: int) -> None:
+    def counting(self: Play, seen: int) -> None:
         nonlocal count
         count += 1
         if count == step and os.environ.get("RANK", "0") == str(rank):
             os.kill(os.getpid(), number)
-        after_step(play, seen)
+        after_step(self, seen)
 
     Play.after_step = counting
     try:

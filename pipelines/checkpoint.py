@@ -47,7 +47,7 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, score
         except SafetensorError as error:
             raise OSError(errno.EIO, str(error), str(draft / FILES[1])) from error
         manifest = {"format": FORMAT, "score": score, "sha256": {name: _digest(draft / name) for name in FILES}}
-        (draft / MANIFEST).write_text(json.dumps({**manifest, "self": _own_digest(manifest)}, indent=1))
+        (draft / MANIFEST).write_text(json.dumps({**manifest, "self": own_digest(manifest)}, indent=1))
 
     target = folder / f"{images_seen:09d}"
     whole.write_folder(target, fill)
@@ -108,7 +108,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST).read_text())
         own = manifest.pop("self")
-        if own != _own_digest(manifest):
+        if own != own_digest(manifest):
             raise Damaged(f"{path / MANIFEST} is damaged: its content is not what was written")
     except OSError as error:
         raise Damaged(f"{path} is not whole: {error.strerror or error}: {MANIFEST}") from error
@@ -123,7 +123,8 @@ def _manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _own_digest(manifest: dict[str, Any]) -> str:
+def own_digest(manifest: dict[str, Any]) -> str:
+    """The SHA-256 of all that a manifest says but this."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 

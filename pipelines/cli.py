@@ -126,6 +126,9 @@ def explained(action: Callable[[], int]) -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `quagga data check ... | head`: who listens has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes when Python ends
+        return 141
     except Stopped as stop:
         if os.environ.get("RANK", "0") == "0":
             print(f"quagga: {stop}", file=sys.stderr, flush=True)

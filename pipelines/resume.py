@@ -124,14 +124,16 @@ def _load(trainer: Trainer, path: Path) -> None:
     if not path.is_dir():
         raise BadInput(f"this process does not see {path}: every machine needs the same --output on a shared disk")
     state = checkpoint.load(path)
-    if (rows := state["counters"]["minibatch"]) != trainer.minibatch:
-        raise BadInput(
-            f"{path} was played with {rows} rows a step, not {trainer.minibatch}: keep --batch_size x --accumulation"
-            " x processes, or choose another --output"
-        )
     try:
+        if (rows := state["counters"]["minibatch"]) != trainer.minibatch:
+            raise BadInput(
+                f"{path} was played with {rows} rows a step, not {trainer.minibatch}: keep --batch_size x"
+                " --accumulation x processes, or choose another --output"
+            )
         trainer.load_state_dict(state)
-    except (RuntimeError, LookupError, ValueError) as error:
+    except BadInput:
+        raise
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{path} does not fit this game ({reason}): choose another --output") from error
 
@@ -154,8 +156,9 @@ def differences(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[Any,
     try:
         old = yaml.safe_load((folder / CONFIG).read_text("utf-8"))
         return {key: (old.get(key), value) for key, value in config.items() if old.get(key) != value}
-    except (OSError, AttributeError, yaml.YAMLError) as error:
-        raise BadInput(f"{folder / CONFIG} cannot be read, so nobody knows what this run is: {error}") from error
+    except (OSError, AttributeError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{folder / CONFIG} cannot be read, so nobody knows what this run is: {reason}") from error
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ def test_a_newer_format_is_refused_in_words(tmp_path):
     path = checkpoint.save(tmp_path, 1, STATE, keep=1)
     manifest = json.loads((path / "manifest.json").read_text()) | {"format": 99}
     del manifest["self"]
-    (path / "manifest.json").write_text(json.dumps({**manifest, "self": checkpoint._own_digest(manifest)}))
+    (path / "manifest.json").write_text(json.dumps({**manifest, "self": checkpoint.own_digest(manifest)}))
     with pytest.raises(BadInput, match="newer than this quagga"):
         checkpoint.load(path)
 
