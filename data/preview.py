@@ -1,6 +1,6 @@
 """A contact sheet: pictures in captioned columns, to be looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from quagga import BadInput
-from quagga.data.decode import to_channels
+from quagga.data.form import grey_or_rgb
 from quagga.data.tensors import to_uint8
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
@@ -22,8 +22,9 @@ def contact_sheet(
     """Draws columns of pictures beside each other, row n with row n.
 
     Args:
-        columns: Caption -> pictures of 1 or 3 channels: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W, C) of
-            uint8. Columns may differ in N, size and channels.
+        columns: Caption -> pictures: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W, C) of uint8. Columns may
+            differ in N, size and channels. Of 2 channels the first is shown, of 4 and more the first three, and the
+            caption says so.
         path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
         abreast: Pictures side by side within a column.
 
@@ -33,7 +34,10 @@ def contact_sheet(
     Raises:
         BadInput: no pictures at all, or the sheet cannot be written.
     """
-    drawn = {caption: [_shown(picture) for picture in _arrays(column)] for caption, column in columns.items()}
+    drawn = {
+        _captioned(caption, column): [_shown(picture) for picture in _arrays(column)]
+        for caption, column in columns.items()
+    }
     pictures = [picture for column in drawn.values() for picture in column]
     if not pictures:
         raise BadInput("a contact sheet needs at least one picture: ask for more than 0")
@@ -64,6 +68,46 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
+def windowed(columns: Mapping[str, Tensor], which: Collection[str]) -> dict[str, Tensor]:
+    """Columns for the eye: those named in `which` are stretched, so that a column's 1st percentile becomes black and
+    its 99th white, in all its pictures alike; the others stay as they are.
+
+    Args:
+        columns: Caption -> (N, C, H, W) in [-1, 1].
+        which: Captions of pictures that are not of 8 bits. Few of them use their range: a CT's tissue would be one
+            grey.
+
+    Returns:
+        The same columns, the captions of the stretched ones with "(1 to 99 %)".
+    """
+    shown = {}
+    for caption, column in columns.items():
+        if caption in which:
+            low, high = window(column[:, : _seen(column.shape[1])].detach().float().cpu().numpy())
+            shown[f"{caption} (1 to 99 %)"] = ((column.float() - low) / (high - low) * 2 - 1).clamp(-1, 1)
+        else:
+            shown[caption] = column
+    return shown
+
+
+def window(values: np.ndarray) -> tuple[float, float]:
+    """The 1st and the 99th percentile; of values that are all alike, such that they become grey."""
+    low, high = (float(end) for end in np.percentile(values, (1, 99)))
+    return (low, high) if high > low else (low - 1, low + 1)
+
+
+def _seen(channels: int) -> int:
+    """How many of so many channels are shown."""
+    return 3 if channels >= 3 else 1
+
+
+def _captioned(caption: str, column: Tensor | np.ndarray) -> str:
+    channels = column.shape[1 if isinstance(column, Tensor) else 3]
+    if channels in (1, 3):
+        return caption
+    return f"{caption} (channel{' 1' if channels == 2 else 's 1 to 3'} of {channels})".strip()
+
+
 def _arrays(column: Tensor | np.ndarray) -> np.ndarray:
     """(N, C, H, W) or (N, H, W, C) -> uint8 (N, H, W, C)"""
     return to_uint8(column) if isinstance(column, Tensor) else column
@@ -72,7 +116,8 @@ def _arrays(column: Tensor | np.ndarray) -> np.ndarray:
 def _shown(picture: np.ndarray) -> np.ndarray:
     """uint8 (H, W, C) -> uint8 (H k, W k, 3), as it is drawn"""
     times = max(1, round(SMALLEST / max(picture.shape[:2])))
-    return to_channels(picture, 3).repeat(times, axis=0).repeat(times, axis=1)
+    shown = grey_or_rgb(picture[..., : _seen(picture.shape[2])], 3)
+    return shown.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _shortened(caption: str, fits) -> str:
