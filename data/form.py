@@ -60,10 +60,8 @@ def fitted(native: Native, form: Form, side: str = "") -> Fitted:
     Raises:
         ValueError: its channels do not fit, or its values are not finite, or not in a range of their own.
     """
-    pixels = fitting_channels(native, form.channels, side)
+    pixels = finite(fitting_channels(native, form.channels, side))
     kind = str(pixels.dtype)
-    if kind == "float32" and not np.isfinite(pixels).all():
-        raise ValueError("it holds values that are NaN or infinite: replace them")
     if form.eight_bits:
         return Fitted(to_eight_bits(pixels), 0)
     own = form.owns(kind)
@@ -88,6 +86,13 @@ def fitting_channels(native: Native, channels: int, side: str = "") -> np.ndarra
         return grey_or_rgb(pixels, channels)
     except ValueError as error:
         raise ValueError(f"{error} (--{side}_channels)" if side else str(error)) from None
+
+
+def finite(pixels: np.ndarray) -> np.ndarray:
+    """The same pixels; raises ValueError where one is NaN or infinite."""
+    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+        raise ValueError("it holds values that are NaN or infinite: replace them, or leave it out")
+    return pixels
 
 
 def from_unit(unit: np.ndarray, form: Form) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from quagga import BadInput
 from quagga.data.decode import Header, read_header, read_native
 from quagga.data.folders import Side
-from quagga.data.form import KINDS, NATURAL, Form, fitting_channels, holding
+from quagga.data.form import KINDS, NATURAL, Form, finite, fitting_channels, holding
 
 LOOKED_AT = 128  # pictures a side whose headers are read
 MEASURED = 32  # pictures a side of which the values are read, where they are not 8 bits
@@ -46,7 +46,7 @@ def look(
     """
     some = list(islice(side.train, 0, None, -(-len(side.train) // LOOKED_AT)))
     of = f"{len(some)} pictures" if len(some) == len(side.train) else f"{len(some)} pictures looked at"
-    headers = dict(_headers(some, skip))
+    headers = dict(_headers(some, letter, channels, skip))
     lines = []
     if small := sum(header.shorter < crop_size for header in headers.values()):
         lines.append(f"{small} of {of} are smaller than the cut of {crop_size} and get enlarged")
@@ -64,13 +64,21 @@ def look(
     return form, [f"{side.name}: {line}" for line in lines]
 
 
-def _headers(paths: Iterable[Path], skip: bool) -> Iterable[tuple[Path, Header]]:
+def _headers(paths: Iterable[Path], letter: str, channels: int, skip: bool) -> Iterable[tuple[Path, Header]]:
     for path in paths:
         try:
-            yield path, read_header(path)
+            header = read_header(path)
+            has = header.channels
+            if has != channels and (has > 4 or channels not in (1, 3)):  # others may be converted: reading tells
+                raise BadInput(
+                    f"{path}: it has {has} channels, and {channels} are asked for (--{letter}_channels): only 1 and 3"
+                    " become each other"
+                )
         except BadInput:
             if not skip:
                 raise
+        else:
+            yield path, header
 
 
 def _measured(
@@ -78,23 +86,22 @@ def _measured(
 ) -> Iterable[Values]:
     for path in paths:
         try:
-            native = read_native(path)
+            pixels = _read(path, letter, channels)
         except BadInput:
             if skip:
                 continue
             raise
-        try:
-            pixels = fitting_channels(native, channels, letter)
-        except ValueError as error:
-            raise BadInput(f"{path}: {error}") from None
         kind = str(pixels.dtype)
-        if kind == "float32" and not np.isfinite(pixels).all():
-            if skip:
-                continue
-            raise BadInput(f"{path}: it holds values that are NaN or infinite: replace them, or --unreadable skip")
         low, high = stated or NATURAL.get(kind, (-np.inf, np.inf))
         outside = np.count_nonzero(pixels < low) + np.count_nonzero(pixels > high)
         yield Values(kind, float(pixels.min()), float(pixels.max()), int(outside), pixels.size)
+
+
+def _read(path: Path, letter: str, channels: int) -> np.ndarray:
+    try:
+        return finite(fitting_channels(read_native(path), channels, letter))
+    except ValueError as error:
+        raise (error if isinstance(error, BadInput) else BadInput(f"{path}: {error}")) from None
 
 
 def _form(

@@ -198,7 +198,8 @@ def test_what_the_model_must_remember_is_plain_data(folders):
 
 def test_options_that_cannot_work_are_refused(folders):
     for option, line in (
-        ({"x_channels": 4}, "x_channels 4"),
+        ({"x_channels": 0}, "x_channels 0"),
+        ({"x_channels": 4}, r"has 3 channels, and 4 are asked for .--x_channels."),
         ({"workers": -1}, "workers -1"),
         ({"worker_timeout": 0}, "worker_timeout 0"),
         ({"load_size": 8}, "load_size 8 is smaller"),
