@@ -5,8 +5,8 @@
 1. The golden table: each kind is written by the library named beside it, read by `read_native`, and compared with the
    numbers that were written, in levels of 8 bits (deeper kinds: in units of what is stored).
 2. EXIF: pictures stored in each of the eight orientations are read upright.
-3. Damage: 500 files, read by one process that has to survive. A flipped byte among the pixels may leave a picture: those
-   are counted apart.
+3. Damage: 500 files, read by one process that has to survive. A flipped byte among the pixels may leave a picture:
+   those are counted apart.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from quagga.data.form import kind_of
 
 HEIGHT, WIDTH = 48, 32
 DAMAGED, CHILD_MIB = 500, 512  # files; how much memory above its start the reading process may take
-AVIF_444 = {"quality": 100, "subsampling": "4:4:4"}
-HEIC_444 = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
+AVIF_444: dict[str, Any] = {"quality": 100, "subsampling": "4:4:4"}
+HEIC_444: dict[str, Any] = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
 chance = np.random.default_rng(0)
 
 
@@ -97,7 +97,8 @@ def array(values: np.ndarray, stored: np.ndarray) -> Kind:
 
 
 def arrays(stored: np.ndarray, **values: np.ndarray) -> Kind:
-    return Kind(lambda path: np.savez_compressed(path, **values), stored, "numpy")
+    named: dict[str, Any] = values
+    return Kind(lambda path: np.savez_compressed(path, **named), stored, "numpy")
 
 
 def as_opencv(pixels: np.ndarray) -> np.ndarray:
@@ -118,7 +119,7 @@ def lab() -> Kind:
 def kinds() -> dict[str, Kind]:
     """Name of a file -> what it is. One of each goes into the golden table."""
     video = Image.fromarray(COLOUR).convert("YCbCr")
-    rgb = {"subsampling": 0, "quality": 100}
+    rgb: dict[str, Any] = {"subsampling": 0, "quality": 100}
     found = {
         "one bit.png": pillow(BITS[..., 0] > 0, BITS),
         "grey.png": pillow(GREY, GREY),
@@ -224,7 +225,7 @@ def exif(folder: Path) -> Iterator[tuple[str, int]]:
         Image.fromarray(np.squeeze(pixels)).save(path, exif=block, **how)
 
     def by_tifffile(path: Path, pixels: np.ndarray, orientation: int, **how: Any) -> None:
-        rgb = {"photometric": "rgb" if pixels.shape[2] == 3 else "minisblack", "planarconfig": "contig"}
+        rgb: dict[str, Any] = {"photometric": "rgb" if pixels.shape[2] == 3 else "minisblack", "planarconfig": "contig"}
         tifffile.imwrite(path, pixels, extratags=[(274, 3, 1, orientation, True)], **(rgb | how))
 
     exact = {"subsampling": 0, "quality": 100}
@@ -355,8 +356,8 @@ def survive(files: list[tuple[Path, str]]) -> Survived:
 
 
 def report(count: int) -> Iterator[str]:
-    yield f"{processor()}, no GPU; Python {platform.python_version()}, Pillow {PILLOW}, OpenCV {cv2.__version__}, tifffile"
-    yield f"{tifffile.__version__}, numpy {np.__version__}"
+    yield f"{processor()}, no GPU; Python {platform.python_version()}, numpy {np.__version__}"
+    yield f"Pillow {PILLOW}, OpenCV {cv2.__version__}, tifffile {tifffile.__version__}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         yield "\n1. Golden table: largest deviation in levels (promise: 1)"

@@ -198,7 +198,9 @@ def _pillows(tags: tiff.Tags) -> bool:
     if tags.stack:
         return False
     if tags.bits <= 8 and tags.format == tiff.UNSIGNED:
-        return not tags.spare and (tags.channels != 2 or (tags.alpha and not tags.planes)) and tags.channels <= 4
+        if tags.spare:  # which Pillow drops: better than nothing where tifffile knows no such compression
+            return tags.compression not in tiff.PLAIN and not tiff.CODECS
+        return tags.channels in (1, 3, 4) or (tags.channels == 2 and tags.alpha and not tags.planes)
     return (tags.bits, tags.channels) == (12, 1)
 
 
@@ -294,7 +296,9 @@ def _explained(path: str | Path) -> Iterator[None]:
         move = LEFT_OUT.get(Path(path).suffix.lower())
         if move:
             raise BadInput(f"{path}: {Path(path).suffix[1:].upper()} is not read here: {move}") from None
-        raise BadInput(f"{path}: not a picture in a format that is read ({', '.join((*FORMATS, 'NPY', 'NPZ'))})") from None
+        raise BadInput(
+            f"{path}: not a picture in a format that is read ({', '.join((*FORMATS, 'NPY', 'NPZ'))})"
+        ) from None
     except Image.DecompressionBombError:
         raise BadInput(f"{path}: more than {MAX_PIXELS} pixels: cut or shrink it first") from None
     except Exception as error:

@@ -74,7 +74,7 @@ def fitted(native: Native, form: Form, side: str = "") -> Fitted:
 
 
 def fitting_channels(native: Native, channels: int, side: str = "") -> np.ndarray:
-    """(H, W, C) -> (H, W, channels). Opacity stays where it is counted in `channels`, and is laid on white elsewhere."""
+    """(H, W, C) -> (H, W, channels). Opacity stays where `channels` counts it, and is laid on white elsewhere."""
     pixels, alpha, spare = native
     if pixels.shape[-1] == channels:
         return pixels
@@ -135,8 +135,8 @@ def to_eight_bits(pixels: np.ndarray) -> np.ndarray:
         return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.dtype == np.int16:
         raise ValueError(
-            f"its values are int16 from {pixels.min()} to {pixels.max()}, which have no black and no white of their own:"
-            " state the value range"
+            f"its values are int16 from {pixels.min()} to {pixels.max()}, which have no black and no white of their"
+            " own: state the value range"
         )
     _check_unit(pixels)
     return np.rint(pixels * 255).astype(np.uint8)

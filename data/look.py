@@ -115,8 +115,8 @@ def _form(
         signed = [values for values in measured if values.kind == "int16"]
         low, high = min(values.low for values in signed), max(values.high for values in signed)
         raise BadInput(
-            f"{name}: {len(signed)} of {len(measured)} pictures looked at are int16, from {low:g} to {high:g}, which have"
-            f" no black and no white of their own: say {option} '[{low:g}, {high:g}]'"
+            f"{name}: {len(signed)} of {len(measured)} pictures looked at are int16, from {low:g} to {high:g}, which"
+            f" have no black and no white of their own: say {option} '[{low:g}, {high:g}]'"
         )
     low, high = stated or NATURAL[kind]
     form = Form(channels, holding(kind, (low, high)), (float(low), float(high)))
@@ -125,8 +125,8 @@ def _form(
     least, most = min(values.low for values in own), max(values.high for values in own)
     if stated is None and outside > MISTAKEN * count:
         raise BadInput(
-            f"{name}: its pictures are floats from {least:g} to {most:g}, and {outside:,} of {count:,} values lie outside"
-            f" 0..1: say {option} '[{least:g}, {most:g}]'"
+            f"{name}: its pictures are floats from {least:g} to {most:g}, and {outside:,} of {count:,} values lie"
+            f" outside 0..1: say {option} '[{least:g}, {most:g}]'"
         )
     if form.eight_bits:
         lines = []
@@ -134,7 +134,7 @@ def _form(
         are = "lies" if outside == 1 else "lie"
         lines = [
             f"{outside:,} of {count:,} values ({_percent(outside / count)} %) {are} outside {low:g}..{high:g} and"
-            f" {'is' if outside == 1 else 'are'} clipped (looked at: {len(own)} pictures of {kind}, {least:g}..{most:g})"
+            f" {'is' if outside == 1 else 'are'} clipped ({len(own)} pictures of {kind}, {least:g}..{most:g})"
         ]
     for other in NATURAL:
         if kinds[other] and not form.owns(other):

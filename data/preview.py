@@ -12,7 +12,8 @@ from quagga.data.form import grey_or_rgb
 from quagga.data.tensors import to_uint8
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
-MARGIN, BETWEEN, CAPTION = 12, 4, 24  # pixels: around the sheet, between pictures, the height of the captions' line
+MARGIN, BETWEEN = 12, 4  # pixels: around the sheet, between pictures
+CAPTION, LINE = 24, 14  # pixels: the height of a caption's first line, of each further one
 SMALLEST = 128  # smaller pictures are enlarged to about this, by whole numbers, so that each pixel stays one square
 
 
@@ -22,9 +23,9 @@ def contact_sheet(
     """Draws columns of pictures beside each other, row n with row n.
 
     Args:
-        columns: Caption -> pictures: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W, C) of uint8. Columns may
-            differ in N, size and channels. Of 2 channels the first is shown, of 4 and more the first three, and the
-            caption says so.
+        columns: Caption, perhaps of several lines -> pictures: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W,
+            C) of uint8. Columns may differ in N, size and channels. Of 2 channels the first is shown, of 4 and more the
+            first three, and the caption says so.
         path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
         abreast: Pictures side by side within a column.
 
@@ -46,16 +47,19 @@ def contact_sheet(
     rows = max(-(-len(column) // abreast) for column in drawn.values())
     apart = BETWEEN if abreast == 1 else 3 * BETWEEN
     column_width = abreast * cell_width - BETWEEN + apart
-    top = MARGIN + (CAPTION if any(drawn) else 0)
+    further = max(caption.count("\n") for caption in drawn)
+    top = MARGIN + (CAPTION + further * LINE if any(drawn) else 0)
 
     size = (2 * MARGIN + len(drawn) * column_width - apart, top + rows * cell_height - BETWEEN + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    pen = ImageDraw.Draw(sheet)
     for number, (caption, column) in enumerate(drawn.items()):
         left = MARGIN + number * column_width
         middle = left + (abreast * cell_width - BETWEEN) / 2
-        text = _shortened(caption, lambda words: pen.textlength(words, font) <= abreast * cell_width)
-        pen.text((middle, MARGIN + CAPTION / 2 - 4), text, INK, font, anchor="mm")
+        for line, words in enumerate(caption.split("\n")):
+            font = ImageFont.load_default(size=11 if line else 14)
+            text = _shortened(words, lambda cut, font=font: pen.textlength(cut, font) <= abreast * cell_width)
+            pen.text((middle, MARGIN + CAPTION / 2 - 4 + line * LINE), text, INK, font, anchor="mm")
         for index, picture in enumerate(column):
             row, place = divmod(index, abreast)
             sheet.paste(Image.fromarray(picture), (left + place * cell_width, top + row * cell_height))
@@ -78,13 +82,13 @@ def windowed(columns: Mapping[str, Tensor], which: Collection[str]) -> dict[str,
             grey.
 
     Returns:
-        The same columns, the captions of the stretched ones with "(1 to 99 %)".
+        The same columns, the captions of the stretched ones with a second line that says so.
     """
     shown = {}
     for caption, column in columns.items():
         if caption in which:
             low, high = window(column[:, : _seen(column.shape[1])].detach().float().cpu().numpy())
-            shown[f"{caption} (1 to 99 %)"] = ((column.float() - low) / (high - low) * 2 - 1).clamp(-1, 1)
+            shown[f"{caption}\n1st to 99th percentile"] = ((column.float() - low) / (high - low) * 2 - 1).clamp(-1, 1)
         else:
             shown[caption] = column
     return shown
@@ -103,9 +107,12 @@ def _seen(channels: int) -> int:
 
 def _captioned(caption: str, column: Tensor | np.ndarray) -> str:
     channels = column.shape[1 if isinstance(column, Tensor) else 3]
-    if channels in (1, 3):
-        return caption
-    return f"{caption} (channel{' 1' if channels == 2 else 's 1 to 3'} of {channels})".strip()
+    return caption if channels in (1, 3) else f"{caption}\n{shown_of(channels)}"
+
+
+def shown_of(channels: int) -> str:
+    """Which of so many channels are shown, in words."""
+    return f"channel 1 of {channels}" if channels == 2 else f"channels 1 to 3 of {channels}"
 
 
 def _arrays(column: Tensor | np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,9 +20,15 @@ from quagga.data.form import Native
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
-WHITE_IS_ZERO, RGB, SUBTRACTIVE = 0, 2, (5, 6, 8, 9, 10)  # photometric interpretations: CMYK, YCbCr and Lab are the last
+WHITE_IS_ZERO, RGB, SUBTRACTIVE = (
+    0,
+    2,
+    (5, 6, 8, 9, 10),
+)  # photometric interpretations: CMYK, YCbCr and Lab are the last
 DEFLATE = (8, 32946, 50013)
+PLAIN = (1, 32773, *DEFLATE[:2])  # compressions that tifffile undoes by itself: none, PackBits, deflate
 HIGHEST_RATIO = 1032  # of deflate
+CODECS = find_spec("imagecodecs") is not None
 
 
 class Tags(NamedTuple):
@@ -55,6 +62,7 @@ class Tags(NamedTuple):
 
     @property
     def spare(self) -> bool:
+        """Whether a fourth channel beside RGB is of no stated meaning: infrared, or filling."""
         return self.photometric == RGB and self.channels == 4 and not self.alpha
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from quagga.data.form import Form
 from quagga.data.look import look
 from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place
 from quagga.data.tensors import to_tensor
+
 
 @dataclass
 class Unpaired:

@@ -35,7 +35,7 @@ def suffix_for(suffix: str, form: Form) -> str:
 
 
 def save(path: Path, pixels: np.ndarray, suffix: str) -> None:
-    """Writes (H, W, C) as the kind of file that a suffix stands for, see `suffix_for`; the path may be called otherwise.
+    """Writes (H, W, C) as the kind of file that a suffix stands for, see `suffix_for`; the path may have another.
 
     Raises:
         OSError: the disk is full, or the like.
@@ -61,7 +61,8 @@ def save(path: Path, pixels: np.ndarray, suffix: str) -> None:
     else:
         import tifffile  # 0.1 s, which others need not wait for
 
-        colours = {"photometric": "rgb" if channels in (3, 4) else "minisblack"}
+        how: dict[str, Any] = {"photometric": "rgb" if channels in (3, 4) else "minisblack", "compression": "zlib"}
+        if channels > 1:
+            how["planarconfig"] = "contig"
         with path.open("wb") as file:
-            planes = {"planarconfig": "contig"} if channels > 1 else {}
-            tifffile.imwrite(file, plain, compression="zlib", metadata=None, **colours, **planes)
+            tifffile.imwrite(file, plain, metadata=None, **how)

@@ -103,8 +103,8 @@ def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
             found, left_out = find_all(place)
             found = [path for path in found if not (inside and path.resolve().is_relative_to(own))]
             if not found:
-                why = f" that can be read: {'; '.join(left_out)}" if left_out else f": expected {', '.join(SUFFIXES)} in it"
-                raise BadInput(f"{place} has 0 images{why}")
+                expected = f"expected {', '.join(SUFFIXES)} in it"
+                raise BadInput(f"{place} has 0 images: {'; '.join(left_out) or expected}")
             for line in left_out:
                 print(f"{place}: {line}", file=sys.stderr)
             pictures += [(path, path.relative_to(place)) for path in found]
@@ -114,7 +114,7 @@ def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
 
 
 def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: Form) -> list[Job]:
-    """What is to be read and what is to be written, each picture once; a suffix changes where it cannot hold the form."""
+    """What is to be read and what is to be written, each picture once. A suffix that cannot hold the form changes."""
     from quagga.data.write import suffix_for
 
     jobs = [Job(path, output / name.with_suffix(suffix_for(name.suffix, form))) for path, name in pictures]
@@ -173,7 +173,8 @@ def translate(translator: Translator, jobs: Sequence[Job], output: Path, sheet: 
     done = len(jobs) - failed
     if sheet and before:
         write(sheet, _comparison(_column(before, translator.takes), _column(after, translator.gives)))
-        print(f"{_caption(translator.source, translator.takes)} | {_caption(translator.target, translator.gives)}: {sheet}")
+        captions = _caption(translator.source, translator.takes), _caption(translator.target, translator.gives)
+        print(f"{' | '.join(captions)}: {sheet}")
     if clipped:
         low, high = translator.takes.value_range
         print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")
@@ -266,9 +267,11 @@ def _column(pictures: Sequence[np.ndarray], form: Form) -> list[Image.Image]:
 
 def _caption(name: str, form: Form) -> str:
     """A domain's name, and how its pictures are shown where it is not as they are."""
-    notes = [] if form.eight_bits else ["1 to 99 %"]
+    from quagga.data.preview import shown_of
+
+    notes = [] if form.eight_bits else ["1st to 99th percentile"]
     if form.channels not in (1, 3):
-        notes.append(f"channel{' 1' if form.channels == 2 else 's 1 to 3'} of {form.channels}")
+        notes.append(shown_of(form.channels))
     return f"{name} ({', '.join(notes)})" if notes else name
 
 

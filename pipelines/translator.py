@@ -116,8 +116,8 @@ class Translator:
         channels, kind = self.gives.channels, self.gives.kind
         if not (kind == "uint8" and channels in (1, 3, 4)) and channels != 1:
             raise BadInput(
-                f"a PIL image cannot hold {self.target}, {channels} channels of {kind}: give an array or a tensor, or use"
-                " `quagga translate`"
+                f"a PIL image cannot hold {self.target}, {channels} channels of {kind}: give an array or a tensor, or"
+                " use `quagga translate`"
             )
         result = _without_single_channel(self.translated(to_fitted(picture, self.takes)))
         return Image.fromarray(result.astype(np.int32) if kind == "int16" else result)  # PIL has no int16
@@ -132,8 +132,8 @@ class Translator:
             result = self.translated(to_fitted(picture, self.takes))
         else:
             raise BadInput(
-                f"an array of {picture.dtype} is not understood: give {self.takes.kind} as the model's own pictures have,"
-                " uint8 or uint16, or floating values in [0, 1]"
+                f"an array of {picture.dtype} is not understood: give {self.takes.kind} as the model's own pictures"
+                " have, uint8 or uint16, or floating values in [0, 1]"
             )
         return _without_single_channel(result) if picture.ndim == 2 else result
 

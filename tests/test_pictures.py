@@ -1,21 +1,17 @@
 """Pictures of any kind through the command line: trained on, translated, written back, looked at."""
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-import torch
 from PIL import Image
 
 import quagga
 from quagga.data.decode import read_fitted, read_native, read_picture
 from quagga.data.form import Form
-from quagga.data.unpaired import Unpaired
 from quagga.pipelines.cli import command_line
 
 TINY = [
