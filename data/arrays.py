@@ -5,6 +5,7 @@ all. Nothing is unpickled. The header is read first, and nothing is loaded that 
 `MAX_PIXELS` and `MAX_BYTES` allow.
 """
 
+import io
 import math
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.lib import format as npy
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb; a 100-megapixel photo passes
 MAX_BYTES = 1 << 30  # what so many pixels of 16-bit colour take
+HEADER = 12_000  # bytes; numpy, too, refuses headers above 10,000
 NPY, NPZ = b"\x93NUMPY", b"PK\x03\x04"  # how the files begin
 
 
@@ -85,18 +87,21 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     member = (named or members)[0]
     if member.flag_bits & 1:
         raise ValueError("it is encrypted: save it without a password")
-    if member.file_size > MAX_BYTES + 10_000:  # of values and header
+    if member.file_size > MAX_BYTES + HEADER:
         raise ValueError(f"{member.file_size} bytes are more than {MAX_BYTES >> 20} MiB: cut or shrink it first")
     return member
 
 
 def _header(stream: IO[bytes]) -> tuple[Array, tuple[int, ...], bool]:
     """What the header says: as a picture, and as numpy has it (shape, whether columns come first)."""
-    version = npy.read_magic(stream)
+    # From a copy: of a damaged length a file would reserve gigabytes before it finds that they are not there.
+    beginning = io.BytesIO(stream.read(HEADER))
+    version = npy.read_magic(beginning)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"its format {version[0]}.{version[1]} is not numpy's 1.0 or 2.0")
-    shape, fortran, dtype = read(stream)
+    shape, fortran, dtype = read(beginning)
+    stream.seek(beginning.tell())
     if dtype.kind not in "buif" or dtype.itemsize > 8:
         raise ValueError(f"its values are {dtype}, not numbers of a picture")
     height, width, channels, first = picture_shape(shape)

@@ -20,11 +20,8 @@ from quagga.data.form import Native
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
-WHITE_IS_ZERO, RGB, SUBTRACTIVE = (
-    0,
-    2,
-    (5, 6, 8, 9, 10),
-)  # photometric interpretations: CMYK, YCbCr and Lab are the last
+WHITE_IS_ZERO, RGB = 0, 2  # photometric interpretations
+SUBTRACTIVE = (5, 6, 8, 9, 10)  # and those that need a conversion: CMYK, YCbCr, Lab
 DEFLATE = (8, 32946, 50013)
 PLAIN = (1, 32773, *DEFLATE[:2])  # compressions that tifffile undoes by itself: none, PackBits, deflate
 HIGHEST_RATIO = 1032  # of deflate
