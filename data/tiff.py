@@ -128,8 +128,8 @@ def read_tiff(path: str | Path, tags: Tags) -> Native:
                 shape = (tags.height, tags.width)
                 axes = (tags.channels, *shape) if first else (*shape, tags.channels)
                 _same(pixels.shape, axes if tags.channels > 1 else shape)
-    except ValueError as error:
-        if "imagecodecs" in str(error):
+    except Exception as error:
+        if tags.compression not in PLAIN and not CODECS:
             raise ValueError(
                 f"its compression ({tags.compression}) needs more: pip install 'quagga[tiff]', or save it with deflate"
             ) from error

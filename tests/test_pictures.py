@@ -2,17 +2,21 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 import quagga
 from quagga.data.decode import read_fitted, read_native, read_picture
 from quagga.data.form import Form
 from quagga.pipelines.cli import command_line
+from quagga.pipelines.run import for_the_eye
 
 TINY = [
     *("--load_size=20", "--crop_size=16", "--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1"),
@@ -129,3 +133,28 @@ def test_any_two_kinds_are_trained_on_and_translated_into_one_another(pair, home
     assert ("were clipped" in capsys.readouterr().out) == (pair[0] == "ct")
     assert command_line(["data", "preview", *words[:-1], *TINY[:2], f"--output={run}.png"]) == 0
     assert (home / "runs" / f"{run.name}.png").is_file() and list((run / "samples").glob("*.png"))
+
+
+def test_columns_are_stretched_where_their_side_is_not_of_8_bits():
+    """F(G(x)) is of X, as F translates to it."""
+    game = SimpleNamespace(translations={"G": ("x", "y"), "F": ("y", "x")})
+    trainer: Any = SimpleNamespace(game=game)
+    rows = SimpleNamespace(forms={"x": FORMS["ct"], "y": FORMS["photo"]})
+    strips = {"there": ("x", "G(x)", "F(G(x))"), "back": ("y", "F(y)", "G(F(y))")}
+    shown = for_the_eye(
+        {name: dict.fromkeys(columns, torch.zeros(1, 1, 4, 4)) for name, columns in strips.items()}, trainer, rows
+    )
+    stretched = {caption.split("\n")[0] for columns in shown.values() for caption in columns if "percentile" in caption}
+    assert stretched == {"x", "F(G(x))", "F(y)"}
+    assert {name: [caption.split("\n")[0] for caption in columns] for name, columns in shown.items()} == {
+        name: list(columns) for name, columns in strips.items()
+    }
+
+
+def test_a_preview_of_the_data_stretches_them_too(home, monkeypatch):
+    monkeypatch.chdir(home)
+    captions = []
+    monkeypatch.setattr("quagga.data.preview.contact_sheet", lambda columns, path: captions.extend(columns))
+    words = ["--x=ct", "--y=photo", *options("ct", "photo"), *TINY[:2]]
+    assert command_line(["data", "preview", *words]) == 0
+    assert captions == ["x: ct\n1st to 99th percentile", "y: photo"]
