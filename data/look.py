@@ -134,7 +134,7 @@ def _form(
         are = "lies" if outside == 1 else "lie"
         lines = [
             f"{outside:,} of {count:,} values ({_percent(outside / count)} %) {are} outside {low:g}..{high:g} and"
-            f" {'is' if outside == 1 else 'are'} clipped ({len(own)} pictures of {kind}, {least:g}..{most:g})"
+            f" {'is' if outside == 1 else 'are'} clipped ({len(own)} pictures of {kind}, {least:.4g}..{most:.4g})"
         ]
     for other in NATURAL:
         if kinds[other] and not form.owns(other):

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from quagga import BadInput
-from quagga.data.form import grey_or_rgb
+from quagga.data.form import Form, grey_or_rgb
 from quagga.data.tensors import to_uint8
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
@@ -70,6 +70,27 @@ def contact_sheet(
         except (OSError, ValueError) as error:
             raise BadInput(f"cannot write {path}: {' '.join(str(error).split())}") from error
     return np.asarray(sheet)
+
+
+def for_the_eye(
+    strips: Mapping[str, Mapping[str, Tensor]],
+    translations: Mapping[str, tuple[str, str]],
+    forms: Mapping[str, Form],
+) -> dict[str, dict[str, Tensor]]:
+    """Strips of a game, the columns of sides that are not of 8 bits stretched.
+
+    Args:
+        strips: Name -> columns "x", "G(x)", "F(G(x))", each (N, C, H, W) in [-1, 1].
+        translations: Network -> the sides it takes and gives: F(G(x)) is of the side that F gives.
+        forms: Side -> what its pictures are like.
+    """
+
+    def stretched(column: str) -> bool:
+        name = column.partition("(")[0]
+        side = translations[name][1] if name in translations else name
+        return side in forms and not forms[side].eight_bits
+
+    return {name: windowed(columns, [c for c in columns if stretched(c)]) for name, columns in strips.items()}
 
 
 def windowed(columns: Mapping[str, Tensor], which: Collection[str]) -> dict[str, Tensor]:

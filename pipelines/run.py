@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator, DistributedType
 
 from quagga import BadInput
-from quagga.data.preview import contact_sheet, windowed
+from quagga.data.preview import contact_sheet, for_the_eye
 from quagga.pipelines import checkpoint
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Images, NotFinite, Schedule, Trainer
@@ -192,7 +192,8 @@ def play(
         if log is None:
             return
         for which in ("averaged", "raw"):
-            strips = for_the_eye(look(trainer, held_out, averaged=which == "averaged"), trainer, rows)
+            strips = look(trainer, held_out, averaged=which == "averaged")
+            strips = for_the_eye(strips, trainer.game.translations, rows.forms)  # pyright: ignore[reportAttributeAccessIssue]
             log.strips(strips, which, seen)
             if which == "averaged":
                 keep_samples(strips, folder / "samples", seen)
@@ -246,18 +247,6 @@ def look(trainer: Trainer, batch: dict[str, torch.Tensor], averaged: bool) -> di
         return trainer.visualize(batch)
     with trainer.averaged():
         return trainer.visualize(batch)
-
-
-def for_the_eye(strips: Mapping[str, Images], trainer: Trainer, rows: Any) -> dict[str, Images]:
-    """The strips, their columns of sides that are not of 8 bits stretched. F(G(x)) is of the side F translates to."""
-    translations = trainer.game.translations  # pyright: ignore[reportAttributeAccessIssue]
-    deep = [side for side, form in rows.forms.items() if not form.eight_bits]
-
-    def side(column: str) -> str:
-        name = column.partition("(")[0]
-        return translations[name][1] if name in translations else name
-
-    return {name: windowed(images, [c for c in images if side(c) in deep]) for name, images in strips.items()}
 
 
 def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -> None:

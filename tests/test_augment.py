@@ -78,9 +78,8 @@ def test_floats_of_any_channels_are_scaled_cut_and_mirrored_as_bytes_are(channel
     picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     floats = (picture / np.float32(255))[..., np.arange(channels) % 3]
     for load_size, crop_size in ((40, 32), (90, 60), (50, 40)):
-        bytes_, real = (
-            Augment(load_size, crop_size, channels=c, kind=k) for c, k in ((3, "uint8"), (channels, "float32"))
-        )
+        bytes_ = Augment(load_size, crop_size)
+        real = Augment(load_size, crop_size, channels=channels, kind="float32")
         for seed in range(6):
             expected, found = bytes_(picture, seed), real(floats, seed)
             assert found.dtype == np.float32 and found.shape == (crop_size, crop_size, channels)

@@ -2,8 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +13,8 @@ from PIL import Image
 import quagga
 from quagga.data.decode import read_fitted, read_native, read_picture
 from quagga.data.form import Form
+from quagga.data.preview import for_the_eye
 from quagga.pipelines.cli import command_line
-from quagga.pipelines.run import for_the_eye
 
 TINY = [
     *("--load_size=20", "--crop_size=16", "--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1"),
@@ -137,13 +135,10 @@ def test_any_two_kinds_are_trained_on_and_translated_into_one_another(pair, home
 
 def test_columns_are_stretched_where_their_side_is_not_of_8_bits():
     """F(G(x)) is of X, as F translates to it."""
-    game = SimpleNamespace(translations={"G": ("x", "y"), "F": ("y", "x")})
-    trainer: Any = SimpleNamespace(game=game)
-    rows = SimpleNamespace(forms={"x": FORMS["ct"], "y": FORMS["photo"]})
+    translations, forms = {"G": ("x", "y"), "F": ("y", "x")}, {"x": FORMS["ct"], "y": FORMS["photo"]}
     strips = {"there": ("x", "G(x)", "F(G(x))"), "back": ("y", "F(y)", "G(F(y))")}
-    shown = for_the_eye(
-        {name: dict.fromkeys(columns, torch.zeros(1, 1, 4, 4)) for name, columns in strips.items()}, trainer, rows
-    )
+    empty = {name: dict.fromkeys(columns, torch.zeros(1, 1, 4, 4)) for name, columns in strips.items()}
+    shown = for_the_eye(empty, translations, forms)
     stretched = {caption.split("\n")[0] for columns in shown.values() for caption in columns if "percentile" in caption}
     assert stretched == {"x", "F(G(x))", "F(y)"}
     assert {name: [caption.split("\n")[0] for caption in columns] for name, columns in shown.items()} == {

@@ -231,9 +231,9 @@ def said_of(name: str, data: Unpaired) -> list[str]:
     return [line for line in data.notices if line.startswith(f"{name}: ") and "held out" not in line]
 
 
-def planes(kind: str, channels: int, *ends: float) -> np.ndarray:
+def planes(kind: str, channels: int, low: float, high: float) -> np.ndarray:
     """A picture between two values that are both in it."""
-    return np.linspace(*ends, 20 * 20 * channels).astype(kind).reshape(20, 20, channels)
+    return np.linspace(low, high, 20 * 20 * channels).astype(kind).reshape(20, 20, channels)
 
 
 def test_rows_hold_any_channels_and_kinds_by_the_stated_range(folders, tmp_path):

@@ -39,7 +39,7 @@ def leave_model(
     pipeline: str = "cyclegan",
     seed: int = 0,
     names: tuple[str, str] = ("horse", "zebra"),
-    kinds: dict[str, tuple[str, list[float]]] | None = None,
+    kinds: dict[str, Any] | None = None,
     **options: Any,
 ):
     """Saves a small untrained model as a run would, and returns its game."""
