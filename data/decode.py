@@ -8,7 +8,8 @@ turn float pictures black, drop the opacity and leave photos lying on their side
 - EXIF rotation is applied. Colour profiles (ICC) are not.
 - Transparent pixels are laid on white, unless as many channels are asked for as there are with the opacity.
 - A file is known by its first bytes, not by its name.
-- Of an animation, or a file of several pages, the first picture is read.
+- Of an animation, or a file of several pages, the first picture is read; pages that tifffile wrote of one array are
+  its channels.
 """
 
 import warnings

@@ -82,10 +82,10 @@ def fitting_channels(native: Native, channels: int, side: str = "") -> np.ndarra
         pixels = on_white(pixels)
     elif spare:
         pixels = pixels[..., :-1]
-    try:
-        return grey_or_rgb(pixels, channels)
-    except ValueError as error:
-        raise ValueError(f"{error} (--{side}_channels)" if side else str(error)) from None
+    has = pixels.shape[-1]
+    if has != channels and {has, channels} != {1, 3}:
+        raise ValueError(other_channels(has, channels, side))
+    return grey_or_rgb(pixels, channels)
 
 
 def finite(pixels: np.ndarray) -> np.ndarray:
@@ -124,7 +124,13 @@ def grey_or_rgb(pixels: np.ndarray, channels: int) -> np.ndarray:
         return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[..., None]
     if (has, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=-1)
-    raise ValueError(f"it has {has} channels, and {channels} are asked for: only 1 and 3 become each other")
+    raise ValueError(other_channels(has, channels))
+
+
+def other_channels(has: int, channels: int, side: str = "") -> str:
+    """Why channels do not fit, and the option of the side, "x" or "y", that helps."""
+    option = f"say --{side}_channels {has}, as " if side else ""
+    return f"it has {has} channels, and {channels} are asked for: {option}only 1 and 3 become each other"
 
 
 def to_eight_bits(pixels: np.ndarray) -> np.ndarray:

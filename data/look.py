@@ -11,7 +11,7 @@ import numpy as np
 from quagga import BadInput
 from quagga.data.decode import Header, read_header, read_native
 from quagga.data.folders import Side
-from quagga.data.form import KINDS, NATURAL, Form, finite, fitting_channels, holding
+from quagga.data.form import KINDS, NATURAL, Form, finite, fitting_channels, holding, other_channels
 
 LOOKED_AT = 128  # pictures a side whose headers are read
 MEASURED = 32  # pictures a side of which the values are read, where they are not 8 bits
@@ -70,10 +70,7 @@ def _headers(paths: Iterable[Path], letter: str, channels: int, skip: bool) -> I
             header = read_header(path)
             has = header.channels
             if has != channels and (has > 4 or channels not in (1, 3)):  # others may be converted: reading tells
-                raise BadInput(
-                    f"{path}: it has {has} channels, and {channels} are asked for (--{letter}_channels): only 1 and 3"
-                    " become each other"
-                )
+                raise BadInput(f"{path}: {other_channels(has, channels, letter)}")
         except BadInput:
             if not skip:
                 raise

@@ -199,7 +199,7 @@ def test_what_the_model_must_remember_is_plain_data(folders):
 def test_options_that_cannot_work_are_refused(folders):
     for option, line in (
         ({"x_channels": 0}, "x_channels 0"),
-        ({"x_channels": 4}, r"has 3 channels, and 4 are asked for .--x_channels."),
+        ({"x_channels": 4}, r"has 3 channels, and 4 are asked for: say --x_channels 3, as only"),
         ({"workers": -1}, "workers -1"),
         ({"worker_timeout": 0}, "worker_timeout 0"),
         ({"load_size": 8}, "load_size 8 is smaller"),
@@ -312,10 +312,10 @@ def test_a_picture_that_does_not_fit_is_named_with_its_option(folders, tmp_path)
     values[3, 3] = np.nan
     many, holes = deep(tmp_path, "many", *[planes("uint16", 12, 0, 9)] * 3), deep(tmp_path, "holes", *[values] * 3)
     for options, line in (
-        ({"x": many}, r"many/\d.npy: it has 12 channels, and 3 are asked for .--x_channels.: only 1 and 3"),
-        ({"x": many, "x_channels": 4}, r"many/\d.npy: it has 12 channels, and 4 are asked for .--x_channels."),
+        ({"x": many}, r"many/\d.npy: it has 12 channels, and 3 are asked for: say --x_channels 12, as only 1 and 3"),
+        ({"x": many, "x_channels": 4}, r"many/\d.npy: it has 12 channels, and 4 are asked for: say --x_channels 12"),
         ({"y": many, "x": folders["y"]}, r"--y_channels"),
-        ({"x_channels": 12}, r"horse/\d+.png: it has 3 channels, and 12 are asked for .--x_channels."),
+        ({"x_channels": 12}, r"horse/\d+.png: it has 3 channels, and 12 are asked for: say --x_channels 3"),
         ({"x": holes, "x_channels": 1}, r"holes/\d.npy: it holds values that are NaN or infinite"),
         ({"x_value_range": [3, 3]}, r"x_value_range \[3, 3\]: two numbers, the lower first"),
         ({"y_value_range": [3]}, "y_value_range"),
@@ -344,6 +344,11 @@ def test_what_most_pictures_are_is_the_kind_and_the_others_are_said(folders, tmp
     assert any("are uint8: read by 0..255" in line for line in said_of("mixed", data))
     whitest = [float(picture.max()) for picture in joined(some(data.batches(0, 8), 2))["x"]]
     assert min(whitest) > 0.3  # none is nearly black
+    photos = [planes("uint8", 1, 0, 255)] * 9 + [planes("uint16", 1, 0, 65535)] * 5
+    data = Unpaired(x=deep(tmp_path, "photos", *photos), y=folders["y"], x_channels=1, **SMALL)
+    assert data.domains()["x"] == {"name": "photos", "channels": 1, "value_range": [0, 255], "kind": "uint8"}
+    assert any("are uint16: read by 0..65535" in line for line in said_of("photos", data))
+    assert data.augments["x"].still(read_picture(data.sides["x"].train[0], 1)).dtype == np.uint8
     wide = deep(tmp_path, "wide", *[planes("int64", 1, -n, 3000) for n in range(3)], *[planes("int64", 1, 0, 99)] * 6)
     data = Unpaired(x=wide, y=folders["y"], x_channels=1, x_value_range=[-1000, 3000], **SMALL)
     assert data.domains()["x"]["kind"] == "int16"  # for -1000, which most of them do not hold
