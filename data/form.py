@@ -84,7 +84,7 @@ def fitting_channels(native: Native, channels: int, side: str = "") -> np.ndarra
         pixels = pixels[..., :-1]
     has = pixels.shape[-1]
     if has != channels and {has, channels} != {1, 3}:
-        raise ValueError(other_channels(has, channels, side))
+        raise ValueError(other_channels(native.pixels.shape[-1], channels, side))
     return grey_or_rgb(pixels, channels)
 
 

@@ -119,8 +119,7 @@ class Translator:
                 f"a PIL image cannot hold {self.target}, {channels} channels of {kind}: give an array or a tensor, or"
                 " use `quagga translate`"
             )
-        result = _without_single_channel(self.translated(to_fitted(picture, self.takes)))
-        return Image.fromarray(result.astype(np.int32) if kind == "int16" else result)  # PIL has no int16
+        return Image.fromarray(_without_single_channel(self.translated(to_fitted(picture, self.takes))))
 
     def _array(self, picture: np.ndarray) -> np.ndarray:
         if picture.ndim not in (2, 3) or 0 in picture.shape:

@@ -13,7 +13,7 @@ from PIL import Image
 import quagga
 from quagga.data.decode import read_fitted, read_native, read_picture
 from quagga.data.form import Form
-from quagga.data.preview import for_the_eye
+from quagga.data.preview import BETWEEN, CAPTION, LINE, MARGIN, for_the_eye
 from quagga.pipelines.cli import command_line
 
 TINY = [
@@ -129,6 +129,9 @@ def test_any_two_kinds_are_trained_on_and_translated_into_one_another(pair, home
             assert found.min() >= low and found.max() <= high and len(np.unique(found)) > 20
         assert read_picture(out / "comparison.png").std() > 20
     assert ("were clipped" in capsys.readouterr().out) == (pair[0] == "ct")
+    for path in (run / "samples").glob("*.png"):  # pictures of 128 pixels below captions of so many further lines
+        rest = (read_picture(path).shape[0] - 2 * MARGIN - CAPTION + BETWEEN) % (128 + BETWEEN)
+        assert rest == LINE * (2 if "satellite" in pair else 1)
     assert command_line(["data", "preview", *words[:-1], *TINY[:2], f"--output={run}.png"]) == 0
     assert (home / "runs" / f"{run.name}.png").is_file() and list((run / "samples").glob("*.png"))
 
