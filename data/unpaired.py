@@ -159,7 +159,9 @@ class Unpaired:
             "fit": self.fit,
             "channels": dict(self.channels),
             "value_range": [-1.0, 1.0],
-            "opacity": "laid on white",
+            "opacity": {
+                side: "kept" if channels in (2, 4) else "laid on white" for side, channels in self.channels.items()
+            },
         }
 
     def domains(self) -> dict[str, dict[str, Any]]:
