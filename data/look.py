@@ -117,6 +117,12 @@ def _form(
         )
     low, high = stated or NATURAL[kind]
     form = Form(channels, holding(kind, (low, high)), (float(low), float(high)))
+    if not form.owns(kind):
+        bounds = np.iinfo(kind)
+        raise BadInput(
+            f"{name}: {option} [{low:g}, {high:g}] reaches beyond {kind}, as most of its pictures are: stay within"
+            f" [{bounds.min}, {bounds.max}], or save them as floats"
+        )
     own = [values for values in measured if form.owns(values.kind)]
     outside, count = sum(values.outside for values in own), sum(values.count for values in own)
     least, most = min(values.low for values in own), max(values.high for values in own)

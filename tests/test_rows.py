@@ -319,6 +319,15 @@ def test_a_picture_that_does_not_fit_is_named_with_its_option(folders, tmp_path)
         ({"x": holes, "x_channels": 1}, r"holes/\d.npy: it holds values that are NaN or infinite"),
         ({"x_value_range": [3, 3]}, r"x_value_range \[3, 3\]: two numbers, the lower first"),
         ({"y_value_range": [3]}, "y_value_range"),
+        ({"x_value_range": [-10, 300]}, r"horse: --x_value_range \[-10, 300\] reaches beyond uint8, .* \[0, 255\]"),
+        (
+            {
+                "x": deep(tmp_path, "ct", *[planes("uint16", 1, 0, 9)] * 3),
+                "x_channels": 1,
+                "x_value_range": [-1, 40000],
+            },
+            r"reaches beyond uint16, .* within \[0, 65535\], or save them as floats",
+        ),
         ({"y_value_range": [0, float("inf")]}, "y_value_range"),
     ):
         with pytest.raises(BadInput, match=line) as caught:
