@@ -90,6 +90,7 @@ class Header(NamedTuple):
     longer: int
     channels: int  # opacity included
     kind: str  # "uint8", "uint16", "int16" or "float32"
+    mode: str = "deep"  # Pillow's name of how the pixels are stored; "deep" for what Pillow does not read
 
 
 def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
@@ -182,7 +183,7 @@ def read_header(path: str | Path) -> Header:
             else:
                 kind = "uint16" if _deep_colour(image) else "uint8"
                 channels = len(_target(image))
-            return Header(*sorted(image.size), channels, kind)
+            return Header(*sorted(image.size), channels, kind, image.mode)
 
 
 def _start(path: str | Path, file: IO[bytes]) -> bytes:

@@ -457,7 +457,7 @@ def test_channels_are_the_last_axis_unless_the_first_is_the_shortest(tmp_path):
         np.save(tmp_path / "a.npy", values)
         found = read_native(tmp_path / "a.npy").pixels
         assert found.shape == (height, width, channels)
-        assert read_header(tmp_path / "a.npy") == (*sorted((height, width)), channels, "float32")
+        assert read_header(tmp_path / "a.npy")[:4] == (*sorted((height, width)), channels, "float32")
         assert found[2, 1, -1] == (
             values[-1, 2, 1] if shape[0] == channels < 5 or shape[0] == 12 else values[2, 1].flat[-1]
         )

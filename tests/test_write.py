@@ -32,7 +32,7 @@ def test_reading_gives_back_what_was_written(kind, channels, tmp_path):
         native = read_native(path)
         found = fitting_channels(native, channels)
         assert found.dtype == kind and np.array_equal(found, pixels), suffix
-        assert read_header(path) == (13, 17, native.pixels.shape[2], kind)  # WebP has no grey
+        assert read_header(path)[:4] == (13, 17, native.pixels.shape[2], kind)  # WebP has no grey
 
 
 def test_a_suffix_changes_only_where_it_cannot_hold_the_kind():
