@@ -1,9 +1,11 @@
 """Pictures in, batches out. Each module is one concept:
 
-tensors: bytes 0..255 <-> values in [-1, 1]        decode: files -> arrays, every mode by a table
-folders: which pictures are there, held-out ones   augment: scale, cut, mirror, and what is declared
-rows: what a run sees, in which order, workers     unpaired: two folders of pictures
-preview: contact sheets                            embedded: horses and zebras drawn in code, with the truth
+form: channels, kind and value range of a domain   decode: files -> arrays, every mode by a table
+tensors: numbers <-> values in [-1, 1]             arrays, tiff: what Pillow and OpenCV do not read; write: files
+folders: which pictures are there, held-out ones   look: what is to be known of them before training
+rows: what a run sees, in which order, workers     augment: scale, cut, mirror, and what is declared
+unpaired: two folders of pictures                  preview: contact sheets
+embedded: horses and zebras drawn in code, with the truth
 published: the sets of the papers' authors         download, archive: a file from a server, unpacked with distrust
 check: what is wrong with a set of pictures
 
@@ -15,6 +17,7 @@ from typing import Any
 
 FACE = {  # name -> module that defines it
     "Augment": "quagga.data.augment",
+    "Form": "quagga.data.form",
     "Unpaired": "quagga.data.unpaired",
     "contact_sheet": "quagga.data.preview",
     "find_pictures": "quagga.data.folders",

@@ -50,7 +50,8 @@ class Augment:
         flip: Whether every second picture is mirrored.
         declared: Further transforms of albumentations with their arguments, applied in order after the cut. They keep
             size and depth. Without "p", a transform's own probability holds (mostly 0.5).
-        channels: Of the pictures: 1 or 3.
+        channels: Of the pictures.
+        kind: Of the pictures: uint8 in 0..255, or float32 in [0, 1], which is how albumentations has its floats.
 
     Shrinking averages over areas, so nothing aliases; enlarging is bicubic.
 
@@ -66,6 +67,7 @@ class Augment:
         flip: bool = True,
         declared: Declared | None = None,
         channels: int = 3,
+        kind: Literal["uint8", "float32"] = "uint8",
     ):
         if crop_size < 1:
             raise BadInput(f"crop_size {crop_size}: must be at least 1")
@@ -80,17 +82,17 @@ class Augment:
         self._play = albumentations.Compose([cut, *flips, *extra])
         self._still = albumentations.CenterCrop(crop_size, crop_size)
         for transform in extra:
-            _tried(transform, crop_size, channels)
+            _tried(transform, crop_size, channels, kind)
 
     def __call__(self, pixels: np.ndarray, seed: int) -> np.ndarray:
-        """uint8 (H, W, C) -> uint8 (crop_size, crop_size, C), a pure function of the two arguments."""
+        """(H, W, C) -> (crop_size, crop_size, C) of the same kind, a pure function of the two arguments."""
         # One stream for all transforms. `set_random_seed` would give each its own copy of it, and then which pictures
         # are mirrored follows from where they are cut (correlation -0.86).
         self._play.set_random_state(np.random.default_rng(seed), random.Random(seed))
         return _three_axes(self._play(image=self._scaled(pixels))["image"])
 
     def still(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 (H, W, C) -> uint8 (crop_size, crop_size, C): the same scale, the middle, no chance. For looking at."""
+        """(H, W, C) -> (crop_size, crop_size, C): the same scale, the middle, no chance. For looking at."""
         return _three_axes(self._still(image=self._scaled(pixels))["image"])
 
     def _scaled(self, pixels: np.ndarray) -> np.ndarray:
@@ -122,21 +124,25 @@ def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTrans
         raise BadInput(f"augment: {name}: {_reason(error)}") from error
 
 
-def _tried(transform: albumentations.BasicTransform, size: int, channels: int) -> None:
+def _tried(transform: albumentations.BasicTransform, size: int, channels: int, kind: str) -> None:
     """Runs a transform once, so that what cannot work fails before training."""
     name = type(transform).__name__
-    ramp = np.linspace(0, 255, size * size * channels).astype(np.uint8).reshape(size, size, channels)
+    white = 255 if kind == "uint8" else 1
+    ramp = np.linspace(0, white, size * size * channels).astype(kind).reshape(size, size, channels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what only warns now would warn at every picture
             result = _three_axes(transform(image=ramp, force_apply=True)["image"])
     except Exception as error:
-        raise BadInput(f"augment: {name} does not work on pictures of {ramp.shape}: {_reason(error)}") from error
-    if result.shape != ramp.shape or result.dtype != np.uint8:
+        what = f"{ramp.shape}" if kind == "uint8" else f"{kind} {ramp.shape}"
+        raise BadInput(f"augment: {name} does not work on pictures of {what}: {_reason(error)}") from error
+    if result.shape != ramp.shape or result.dtype != ramp.dtype:
         raise BadInput(
-            f"augment: {name} makes {result.dtype} {result.shape} of uint8 {ramp.shape}: leave it out, as transforms"
+            f"augment: {name} makes {result.dtype} {result.shape} of {kind} {ramp.shape}: leave it out, as transforms"
             " keep both; sizes and channels have options of their own"
         )
+    if kind == "float32" and not (result.min() >= 0 and result.max() <= 1):
+        raise BadInput(f"augment: {name} makes {result.min():.3g} to {result.max():.3g} of [0, 1]: leave it out")
 
 
 def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -144,7 +150,13 @@ def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     for interpolation, pick in ((cv2.INTER_AREA, min), (cv2.INTER_CUBIC, max)):
         size = pick(height, pixels.shape[0]), pick(width, pixels.shape[1])
         if size != pixels.shape[:2]:
-            pixels = _three_axes(cv2.resize(pixels, size[::-1], interpolation=interpolation))
+            # Of more than 4 channels OpenCV 5 refuses to average over areas.
+            parts = [pixels[..., first : first + 4] for first in range(0, pixels.shape[2], 4)]
+            parts = [np.ascontiguousarray(part) for part in parts] if len(parts) > 1 else [pixels]
+            resized = [_three_axes(cv2.resize(part, size[::-1], interpolation=interpolation)) for part in parts]
+            pixels = np.concatenate(resized, axis=2) if len(parts) > 1 else resized[0]
+            if pixels.dtype == np.float32:  # as bytes are by themselves: bicubic overshoots
+                pixels = np.clip(pixels, 0, 1, out=pixels)
     return pixels
 
 

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from quagga import BadInput
-from quagga.data.decode import on_white, read_header, read_native, read_picture
+from quagga.data.decode import read_header, read_native
 from quagga.data.folders import other_files, two_folders
+from quagga.data.form import finite, on_white
 
 LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
@@ -36,6 +37,7 @@ class Look(NamedTuple):
     size: tuple[int, int] = (0, 0)  # width, height
     kind: str = ""
     contrast: float = 255.0
+    options: str = ""  # without which training would refuse it, of side X
     fault: str = ""  # why it cannot be read; then the three before say nothing
 
 
@@ -44,7 +46,14 @@ class Part(NamedTuple):
 
     name: str  # "horse train"
     side: str
+    letter: str  # "x" or "y"
     looks: list[Look]
+
+    @property
+    def options(self) -> str:
+        """What most of its unusual pictures need."""
+        needed = Counter(look.options for look in self.looks if look.options)
+        return needed.most_common(1)[0][0].replace("--x_", f"--{self.letter}_") if needed else ""
 
 
 class Finding(NamedTuple):
@@ -58,6 +67,7 @@ class Finding(NamedTuple):
 
 class Report(NamedTuple):
     lines: list[str]
+    options: str  # that training needs for these pictures
     warnings: int
     fatal: str  # one line that says why a training would stop, or nothing
 
@@ -87,13 +97,13 @@ def check(
         raise BadInput(f"crop_size {crop_size}: must be 1 or more")
     found = two_folders(root, x, y)
     pools = [
-        (f"{side.name} {split}", side.name, pool)
-        for side in (found.x, found.y)
+        (f"{side.name} {split}", side.name, letter, pool)
+        for letter, side in (("x", found.x), ("y", found.y))
         for split, pool in (("train", side.train), ("test", side.test))
         if pool
     ]
-    counted(sum(len(pool) for _, _, pool in pools))
-    parts = [Part(name, side, look_at(pool, told)) for name, side, pool in pools]
+    counted(sum(len(pool) for *_, pool in pools))
+    parts = [Part(name, side, letter, look_at(pool, told)) for name, side, letter, pool in pools]
     places = [root] if root else [x, y]
     top = Path(os.path.commonpath([Path(place).expanduser().absolute() for place in places if place]))
     findings = list(find(parts, top, crop_size))
@@ -112,7 +122,8 @@ def check(
         if len(finding.names) > SHOWN:
             lines.append(f"    and {len(finding.names) - SHOWN:,} more")
     fatal = next((finding.what for finding in findings if finding.fatal), "")
-    return Report(lines, sum(not finding.fatal for finding in findings), fatal)
+    options = " ".join(dict.fromkeys(part.options for part in parts if part.options))
+    return Report(lines, options, sum(not finding.fatal for finding in findings), fatal)
 
 
 def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) -> list[Look]:
@@ -136,15 +147,23 @@ def look_at_one(path: Path) -> Look:
     try:
         mode = read_header(path).mode
         pixels, alpha = read_native(path)[:2]
-        if pixels.dtype != np.uint8 or pixels.shape[-1] > 4:
-            read_picture(path)  # not all that can be read can be made 8 bits of grey or colour, which training wants
-    except BadInput as error:
+        finite(pixels)
+    except (BadInput, ValueError) as error:
         return Look(path, digest, fault=str(error).removeprefix(f"{path}: "))
     height, width, channels = pixels.shape
     kind = f"{channels} channels" if mode == "deep" else mode
     if pixels.dtype != np.uint8:
         kind += f" ({DEPTHS.get(pixels.dtype.name, pixels.dtype.name)})"
-    return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha))
+    return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha), wanting(pixels, alpha))
+
+
+def wanting(pixels: np.ndarray, alpha: bool) -> str:
+    """The options that a picture of side X needs, since it is neither grey nor RGB, or has no black and no white."""
+    channels = pixels.shape[-1] - alpha
+    words = [f"--x_channels {channels}"] if channels not in (1, 3) else []
+    if pixels.dtype == np.int16 or (pixels.dtype == np.float32 and not (pixels.min() >= 0 and pixels.max() <= 1)):
+        words.append("--x_value_range '[LOW, HIGH]'")
+    return " ".join(words)
 
 
 def contrast_of(pixels: np.ndarray, alpha: bool = False) -> float:
@@ -210,6 +229,13 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
                 f"{_pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
                 [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in small],
                 "they are enlarged and so blurred, find larger ones or lower --crop_size and --load_size",
+            )
+        unusual = [look for look in good if look.options]
+        if unusual:
+            yield Finding(
+                f"{_pictures(len(unusual))} of {part.name} neither grey nor RGB, or without a black and a white",
+                [f"{name(look)} ({look.kind})" for look in unusual],
+                f"train with {part.options}",
             )
         grey = [look for look in good if look.kind.startswith(("1", "L", "I;16")) and not look.kind.startswith("LAB")]
         if 0 < len(grey) < len(good):

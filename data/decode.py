@@ -1,30 +1,48 @@
 """The one place where picture files become arrays.
 
-A file is first read at its own depth (`read_native`), then brought to what training works with (`read_picture`). What
-each kind of file becomes is stated by `MODES` and `DEEP_MODES`; what neither names is refused, not guessed. By itself
-Pillow would clip 16-bit grey, turn float pictures black, drop the opacity and leave photos lying on their side.
+A file is first read at its own depth (`read_native`), then brought to what training works with (`read_fitted`; 8 bits:
+`read_picture`). What each kind of file becomes is stated by `MODES` and `DEEP_MODES`, by the module `tiff` and, for
+numpy's files, by `arrays`; what none of them names is refused, not guessed. By itself Pillow would clip 16-bit grey,
+turn float pictures black, drop the opacity and leave photos lying on their side.
 
 - EXIF rotation is applied. Colour profiles (ICC) are not.
-- Transparent pixels are laid on white.
-- 16 bits become 8 by v / 257, rounded; floats are taken as [0, 1] and refused outside.
-- Of an animation, or a file of several pages, the first picture is read.
+- Transparent pixels are laid on white, unless as many channels are asked for as there are with the opacity.
+- A file is known by its first bytes, not by its name.
+- Of an animation, or a file of several pages, the first picture is read; pages that tifffile wrote of one array are
+  its channels.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError, features
 
 from quagga import BadInput
+from quagga.data import arrays, tiff
+from quagga.data.arrays import MAX_PIXELS, check_size
+from quagga.data.form import Fitted, Form, Native, depth_kept, fitted, fitting_channels, kind_of, to_eight_bits
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-MAX_PIXELS = 178_956_970  # where Pillow, too, takes a file for a decompression bomb; a 100-megapixel photo passes
+HEIC = find_spec("pillow_heif") is not None
+AVIF = features.check("avif")
+if HEIC:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # of a damaged file it would print ten lines
+
+LEFT_OUT = {  # suffixes of pictures that cannot be read here -> the next move
+    **({} if HEIC else dict.fromkeys((".heic", ".heif"), "pip install 'quagga[heic]'")),
+    **({} if AVIF else {".avif": "install a Pillow with AVIF, or convert them"}),
+}
+MORE = tuple(suffix for suffix in (".avif", ".heic", ".heif") if suffix not in LEFT_OUT)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".npy", ".npz", *MORE)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", *(["AVIF"] if AVIF else []), *(["HEIF"] if HEIC else []))
 
 # Pillow's name of how the file stores its pixels -> the mode of 8 bits it is converted to. CMYK in a JPEG is taken as
 # inverted, as Adobe's programs write it.
@@ -65,19 +83,14 @@ UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {  # its value -> wh
 }
 
 
-class Native(NamedTuple):
-    """A picture as its file holds it, upright."""
-
-    pixels: np.ndarray  # (H, W, C), uint8, uint16 or float32; C counts the opacity
-    alpha: bool  # whether the last channel is the opacity
-
-
 class Header(NamedTuple):
     """What a file says of itself before it is decoded."""
 
     shorter: int  # sides in pixels, whichever way the picture stands
     longer: int
-    mode: str  # Pillow's name, a key of MODES or DEEP_MODES; "deep" for what only OpenCV reads
+    channels: int  # opacity included
+    kind: str  # "uint8", "uint16", "int16" or "float32"
+    mode: str = "deep"  # Pillow's name of how the pixels are stored; "deep" for what Pillow does not read
 
 
 def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
@@ -91,22 +104,42 @@ def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
         return _finished(native, channels)
 
 
+def read_fitted(path: str | Path, form: Form, side: str = "") -> Fitted:
+    """The picture in a file as its domain wants it, see `fitted`.
+
+    Raises:
+        BadInput: as `read_picture`, and where channels or values do not fit the form; `side` names the option.
+    """
+    native = read_native(path)
+    with _explained(path):
+        return fitted(native, form, side)
+
+
 def to_channels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:
     """A picture that is in memory already, as uint8 (H, W, channels) by the same rules as one in a file.
 
     Args:
         picture: A PIL image of any mode in the tables; or an array (H, W) or (H, W, C), C = 1, 2 (grey and opacity), 3
             or 4 (RGB and opacity), of uint8, uint16 or floats in [0, 1].
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 3 (RGB), or as many as there are.
+
+    Raises:
+        BadInput: "this picture: why".
+    """
+    return to_fitted(picture, Form(channels)).pixels
+
+
+def to_fitted(picture: Image.Image | np.ndarray, form: Form) -> Fitted:
+    """A picture that is in memory already, see `to_channels`, in the form of a domain.
 
     Raises:
         BadInput: "this picture: why".
     """
     with _explained("this picture"):
         if isinstance(picture, Image.Image):
-            return _finished(_with_pillow(picture), channels)
+            return fitted(_with_pillow(picture), form)
         pixels = picture[..., None] if picture.ndim == 2 else picture
-        return _finished(Native(_depth_kept(pixels), alpha=pixels.shape[-1] in (2, 4)), channels)
+        return fitted(Native(depth_kept(pixels), alpha=pixels.shape[-1] in (2, 4)), form)
 
 
 def read_native(path: str | Path) -> Native:
@@ -115,21 +148,18 @@ def read_native(path: str | Path) -> Native:
     Raises:
         BadInput: as `read_picture`.
     """
-    with _explained(path):
-        try:
-            with _opened(path) as image:
-                # Pillow has no 16-bit RGB: it would keep the high byte. Its name for the raw data gives the depth away.
-                deep_colour = image.mode in MODES and ";16" in str(image.tile)
-                if not deep_colour:
-                    return _with_pillow(image)
-                image.load()  # as `_with_pillow` does, for the orientation
-                return _with_opencv(path, image.getexif().get(ORIENTATION))
-        except UnidentifiedImageError:
-            tags = _tiff_tags(path)  # TIFFs of several floats or 32-bit integers a pixel, which Pillow does not know
-            if tags is None:
-                raise
-            _check_size(path, tags[257], tags[256])
-            return _with_opencv(path, None)
+    with _explained(path), Path(path).open("rb") as file:
+        start = _start(path, file)
+        if start.startswith((arrays.NPY, arrays.NPZ)):
+            return Native(depth_kept(arrays.read_array(path)), alpha=False)
+        if start.startswith(tiff.MAGIC):
+            return _tiff(path, file)
+        with _opened(file) as image:
+            # Pillow has no 16-bit RGB: it would keep the high byte. Its name for the raw data gives the depth away.
+            if not _deep_colour(image):
+                return _with_pillow(image)
+            image.load()  # as `_with_pillow` does, for the orientation
+            return _with_opencv(path, image.getexif().get(ORIENTATION))
 
 
 def read_header(path: str | Path) -> Header:
@@ -138,74 +168,92 @@ def read_header(path: str | Path) -> Header:
     Raises:
         BadInput: as `read_picture`, as far as the first bytes show it.
     """
-    with _explained(path):
-        try:
-            with _opened(path) as image:
-                size, mode = image.size, image.mode
-        except UnidentifiedImageError:
-            tags = _tiff_tags(path)
-            if tags is None:
-                raise
-            size, mode = (tags[256], tags[257]), "deep"
-    return Header(min(size), max(size), mode)
+    with _explained(path), Path(path).open("rb") as file:
+        start = _start(path, file)
+        if start.startswith((arrays.NPY, arrays.NPZ)):
+            array = arrays.array_header(path)
+            return Header(*sorted((array.height, array.width)), array.channels, kind_of(array.dtype))
+        if start.startswith(tiff.MAGIC):
+            tags = tiff.read_tags(file)
+            if not _pillows(tags):
+                return Header(*sorted((tags.height, tags.width)), tags.channels, kind_of(tags.dtype))
+        with _opened(file) as image:
+            if image.mode in DEEP_MODES:
+                kind, channels = kind_of(np.dtype(DEEP_MODES[image.mode])), 1
+            else:
+                kind = "uint16" if _deep_colour(image) else "uint8"
+                channels = len(_target(image))
+            return Header(*sorted(image.size), channels, kind, image.mode)
 
 
-def on_white(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C + 1), the opacity last -> (H, W, C): c alpha + white (1 - alpha), at the depth of the input."""
-    white = np.float32(1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max)
-    alpha = pixels[..., -1:].astype(np.float32) / white
-    laid = pixels[..., :-1].astype(np.float32) * alpha + white * (1 - alpha)
-    return laid if pixels.dtype == np.float32 else np.rint(laid).astype(pixels.dtype)
+def _start(path: str | Path, file: IO[bytes]) -> bytes:
+    """The first bytes of a file, by which it is known."""
+    start = file.read(8)
+    if not start:
+        raise BadInput(f"{path}: the file is empty")
+    file.seek(0)
+    return start
 
 
-def grey_or_rgb(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """(H, W, 1 or 3) -> (H, W, channels): RGB to grey by ITU-R 601 luma, grey to RGB by repetition."""
-    has = pixels.shape[-1]
-    if has == channels:
-        return pixels
-    if (has, channels) == (3, 1):
-        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)[..., None]
-    if (has, channels) == (1, 3):
-        return np.repeat(pixels, 3, axis=-1)
-    raise ValueError(f"it has {has} channels, and {channels} are asked for: only 1 and 3 become each other")
+def _pillows(tags: tiff.Tags) -> bool:
+    """Whether Pillow reads such a TIFF rightly: 8 bits and fewer, palettes, CMYK, and grey of 12 bits."""
+    if tags.stack:
+        return False
+    if tags.bits <= 8 and tags.format == tiff.UNSIGNED:
+        if tags.spare:  # which Pillow drops: better than nothing where tifffile knows no such compression
+            return tags.compression not in tiff.PLAIN and not tiff.CODECS
+        return tags.channels in (1, 3, 4) or (tags.channels == 2 and tags.alpha and not tags.planes)
+    return (tags.bits, tags.channels) == (12, 1)
 
 
-def to_eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint8, uint16 or float32 in [0, 1] -> uint8, white to white."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == np.uint16:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    low, high = pixels.min(), pixels.max()
-    if not (low >= 0 and high <= 1):  # also where either is NaN
-        raise ValueError(f"its values are floats from {low:g} to {high:g}: scale them to [0, 1]")
-    return np.rint(pixels * 255).astype(np.uint8)
+def _tiff(path: str | Path, file: IO[bytes]) -> Native:
+    tags = tiff.read_tags(file)
+    if _pillows(tags):
+        with _opened(file) as image:
+            return _with_pillow(image)
+    contiguous = tags.channels in (1, 3, 4) and not tags.planes and tags.stack is None
+    plain = tags.photometric in (1, tiff.RGB) and tags.dtype != np.float16 and tags.bits in (16, 32, 64)
+    if contiguous and plain:
+        found = _with_opencv(path, None)
+        if found.pixels.shape[-1] == tags.channels:
+            return Native(found.pixels, tags.alpha, tags.spare)
+        raise ValueError(f"OpenCV finds {found.pixels.shape[-1]} channels where its tags say {tags.channels}")
+    found = tiff.read_tiff(path, tags)
+    return found._replace(pixels=_upright(depth_kept(found.pixels), tags.orientation))
 
 
 def _finished(native: Native, channels: int) -> np.ndarray:
-    pixels = on_white(native.pixels) if native.alpha else native.pixels
-    return to_eight_bits(grey_or_rgb(pixels, channels))
+    return to_eight_bits(fitting_channels(native, channels))
 
 
 def _with_pillow(image: Image.Image) -> Native:
     image.load()  # which turns TIFFs, and strikes out their orientation
     orientation = image.getexif().get(ORIENTATION)
     if image.mode in DEEP_MODES:
-        pixels = _depth_kept(np.asarray(image).astype(DEEP_MODES[image.mode]))
+        pixels = depth_kept(np.asarray(image).astype(DEEP_MODES[image.mode]))
         return Native(_upright(pixels[..., None], orientation), alpha=False)
-    if image.mode not in MODES:
-        raise ValueError(f"its pixels are stored as {image.mode}, which is not read: save it as PNG")
-    target = MODES[image.mode]
+    target = _target(image)
     if image.mode == "LAB":
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
         assert converted is not None
         image = converted
-    elif image.has_transparency_data:  # a palette's transparent entry, or one colour declared transparent
-        target = WITH_ALPHA[target]
     pixels = np.asarray(image.convert(target))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return Native(_upright(pixels, orientation), alpha=target.endswith("A"))
+
+
+def _target(image: Image.Image) -> str:
+    """The mode of 8 bits that an image is converted to."""
+    if image.mode not in MODES:
+        raise ValueError(f"its pixels are stored as {image.mode}, which is not read: save it as PNG")
+    # A palette's transparent entry, or one colour declared transparent.
+    transparent = image.mode != "LAB" and image.has_transparency_data
+    return WITH_ALPHA[MODES[image.mode]] if transparent else MODES[image.mode]
+
+
+def _deep_colour(image: ImageFile.ImageFile) -> bool:
+    return image.mode in MODES and ";16" in str(image.tile)
 
 
 def _with_opencv(path: str | Path, orientation: object) -> Native:
@@ -217,7 +265,7 @@ def _with_opencv(path: str | Path, orientation: object) -> Native:
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape[-1] in (3, 4):
         pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]]  # BGR(A) to RGB(A)
-    return Native(_upright(_depth_kept(pixels), orientation), alpha=pixels.shape[-1] in (2, 4))
+    return Native(_upright(depth_kept(pixels), orientation), alpha=pixels.shape[-1] in (2, 4))
 
 
 def _upright(pixels: np.ndarray, orientation: object) -> np.ndarray:
@@ -226,43 +274,13 @@ def _upright(pixels: np.ndarray, orientation: object) -> np.ndarray:
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
-def _depth_kept(pixels: np.ndarray) -> np.ndarray:
-    """Any numbers as uint8, uint16 or float32. Other integers have no white of their own: 16 bits, where they fit."""
-    if pixels.dtype in (np.uint8, np.uint16):
-        return pixels
-    if pixels.dtype.kind == "f":
-        return pixels.astype(np.float32)
-    low, high = int(pixels.min()), int(pixels.max())
-    if low < 0 or high > 65535:
-        raise ValueError(f"its values are integers from {low} to {high}: scale them to 0..65535 and save as 16 bits")
-    return pixels.astype(np.uint16)
-
-
 @contextmanager
-def _opened(path: str | Path) -> Iterator[ImageFile.ImageFile]:
-    if Path(path).stat().st_size == 0:
-        raise BadInput(f"{path}: the file is empty")
+def _opened(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
     # An open file, not a name: Pillow maps named ones into memory and garbles grey TIFFs that lie on their side.
-    with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as image:
-        _check_size(path, image.height, image.width)
+    file.seek(0)
+    with Image.open(file, formats=FORMATS) as image:
+        check_size(image.height, image.width, 1, 1)
         yield image
-
-
-def _check_size(path: str | Path, height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
-        raise BadInput(f"{path}: {width} x {height} pixels are more than {MAX_PIXELS}: cut or shrink it first")
-
-
-def _tiff_tags(path: str | Path) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
-    """The tags of a TIFF's first picture; None where the file is no TIFF."""
-    with Path(path).open("rb") as file:
-        start = file.read(8)
-        if start[:4] not in (b"II*\0", b"MM\0*"):
-            return None
-        tags = TiffImagePlugin.ImageFileDirectory_v2(start)
-        file.seek(tags.next)
-        tags.load(file)
-    return tags
 
 
 @contextmanager
@@ -277,7 +295,12 @@ def _explained(path: str | Path) -> Iterator[None]:
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no such file") from None
     except UnidentifiedImageError:
-        raise BadInput(f"{path}: not a picture in a format that is read ({', '.join(FORMATS)})") from None
+        move = LEFT_OUT.get(Path(path).suffix.lower())
+        if move:
+            raise BadInput(f"{path}: {Path(path).suffix[1:].upper()} is not read here: {move}") from None
+        raise BadInput(
+            f"{path}: not a picture in a format that is read ({', '.join((*FORMATS, 'NPY', 'NPZ'))})"
+        ) from None
     except Image.DecompressionBombError:
         raise BadInput(f"{path}: more than {MAX_PIXELS} pixels: cut or shrink it first") from None
     except Exception as error:

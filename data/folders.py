@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quagga import BadInput
-from quagga.data.decode import SUFFIXES
+from quagga.data.decode import LEFT_OUT, SUFFIXES
 
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 4, 64
 
@@ -36,8 +36,15 @@ def find_pictures(folder: str | Path) -> list[Path]:
     Raises:
         BadInput: the folder is missing, no folder, or may not be read.
     """
+    return find_all(folder)[0]
+
+
+def find_all(folder: str | Path) -> tuple[list[Path], list[str]]:
+    """The pictures as `find_pictures` has them, and a line for each kind of those that cannot be read on this machine:
+    "12 .heic files are left out: pip install 'quagga[heic]'"."""
     top = Path(folder).expanduser()
     found, visited = [], set()
+    others: Counter[str] = Counter()
     for here, folders, files in os.walk(_checked(top), followlinks=True, onerror=_unreadable):
         status = Path(here).stat()
         if (status.st_dev, status.st_ino) in visited:
@@ -45,12 +52,18 @@ def find_pictures(folder: str | Path) -> list[Path]:
             continue
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not _ignored(name))
+        seen = [name for name in files if not _ignored(name)]
+        others.update(suffix for name in seen if (suffix := Path(name).suffix.lower()) in LEFT_OUT)
         found += [
             path
-            for path in (Path(here, name) for name in files if not _ignored(name) and _is_picture(name))
+            for path in (Path(here, name) for name in seen if _is_picture(name))
             if path.is_file() or path.is_symlink()
         ]
-    return sorted(found, key=lambda path: path.relative_to(top).as_posix())
+    lines = [
+        f"{count} {suffix} file{' is' if count == 1 else 's are'} left out: {LEFT_OUT[suffix]}"
+        for suffix, count in sorted(others.items())
+    ]
+    return sorted(found, key=lambda path: path.relative_to(top).as_posix()), lines
 
 
 def two_folders(
@@ -100,9 +113,10 @@ def _two_trees(x: Path, y: Path, x_name: str | None, y_name: str | None) -> TwoF
         names = ("A", "B")
     sides, notices = [], []
     for folder, name in zip((x, y), names, strict=True):
-        side, notice = hold_out(name, _some_pictures(folder))
+        pictures, left_out = _some_pictures(folder)
+        side, notice = hold_out(name, pictures)
         sides.append(side)
-        notices.append(notice)
+        notices += [notice, *(f"{name}: {line}" for line in left_out)]
     return TwoFolders(sides[0], sides[1], notices)
 
 
@@ -118,7 +132,8 @@ def _one_tree(root: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
     guessed = couple.groups() if couple else ("A", "B")
     sides, notices = [], []
     for letter, name in zip("AB", (x_name or guessed[0], y_name or guessed[1]), strict=True):
-        pictures = _some_pictures(root / f"train{letter}")
+        pictures, left_out = _some_pictures(root / f"train{letter}")
+        notices += [f"{name}: {line}" for line in left_out]
         tests = [root / f"{kind}{letter}" for kind in ("test", "val")]
         test = next((found for folder in tests if folder.is_dir() and (found := find_pictures(folder))), [])
         if test:
@@ -164,14 +179,16 @@ def _fingerprint(path: Path) -> bytes:
         return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
 
 
-def _some_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder, of which there must be one."""
-    pictures = find_pictures(folder)
+def _some_pictures(folder: Path) -> tuple[list[Path], list[str]]:
+    """The pictures of a folder, of which there must be one, and what is to be said of others."""
+    pictures, left_out = find_all(folder)
     if pictures:
-        return pictures
+        return pictures, left_out
     expected = f"{folder.name} has 0 images: expected {', '.join(SUFFIXES)} in {folder}"
     if {"trainA", "trainB"} <= set(_subfolders(folder)):
         raise BadInput(f"{expected}; did you mean --root {folder}?")
+    if left_out:
+        raise BadInput(f"{folder.name} has 0 images that can be read: {'; '.join(left_out)}")
     others = other_files(folder)
     if others:
         held = ", ".join(f"{count} {kind}" for kind, count in others.most_common(4))

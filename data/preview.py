@@ -1,6 +1,6 @@
 """A contact sheet: pictures in captioned columns, to be looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from quagga import BadInput
-from quagga.data.decode import to_channels
+from quagga.data.form import Form, grey_or_rgb
 from quagga.data.tensors import to_uint8
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
-MARGIN, BETWEEN, CAPTION = 12, 4, 24  # pixels: around the sheet, between pictures, the height of the captions' line
+MARGIN, BETWEEN = 12, 4  # pixels: around the sheet, between pictures
+CAPTION, LINE = 24, 14  # pixels: the height of a caption's first line, of each further one
 SMALLEST = 128  # smaller pictures are enlarged to about this, by whole numbers, so that each pixel stays one square
 
 
@@ -22,8 +23,9 @@ def contact_sheet(
     """Draws columns of pictures beside each other, row n with row n.
 
     Args:
-        columns: Caption -> pictures of 1 or 3 channels: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W, C) of
-            uint8. Columns may differ in N, size and channels.
+        columns: Caption, perhaps of several lines -> pictures: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W,
+            C) of uint8. Columns may differ in N, size and channels. Of 2 channels the first is shown, of 4 and more the
+            first three, and the caption says so.
         path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
         abreast: Pictures side by side within a column.
 
@@ -33,7 +35,10 @@ def contact_sheet(
     Raises:
         BadInput: no pictures at all, or the sheet cannot be written.
     """
-    drawn = {caption: [_shown(picture) for picture in _arrays(column)] for caption, column in columns.items()}
+    drawn = {
+        _captioned(caption, column): [_shown(picture) for picture in _arrays(column)]
+        for caption, column in columns.items()
+    }
     pictures = [picture for column in drawn.values() for picture in column]
     if not pictures:
         raise BadInput("a contact sheet needs at least one picture: ask for more than 0")
@@ -42,16 +47,19 @@ def contact_sheet(
     rows = max(-(-len(column) // abreast) for column in drawn.values())
     apart = BETWEEN if abreast == 1 else 3 * BETWEEN
     column_width = abreast * cell_width - BETWEEN + apart
-    top = MARGIN + (CAPTION if any(drawn) else 0)
+    further = max(caption.count("\n") for caption in drawn)
+    top = MARGIN + (CAPTION + further * LINE if any(drawn) else 0)
 
     size = (2 * MARGIN + len(drawn) * column_width - apart, top + rows * cell_height - BETWEEN + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=14)
+    pen = ImageDraw.Draw(sheet)
     for number, (caption, column) in enumerate(drawn.items()):
         left = MARGIN + number * column_width
         middle = left + (abreast * cell_width - BETWEEN) / 2
-        text = _shortened(caption, lambda words: pen.textlength(words, font) <= abreast * cell_width)
-        pen.text((middle, MARGIN + CAPTION / 2 - 4), text, INK, font, anchor="mm")
+        for line, words in enumerate(caption.split("\n")):
+            font = ImageFont.load_default(size=11 if line else 14)
+            text = _shortened(words, lambda cut, font=font: pen.textlength(cut, font) <= abreast * cell_width)
+            pen.text((middle, MARGIN + CAPTION / 2 - 4 + line * LINE), text, INK, font, anchor="mm")
         for index, picture in enumerate(column):
             row, place = divmod(index, abreast)
             sheet.paste(Image.fromarray(picture), (left + place * cell_width, top + row * cell_height))
@@ -64,6 +72,70 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
+def for_the_eye(
+    strips: Mapping[str, Mapping[str, Tensor]],
+    translations: Mapping[str, tuple[str, str]],
+    forms: Mapping[str, Form],
+) -> dict[str, dict[str, Tensor]]:
+    """Strips of a game, the columns of sides that are not of 8 bits stretched.
+
+    Args:
+        strips: Name -> columns "x", "G(x)", "F(G(x))", each (N, C, H, W) in [-1, 1].
+        translations: Network -> the sides it takes and gives: F(G(x)) is of the side that F gives.
+        forms: Side -> what its pictures are like.
+    """
+
+    def stretched(column: str) -> bool:
+        name = column.partition("(")[0]
+        side = translations[name][1] if name in translations else name
+        return side in forms and not forms[side].eight_bits
+
+    return {name: windowed(columns, [c for c in columns if stretched(c)]) for name, columns in strips.items()}
+
+
+def windowed(columns: Mapping[str, Tensor], which: Collection[str]) -> dict[str, Tensor]:
+    """Columns for the eye: those named in `which` are stretched, so that a column's 1st percentile becomes black and
+    its 99th white, in all its pictures alike; the others stay as they are.
+
+    Args:
+        columns: Caption -> (N, C, H, W) in [-1, 1].
+        which: Captions of pictures that are not of 8 bits. Few of them use their range: a CT's tissue would be one
+            grey.
+
+    Returns:
+        The same columns, the captions of the stretched ones with a second line that says so.
+    """
+    shown = {}
+    for caption, column in columns.items():
+        if caption in which:
+            low, high = window(column[:, : _seen(column.shape[1])].detach().float().cpu().numpy())
+            shown[f"{caption}\n1st to 99th percentile"] = ((column.float() - low) / (high - low) * 2 - 1).clamp(-1, 1)
+        else:
+            shown[caption] = column
+    return shown
+
+
+def window(values: np.ndarray) -> tuple[float, float]:
+    """The 1st and the 99th percentile; of values that are all alike, such that they become grey."""
+    low, high = (float(end) for end in np.percentile(values, (1, 99)))
+    return (low, high) if high > low else (low - 1, low + 1)
+
+
+def _seen(channels: int) -> int:
+    """How many of so many channels are shown."""
+    return 3 if channels >= 3 else 1
+
+
+def _captioned(caption: str, column: Tensor | np.ndarray) -> str:
+    channels = column.shape[1 if isinstance(column, Tensor) else 3]
+    return caption if channels in (1, 3) else f"{caption}\n{shown_of(channels)}"
+
+
+def shown_of(channels: int) -> str:
+    """Which of so many channels are shown, in words."""
+    return f"channel 1 of {channels}" if channels == 2 else f"channels 1 to 3 of {channels}"
+
+
 def _arrays(column: Tensor | np.ndarray) -> np.ndarray:
     """(N, C, H, W) or (N, H, W, C) -> uint8 (N, H, W, C)"""
     return to_uint8(column) if isinstance(column, Tensor) else column
@@ -72,7 +144,8 @@ def _arrays(column: Tensor | np.ndarray) -> np.ndarray:
 def _shown(picture: np.ndarray) -> np.ndarray:
     """uint8 (H, W, C) -> uint8 (H k, W k, 3), as it is drawn"""
     times = max(1, round(SMALLEST / max(picture.shape[:2])))
-    return to_channels(picture, 3).repeat(times, axis=0).repeat(times, axis=1)
+    shown = grey_or_rgb(picture[..., : _seen(picture.shape[2])], 3)
+    return shown.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _shortened(caption: str, fits) -> str:

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Augment, Fit
-from quagga.data.decode import read_header, read_picture
+from quagga.data.decode import read_fitted
 from quagga.data.folders import Side, two_folders
+from quagga.data.form import Form
+from quagga.data.look import look
 from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place
 from quagga.data.tensors import to_tensor
-
-LOOKED_AT = 128  # pictures a side whose headers are read before training
 
 
 @dataclass
@@ -41,8 +40,12 @@ class Unpaired:
         augment: Transforms of albumentations after the cut, e.g. {"ColorJitter": {"brightness": 0.1, "p": 0.5}}.
         unreadable: What to do with a damaged picture: "error" stops, "skip" takes the next one and counts.
         workers: Processes that read ahead, for each process of training. 0: none.
-        x_channels: Channels of X: 1 (grey) or 3.
-        y_channels: Channels of Y: 1 (grey) or 3.
+        x_channels: Channels of X: 1 (grey) or 3, into which pictures are converted, or as many as the pictures have; 4
+            keeps the opacity.
+        y_channels: Channels of Y.
+        x_value_range: The stored values of X that become black and white, e.g. [0, 4095]; what lies outside is clipped
+            and counted. None: the range of their kind: 0..255, 0..65535, floats 0..1.
+        y_value_range: The same for Y.
         seed: Of the order, the cuts and all other augmentation.
         worker_timeout: Seconds without a batch after which a worker counts as hanging.
 
@@ -64,23 +67,34 @@ class Unpaired:
     workers: int = 2
     x_channels: int = 3
     y_channels: int = 3
+    x_value_range: list[float] | None = None
+    y_value_range: list[float] | None = None
     seed: int = 0
     worker_timeout: float = 300.0
 
     def __post_init__(self) -> None:
         for name, channels in (("x_channels", self.x_channels), ("y_channels", self.y_channels)):
-            if channels not in (1, 3):
-                raise BadInput(f"{name} {channels}: pictures are read as grey, 1, or as colour, 3")
+            if channels < 1:
+                raise BadInput(f"{name} {channels}: grey pictures have 1, colour 3, others as many as are stored")
+        self.ranges = {"x": self.x_value_range, "y": self.y_value_range}
+        for name, stated in self.ranges.items():
+            if stated is not None and not (len(stated) == 2 and np.isfinite(stated).all() and stated[0] < stated[1]):
+                raise BadInput(f"{name}_value_range {stated}: two numbers, the lower first, e.g. '[0, 4095]'")
         if not 0 <= self.workers <= 256:
             raise BadInput(f"workers {self.workers}: 0 reads in the training process, 1 to 256 read ahead")
         if self.worker_timeout <= 0:
             raise BadInput(f"worker_timeout {self.worker_timeout}: must be above 0 seconds")
-        self.augments = {"x": self._augment(self.x_channels), "y": self._augment(self.y_channels)}
         self.channels = {"x": self.x_channels, "y": self.y_channels}
         found = two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
         self.sides: dict[str, Side] = {"x": found.x, "y": found.y}
         self.names = {name: side.name for name, side in self.sides.items()}
-        self.notices = [*found.notices, *(line for side in self.sides for line in self._look(side))]
+        self.notices = list(found.notices)
+        self.forms: dict[str, Form] = {}
+        for name, side in self.sides.items():
+            skip = self.unreadable == "skip"
+            self.forms[name], lines = look(side, name, self.channels[name], self.ranges[name], self.crop_size, skip)
+            self.notices += lines
+        self.augments = {side: self._augment(form) for side, form in self.forms.items()}
         self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place
 
     @property
@@ -145,36 +159,30 @@ class Unpaired:
             "fit": self.fit,
             "channels": dict(self.channels),
             "value_range": [-1.0, 1.0],
-            "opacity": "laid on white",
+            "opacity": {
+                side: "kept" if channels in (2, 4) else "laid on white" for side, channels in self.channels.items()
+            },
         }
 
-    def _augment(self, channels: int) -> Augment:
-        return Augment(self.load_size, self.crop_size, self.fit, self.flip, self.augment, channels)
+    def domains(self) -> dict[str, dict[str, Any]]:
+        """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
+        return {
+            side: {
+                "name": self.names[side],
+                "channels": form.channels,
+                "value_range": list(form.value_range),
+                "kind": form.kind,
+            }
+            for side, form in self.forms.items()
+        }
+
+    def _augment(self, form: Form) -> Augment:
+        kind = "uint8" if form.eight_bits else "float32"
+        return Augment(self.load_size, self.crop_size, self.fit, self.flip, self.augment, form.channels, kind)
 
     def _read(self, name: str, transform: Callable[[np.ndarray], np.ndarray], path: Path) -> Tensor:
-        pixels = read_picture(path, self.channels[name])
+        pixels = read_fitted(path, self.forms[name], name).pixels
         try:
             return to_tensor(transform(pixels))
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from None
-
-    def _look(self, name: str) -> list[str]:
-        """What is worth saying of a side before training, from the headers of some of its pictures."""
-        side = self.sides[name]
-        some = list(islice(side.train, 0, None, -(-len(side.train) // LOOKED_AT)))
-        headers = []
-        for path in some:
-            try:
-                headers.append(read_header(path))
-            except BadInput:
-                if self.unreadable == "error":
-                    raise
-        small = sum(header.shorter < self.crop_size for header in headers)
-        grey = sum(header.mode in ("1", "L", "LA", "I;16") for header in headers)
-        of = f"{len(some)} pictures" if len(some) == len(side.train) else f"{len(some)} pictures looked at"
-        lines = []
-        if small:
-            lines.append(f"{side.name}: {small} of {of} are smaller than the cut of {self.crop_size} and get enlarged")
-        if grey and self.channels[name] == 3:
-            lines.append(f"{side.name}: {grey} of {of} are grey and become three equal channels")
-        return lines

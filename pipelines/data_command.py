@@ -207,11 +207,11 @@ def check(argv: list[str]) -> None:
     if report.warnings and chosen.strict:
         raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
     pictures = f"--root {chosen.root}" if chosen.root else f"--x {chosen.x} --y {chosen.y}"
-    print(f"training can start: quagga train cyclegan {pictures}")
+    print(f"training can start: quagga train cyclegan {pictures} {report.options}".rstrip())
 
 
 def preview(argv: list[str]) -> None:
-    from quagga.data.preview import contact_sheet  # torch: `quagga data embedded` need not wait for it
+    from quagga.data.preview import contact_sheet, windowed  # torch: `quagga data embedded` need not wait for it
     from quagga.data.unpaired import Unpaired
 
     takers = {"data": Unpaired, "preview": Preview}
@@ -225,7 +225,9 @@ def preview(argv: list[str]) -> None:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")
     rows = Unpaired(**options["data"])
     batch = next(rows.batches(0, chosen.count))
-    contact_sheet({f"{side}: {name}": batch[side] for side, name in rows.names.items()}, chosen.output)
+    columns = {f"{side}: {name}": batch[side] for side, name in rows.names.items()}
+    deep = [f"{side}: {rows.names[side]}" for side, form in rows.forms.items() if not form.eight_bits]
+    contact_sheet(windowed(columns, deep), chosen.output)
     for line in rows.notices:
         print(line)
     print(f"what training will see: {chosen.output}")

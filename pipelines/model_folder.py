@@ -14,6 +14,7 @@ import copy
 import errno
 import hashlib
 import json
+import math
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from quagga import BadInput, __version__
+from quagga.data.form import KINDS
 from quagga.pipelines import whole
 
 FORMAT = 1  # raised when an older Quagga could no longer read the folder
@@ -45,7 +47,8 @@ class ModelFolder:
         pipeline: The name of the pipeline whose `build` makes the networks.
         options: The resolved options of that `build`, by name.
         translations: Name of a network to (source, target), e.g. `{"G": ("x", "y"), "F": ("y", "x")}`.
-        domains: Each letter's `name` ("horse") and number of `channels`.
+        domains: Each letter's `name` ("horse"), number of `channels`, `value_range` [low, high] and `kind` of number
+            ("uint8"); models of 8 bits may lack the last two.
         preprocessing: What training did to a picture before the network saw it.
         images_seen: How long the networks were trained, in images.
         versions: Of Quagga and torch, when it was written.
@@ -103,7 +106,7 @@ def save_model(
         options: The resolved options of its `build`: numbers, words, None, and lists and dictionaries of them.
         networks: The averaged generators by name, on any device, in any mode; they are left as they are.
         translations: Name of a network to (source, target) domain.
-        domains: `{"x": {"name": "horse", "channels": 3}, "y": ...}`.
+        domains: `{"x": {"name": "horse", "channels": 3, "value_range": [0, 255], "kind": "uint8"}, "y": ...}`.
         preprocessing: What training did to a picture, e.g. `{"load_size": 286, "crop_size": 256}`.
         images_seen: How many images the networks were trained on.
         golden: For each translation an input `(1, C, H, W)` in [-1, 1]; None takes fixed noise of 64 x 64 pixels.
@@ -233,8 +236,22 @@ def _is_translations(value: object) -> bool:
 
 def _is_domains(value: object) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(v, dict) and isinstance(v.get("name"), str) and _is_count(v.get("channels")) and v["channels"] > 0
+        isinstance(v, dict)
+        and isinstance(v.get("name"), str)
+        and _is_count(v.get("channels"))
+        and v["channels"] > 0
+        and v.get("kind", "uint8") in KINDS
+        and _is_range(v.get("value_range", [0, 255]))
         for v in value.values()
+    )
+
+
+def _is_range(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(end, int | float) and math.isfinite(end) for end in value)
+        and value[0] < value[1]
     )
 
 

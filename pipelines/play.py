@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from quagga import BadInput
-from quagga.data.preview import contact_sheet
+from quagga.data.preview import contact_sheet, for_the_eye
 from quagga.data.rows import DataFault
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import suggestion
@@ -142,6 +142,8 @@ class Play:
             if self.ear.asked:  # on a CPU strips take a while, and a launcher grants 30 seconds
                 return
             strips = look(self.trainer, self.held_out, averaged=which == "averaged")
+            translations = self.trainer.game.translations  # pyright: ignore[reportAttributeAccessIssue]
+            strips = for_the_eye(strips, translations, self.rows.forms)
             self.log.strips(strips, which, seen)
             if which == "averaged":
                 try:

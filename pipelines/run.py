@@ -175,7 +175,7 @@ def keep_model(folder: Path, trainer: Trainer, pipeline: str, rows: Any, options
         options=dict(options),
         networks=trainer.averages,
         translations=translations,
-        domains={side: {"name": name, "channels": example[side].shape[1]} for side, name in rows.names.items()},
+        domains=rows.domains(),
         preprocessing=rows.preprocessing(),
         images_seen=trainer.images_seen,
         golden={name: example[source] for name, (source, _target) in translations.items()},

@@ -1,5 +1,7 @@
 """`quagga translate`: every picture of some files and folders, translated into another folder."""
 
+from __future__ import annotations  # the types below need not be imported, which takes two seconds
+
 import os
 import sys
 from collections import deque
@@ -8,20 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quagga import BadInput
 from quagga.pipelines.options import parse
 
-KEPT = {  # suffix -> how Pillow writes it; lossless, but for JPEG, whose loss at 95 is not seen. All else becomes PNG.
-    ".png": {"format": "PNG"},
-    ".jpg": {"format": "JPEG", "quality": 95},
-    ".jpeg": {"format": "JPEG", "quality": 95},
-    ".webp": {"format": "WEBP", "lossless": True},
-    ".bmp": {"format": "BMP"},
-    ".tif": {"format": "TIFF", "compression": "tiff_deflate"},
-    ".tiff": {"format": "TIFF", "compression": "tiff_deflate"},
-}
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from quagga.data.form import Form
+    from quagga.pipelines.translator import Translator
+
 COMPARISON = "comparison.png"
 COMPARED = 16  # rows of the comparison
 THUMBNAIL = 256  # pixels of the longer side of a picture in it
@@ -71,39 +71,53 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     if chosen.output is None:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
-    jobs = plan([Path(name).expanduser() for name in inputs], output)
-    sheet = output / COMPARISON if chosen.comparison else None
-    check(jobs, sheet, chosen.overwrite)
+    found = find([Path(name).expanduser() for name in inputs], output)
     from quagga.pipelines.translator import load  # torch: two seconds that a misspelt option need not wait for
 
-    return translate(load(run, chosen.to, chosen.device, build), jobs, output, sheet)
+    translator = load(run, chosen.to, chosen.device, build)
+    jobs = plan(found, output, translator.gives)
+    sheet = output / COMPARISON if chosen.comparison else None
+    check(jobs, sheet, chosen.overwrite)
+    return translate(translator, jobs, output, sheet)
 
 
-def plan(inputs: Sequence[Path], output: Path) -> list[Job]:
-    """What is to be read and what is to be written, each picture once. Nothing is touched.
+def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
+    """What is to be read, and its name below the output. Nothing is touched.
 
     Raises:
         BadInput: an input is not there, there is no picture among them, or the output is no folder.
     """
     from quagga.data.decode import SUFFIXES
-    from quagga.data.folders import find_pictures
+    from quagga.data.folders import find_all
 
     if output.exists() and not output.is_dir():
         raise BadInput(f"--output {output} is a file: name a folder")
     own = output.resolve()
-    jobs: list[Job] = []
+    pictures: list[tuple[Path, Path]] = []
     for place in inputs:
         if place.is_file():
-            jobs.append(Job(place, output / _renamed(Path(place.name))))
+            pictures.append((place, Path(place.name)))
         elif place.is_dir():
             # The output may lie inside the input: what an earlier call made of it is not translated again.
             inside = own != place.resolve()
-            found = [path for path in find_pictures(place) if not (inside and path.resolve().is_relative_to(own))]
+            found, left_out = find_all(place)
+            found = [path for path in found if not (inside and path.resolve().is_relative_to(own))]
             if not found:
-                raise BadInput(f"{place} has 0 images: expected {', '.join(SUFFIXES)} in it")
-            jobs += [Job(path, output / _renamed(path.relative_to(place))) for path in found]
+                expected = f"expected {', '.join(SUFFIXES)} in it"
+                raise BadInput(f"{place} has 0 images: {'; '.join(left_out) or expected}")
+            for line in left_out:
+                print(f"{place}: {line}", file=sys.stderr)
+            pictures += [(path, path.relative_to(place)) for path in found]
         else:
             raise BadInput(f"there is no file or folder {place}: give pictures, or folders of pictures")
+    return pictures
+
+
+def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: Form) -> list[Job]:
+    """What is to be read and what is to be written, each picture once. A suffix that cannot hold the form changes."""
+    from quagga.data.write import suffix_for
+
+    jobs = [Job(path, output / name.with_suffix(suffix_for(name.suffix, form))) for path, name in pictures]
     return list({(source.resolve(), target): Job(source, target) for source, target in jobs}.values())
 
 
@@ -132,32 +146,38 @@ def check(jobs: Sequence[Job], sheet: Path | None, overwrite: bool) -> None:
         )
 
 
-def translate(translator: Any, jobs: Sequence[Job], output: Path, sheet: Path | None) -> int:
+def translate(translator: Translator, jobs: Sequence[Job], output: Path, sheet: Path | None) -> int:
     """Translates every picture; one that cannot be read is reported and left out. Returns the exit code."""
     from tqdm import tqdm
 
-    from quagga.data.decode import read_picture
+    from quagga.data.decode import read_fitted
 
-    failed = 0
-    pairs: list[Any] = []
+    failed = clipped = values = 0
+    before, after = [], []
     begin = perf_counter()
     with tqdm(jobs, unit="picture", disable=None) as progress:
         for source, target in progress:
             try:
-                picture = read_picture(source, translator.channels)
-                result = translator(picture)
+                picture = read_fitted(source, translator.takes)
+                result = translator.translated(picture)
             except BadInput as error:
                 failed += 1
                 message = str(error) if str(source) in str(error) else f"{source}: {error}"
                 progress.write(f"quagga: left out: {message}", file=sys.stderr)
                 continue
             write(target, result)
-            if sheet and len(pairs) < COMPARED:
-                pairs.append((_thumbnail(picture), _thumbnail(result)))
+            clipped, values = clipped + picture.clipped, values + picture.pixels.size
+            if sheet and len(before) < COMPARED:
+                before.append(_thumbnail(picture.pixels))
+                after.append(_thumbnail(result))
     done = len(jobs) - failed
-    if sheet and pairs:
-        write(sheet, _comparison(pairs))
-        print(f"{translator.source} | {translator.target}: {sheet}")
+    if sheet and before:
+        write(sheet, _comparison(_column(before, translator.takes), _column(after, translator.gives)))
+        captions = _caption(translator.source, translator.takes), _caption(translator.target, translator.gives)
+        print(f"{' | '.join(captions)}: {sheet}")
+    if clipped:
+        low, high = translator.takes.value_range
+        print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")
     speed = done / (perf_counter() - begin)
     what = "picture" if done == 1 else "pictures"
     print(f"{done} {what}, {translator.source} to {translator.target}, in {output} ({speed:.3g} pictures/s)")
@@ -166,20 +186,19 @@ def translate(translator: Any, jobs: Sequence[Job], output: Path, sheet: Path | 
     return 2 if failed else 0
 
 
-def write(target: Path, picture: Any) -> None:
-    """Writes an (H, W, C) uint8 picture under another name first, so that no half-written file bears the real one.
+def write(target: Path, picture: np.ndarray) -> None:
+    """Writes an (H, W, C) picture under another name first, so that no half-written file bears the real one.
 
     Raises:
         BadInput: it cannot be written; nothing of it is left.
     """
-    from PIL import Image
+    from quagga.data.write import save
 
     draft = target.parent / f".{os.getpid()}.part"  # short, since a name has 255 bytes and the target's may use them
-    image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            image.save(draft, **KEPT[target.suffix.lower()])
+            save(draft, picture, target.suffix)
             draft.replace(target)
         finally:
             with suppress(OSError):
@@ -187,6 +206,8 @@ def write(target: Path, picture: Any) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise BadInput(f"cannot write {target} ({reason}): free some space or choose another --output") from None
+    except ValueError as error:
+        raise BadInput(f"cannot write {target}: {error}") from None
 
 
 def read_line(argv: Sequence[str]) -> tuple[list[str], TranslateOptions | None]:
@@ -212,28 +233,58 @@ def read_line(argv: Sequence[str]) -> tuple[list[str], TranslateOptions | None]:
     return words, TranslateOptions(**config) if config else None
 
 
-def _renamed(name: Path) -> Path:
-    return name if name.suffix.lower() in KEPT else name.with_suffix(".png")
-
-
-def _thumbnail(picture: Any) -> Any:
+def _thumbnail(picture: np.ndarray) -> np.ndarray:
+    """(H, W, C) -> (h, w, 1 or 3), uint8 or float32: what is shown of it, small."""
+    import cv2
+    import numpy as np
     from PIL import Image
 
-    image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).convert("RGB")
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return image
+    shown = picture[..., : 3 if picture.shape[2] >= 3 else 1]
+    if shown.dtype == np.uint8:
+        image = Image.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown)
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        small = np.asarray(image)
+    else:
+        scale = min(1.0, THUMBNAIL / max(shown.shape[:2]))
+        size = [max(1, round(side * scale)) for side in shown.shape[1::-1]]
+        small = cv2.resize(np.ascontiguousarray(shown, np.float32), size, interpolation=cv2.INTER_AREA)
+    return small[..., None] if small.ndim == 2 else small
 
 
-def _comparison(pairs: Sequence[tuple[Any, Any]]) -> Any:
+def _column(pictures: Sequence[np.ndarray], form: Form) -> list[Image.Image]:
+    """Thumbnails as they are looked at: those that are not of 8 bits are stretched, all alike."""
+    import numpy as np
+    from PIL import Image
+
+    from quagga.data.form import grey_or_rgb
+    from quagga.data.preview import window
+
+    if not form.eight_bits:
+        low, high = window(np.concatenate([picture.ravel() for picture in pictures]))
+        pictures = [np.rint(np.clip((p - low) / (high - low), 0, 1) * 255).astype(np.uint8) for p in pictures]
+    return [Image.fromarray(grey_or_rgb(picture, 3)) for picture in pictures]
+
+
+def _caption(name: str, form: Form) -> str:
+    """A domain's name, and how its pictures are shown where it is not as they are."""
+    from quagga.data.preview import shown_of
+
+    notes = [] if form.eight_bits else ["1st to 99th percentile"]
+    if form.channels not in (1, 3):
+        notes.append(shown_of(form.channels))
+    return f"{name} ({', '.join(notes)})" if notes else name
+
+
+def _comparison(before: Sequence[Image.Image], after: Sequence[Image.Image]) -> np.ndarray:
     """Rows of before | after, (H, W, 3) uint8."""
     import numpy as np
     from PIL import Image
 
     gap = 4
-    sheet = Image.new("RGB", (2 * THUMBNAIL + gap, sum(before.height + gap for before, _ in pairs) - gap), "white")
+    sheet = Image.new("RGB", (2 * THUMBNAIL + gap, sum(left.height + gap for left in before) - gap), "white")
     top = 0
-    for before, after in pairs:
-        sheet.paste(before, (THUMBNAIL - before.width, top))
-        sheet.paste(after, (THUMBNAIL + gap, top))
-        top += before.height + gap
+    for left, right in zip(before, after, strict=True):
+        sheet.paste(left, (THUMBNAIL - left.width, top))
+        sheet.paste(right, (THUMBNAIL + gap, top))
+        top += left.height + gap
     return np.asarray(sheet)

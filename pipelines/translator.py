@@ -19,8 +19,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from quagga import BadInput
-from quagga.data.decode import grey_or_rgb, on_white, to_channels
-from quagga.data.tensors import to_tensor, to_uint8
+from quagga.data.decode import to_fitted
+from quagga.data.form import NATURAL, Fitted, Form, Native, fitting_channels
+from quagga.data.tensors import to_form, to_tensor
 from quagga.pipelines.cli import PIPELINES, suggestion
 from quagga.pipelines.model_folder import GOLDEN, ModelFolder, read_model
 
@@ -36,8 +37,8 @@ class Translator:
         network: The generator, in eval mode on `device`.
         source: Name of the domain it takes ("horse").
         target: Name of the domain it gives ("zebra").
-        channels: Of the pictures it takes; others are converted.
-        target_channels: Of the pictures it gives.
+        takes: Channels, kind and value range of the pictures it takes; others are converted.
+        gives: Channels, kind and value range of the pictures it gives.
         device: Where it runs.
         golden: An input `(N, C, H, W)` and what the network gave for it when it was saved.
     """
@@ -45,10 +46,20 @@ class Translator:
     network: nn.Module = field(repr=False)
     source: str
     target: str
-    channels: int
-    target_channels: int
+    takes: Form
+    gives: Form
     device: torch.device
     golden: tuple[Tensor, Tensor] = field(repr=False)
+
+    @property
+    def channels(self) -> int:
+        """Of the pictures it takes."""
+        return self.takes.channels
+
+    @property
+    def target_channels(self) -> int:
+        """Of the pictures it gives."""
+        return self.gives.channels
 
     @overload
     def __call__(self, picture: Image.Image) -> Image.Image: ...
@@ -62,14 +73,18 @@ class Translator:
         Args:
             picture: One of
                 a PIL image of any mode, turned upright if it says how;
-                an array `(H, W)` or `(H, W, C)`, uint8, or floating in [0, 1] as numpy's image libraries have it;
+                an array `(H, W)` or `(H, W, C)`, of integers, or floating;
                 a tensor `(C, H, W)` or `(N, C, H, W)`, floating in [-1, 1], on any device.
 
+        Numbers of the source's own kind are read by its value range, others by that of their kind (uint8 0..255, uint16
+        0..65535, floats 0..1). What comes out is of the target's kind and value range; floats that are not the source's
+        own kind become floats in [0, 1], as numpy's image libraries have them.
+
         Raises:
-            BadInput: not such a picture, or too large for the memory.
+            BadInput: not such a picture, none that can be given back as such an object, or too large for the memory.
         """
         if isinstance(picture, Image.Image):
-            return Image.fromarray(_without_single_channel(self._uint8(picture)))
+            return self._image(picture)
         if isinstance(picture, np.ndarray):
             return self._array(picture)
         if isinstance(picture, Tensor):
@@ -93,23 +108,44 @@ class Translator:
             )
         return deviation
 
+    def translated(self, picture: Fitted) -> np.ndarray:
+        """A picture in the source's form, as `read_fitted` gives it -> (H, W, C) in the target's form."""
+        return to_form(self._run(to_tensor(picture.pixels).unsqueeze(0))[0], self.gives)
+
+    def _image(self, picture: Image.Image) -> Image.Image:
+        channels, kind = self.gives.channels, self.gives.kind
+        if not (kind == "uint8" and channels in (1, 3, 4)) and channels != 1:
+            raise BadInput(
+                f"a PIL image cannot hold {self.target}, {channels} channels of {kind}: give an array or a tensor, or"
+                " use `quagga translate`"
+            )
+        return Image.fromarray(_without_single_channel(self.translated(to_fitted(picture, self.takes))))
+
     def _array(self, picture: np.ndarray) -> np.ndarray:
         if picture.ndim not in (2, 3) or 0 in picture.shape:
             raise BadInput(f"an array of shape {picture.shape} is no picture: expected (H, W) or (H, W, C)")
-        if picture.dtype == np.uint8:
-            result = self._uint8(picture)
-        elif np.issubdtype(picture.dtype, np.floating):
-            if not (picture.min() >= 0 and picture.max() <= 1):
-                raise BadInput(
-                    f"the array reaches from {picture.min():.4g} to {picture.max():.4g}: floating arrays are in [0, 1];"
-                    " give uint8 for 0..255, or a tensor for [-1, 1]"
-                )
-            pixels = _float_to_channels(picture.astype(np.float32), self.channels)
-            y = self._run(torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0) * 2 - 1)[0]
-            result = ((y + 1) / 2).permute(1, 2, 0).cpu().numpy().astype(picture.dtype)
+        kind = "float32" if picture.dtype.kind == "f" else str(picture.dtype.newbyteorder("="))
+        if kind == "float32" and not self.takes.owns(kind):
+            result = self._unit(picture)
+        elif kind in NATURAL or (kind == "int16" and self.takes.kind != "uint8"):
+            result = self.translated(to_fitted(picture, self.takes))
         else:
-            raise BadInput(f"an array of {picture.dtype} is not understood: give uint8, or floating values in [0, 1]")
+            raise BadInput(
+                f"an array of {picture.dtype} is not understood: give {self.takes.kind} as the model's own pictures"
+                " have, uint8 or uint16, or floating values in [0, 1]"
+            )
         return _without_single_channel(result) if picture.ndim == 2 else result
+
+    def _unit(self, picture: np.ndarray) -> np.ndarray:
+        """Floats in [0, 1], (H, W) or (H, W, C) -> (H, W, C') of the same type in [0, 1]"""
+        if not (picture.min() >= 0 and picture.max() <= 1):
+            raise BadInput(
+                f"the array reaches from {picture.min():.4g} to {picture.max():.4g}: floating arrays are in [0, 1];"
+                " give uint8 for 0..255, or a tensor for [-1, 1]"
+            )
+        pixels = _float_to_channels(picture.astype(np.float32), self.channels)
+        y = self._run(torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0) * 2 - 1)[0]
+        return ((y + 1) / 2).permute(1, 2, 0).cpu().numpy().astype(picture.dtype)
 
     def _tensor(self, picture: Tensor) -> Tensor:
         if picture.ndim not in (3, 4) or 0 in picture.shape:
@@ -127,10 +163,6 @@ class Translator:
         y = self._run(x if x.ndim == 4 else x.unsqueeze(0))
         # The copy is an ordinary tensor, which may take part in a loss; one made in inference mode may not.
         return (y if x.ndim == 4 else y.squeeze(0)).to(picture.device, picture.dtype).clone()
-
-    def _uint8(self, picture: Image.Image | np.ndarray) -> np.ndarray:
-        """A picture of 8 bits -> uint8 (H, W, C)"""
-        return to_uint8(self._run(to_tensor(to_channels(picture, self.channels)).unsqueeze(0))[0])
 
     def _run(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in [-1, 1] -> (N, C', H, W) on the device, float32 whatever surrounds the call."""
@@ -172,8 +204,8 @@ def load(
         network=_generator(folder, name, build or _builder(folder)).to(place),
         source=source["name"],
         target=target["name"],
-        channels=source["channels"],
-        target_channels=target["channels"],
+        takes=_form(source),
+        gives=_form(target),
         device=place,
         golden=_golden(folder, name, source["channels"], target["channels"]),
     )
@@ -217,6 +249,12 @@ def _direction(folder: ModelFolder, to: str | None) -> str:
     if to.casefold() in folded:
         return folded[to.casefold()]
     raise BadInput(f"the model does not translate to '{to}'{suggestion(to, choices)} (it can: {', '.join(choices)})")
+
+
+def _form(domain: dict[str, Any]) -> Form:
+    """Of a domain in model.json; those of before other kinds were known say no more than their channels."""
+    low, high = domain.get("value_range", (0, 255))
+    return Form(domain["channels"], domain.get("kind", "uint8"), (float(low), float(high)))
 
 
 def _golden(folder: ModelFolder, name: str, channels: int, target_channels: int) -> tuple[Tensor, Tensor]:
@@ -299,7 +337,7 @@ def _float_to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     """float32 (H, W) or (H, W, C) in [0, 1] -> (H, W, channels): the decoder's rules without 8 bits."""
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     try:
-        return grey_or_rgb(on_white(pixels) if pixels.shape[2] in (2, 4) else pixels, channels)
+        return fitting_channels(Native(pixels, alpha=pixels.shape[2] in (2, 4)), channels)
     except ValueError as error:
         raise BadInput(f"this picture: {error}") from None
 

@@ -73,6 +73,27 @@ def test_any_size_becomes_the_cut(fit, shape, channels):
         assert result.shape == (32, 32, channels) and result.dtype == np.uint8 and (result == 77).all()
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 12])
+def test_floats_of_any_channels_are_scaled_cut_and_mirrored_as_bytes_are(channels):
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    floats = (picture / np.float32(255))[..., np.arange(channels) % 3]
+    for load_size, crop_size in ((40, 32), (90, 60), (50, 40)):
+        bytes_ = Augment(load_size, crop_size)
+        real = Augment(load_size, crop_size, channels=channels, kind="float32")
+        for seed in range(6):
+            expected, found = bytes_(picture, seed), real(floats, seed)
+            assert found.dtype == np.float32 and found.shape == (crop_size, crop_size, channels)
+            assert found.min() >= 0 and found.max() <= 1
+            assert np.abs(found * 255 - expected[..., np.arange(channels) % 3]).max() <= 1.01
+        assert np.abs(real.still(floats) * 255 - bytes_.still(picture)[..., np.arange(channels) % 3]).max() <= 1.01
+
+
+def test_a_picture_is_scaled_one_way_and_the_other_whatever_its_channels():
+    """OpenCV refuses to average over areas where one side shrinks and the other grows, of more than 4 channels."""
+    result = Augment(40, 40, "squash", channels=7, kind="float32").still(np.full((20, 90, 7), 0.3, np.float32))
+    assert result.shape == (40, 40, 7) and np.allclose(result, 0.3)
+
+
 @pytest.mark.parametrize(("fit", "shape"), [("crop", (320, 320)), ("squash", (320, 20)), ("squash", (20, 320))])
 def test_shrinking_averages_and_does_not_alias(fit, shape):
     lines = np.zeros((*shape, 1), np.uint8)
@@ -117,6 +138,19 @@ def test_a_wrong_declaration_is_refused_before_training(declared, line):
     with pytest.raises(BadInput, match=line) as caught:
         Augment(40, 32, declared=declared)
     assert "\n" not in str(caught.value)
+
+
+def test_declared_transforms_see_floats_and_must_keep_to_their_range():
+    half = np.full((32, 32, 5), 0.25, np.float32)
+    declared = {"InvertImg": {"p": 1.0}}
+    assert np.allclose(Augment(32, 32, declared=declared, channels=5, kind="float32")(half, 0), 0.75)
+    for declared, line in (
+        ({"Equalize": {}}, r"Equalize does not work on pictures of float32 .32, 32, 5."),
+        ({"FromFloat": {}}, "FromFloat makes uint8"),
+        ({"Normalize": {"mean": 0.5, "std": 0.5}}, "Normalize "),
+    ):
+        with pytest.raises(BadInput, match=line):
+            Augment(32, 32, declared=declared, channels=5, kind="float32")
 
 
 def test_what_needs_colour_is_refused_for_grey():

@@ -1,19 +1,29 @@
 """Every kind of file becomes the picture that its author saw, or one line that says why not."""
 
+import io
+import runpy
 import struct
+import tracemalloc
+import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 from PIL import __version__ as PILLOW
 
 from quagga import BadInput
+from quagga.data import decode
 from quagga.data.decode import MAX_PIXELS, UPRIGHT, read_header, read_native, read_picture, to_channels
+from quagga.data.form import fitting_channels
 from quagga.data.tensors import to_tensor, to_uint8
 
+BENCHMARK = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "pictures.py"))
 HEIGHT, WIDTH = 6, 4
 rng = np.random.default_rng(0)
 COLOUR = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -320,6 +330,229 @@ def test_damaged_exif_costs_neither_the_picture_nor_its_rotation(tmp_path):
         Image.fromarray(UNIFORM).save(tmp_path / "x.jpg", exif=exif, quality=95)
         pixels = read_picture(tmp_path / "x.jpg")
         assert pixels.shape == (*shape, 3) and np.abs(pixels[0, 0].astype(int) - UNIFORM[0, 0]).max() <= 3
+
+
+# -- every kind of file, and damaged ones: benchmarks/pictures.py ------------------------------------------------------
+
+
+def test_each_kind_in_the_golden_table_is_read_to_one_level(tmp_path):
+    rows = list(BENCHMARK["golden"](tmp_path))
+    assert len(rows) >= 60
+    assert not [row for row in rows if isinstance(row[2], str) or row[2] > 1]
+
+
+def test_every_kind_that_can_lie_on_its_side_is_read_upright_in_all_eight_ways(tmp_path):
+    found = dict(BENCHMARK["exif"](tmp_path))
+    assert len(found) >= 7 and set(found.values()) == {8}
+
+
+def survived(folder: Path, count: int, seed: int):
+    """How one process took damaged files, of which those that are cut off are no pictures any more."""
+    files = BENCHMARK["damage"](folder, count, seed)
+    found = BENCHMARK["survive"](files)
+    assert (len(found.answers), found.crashes, found.wrong) == (count, 0, [])
+    assert found.mib < BENCHMARK["CHILD_MIB"]
+    assert {answer for _, what, answer in found.answers if what == "cut off"} == {"a line"}
+    assert {answer for _, what, answer in found.answers if what == "another's suffix"} == {"a picture"}
+    return files
+
+
+def test_damaged_pictures_give_a_line_with_their_path_and_never_a_crash(tmp_path):
+    files = survived(tmp_path, 150, seed=1)
+    assert len({what for _, what in files}) == 6
+
+
+@pytest.mark.slow
+def test_of_many_damaged_pictures_none_crashes_the_process(tmp_path):
+    files = survived(tmp_path, 3000, seed=2)
+    assert len({path.name.partition(" ")[2] for path, _ in files}) >= 60
+
+
+@contextmanager
+def memory_below(limit: float) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
+
+
+# -- numpy's files ----------------------------------------------------------------------------------------------------
+
+
+def npy_header(shape: tuple[int, ...], descr: str = "<f4", version: bytes = b"\1\0") -> bytes:
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def test_what_an_array_says_is_checked_before_it_is_loaded(tmp_path):
+    whole = npy_header((2, 3)) + bytes(24)
+    for content, why in (
+        (npy_header((2, 3)) + bytes(23), "cut off"),
+        (npy_header((2, 3)) + bytes(25), "more than its header says"),
+        (npy_header((100_000, 100_000)), "cut or shrink it first"),
+        (npy_header((10_000, 10_000, 9)), "more than 1024 MiB"),
+        (npy_header((9000, 9000, 3)), "cut off"),
+        (npy_header((2, 0)), "empty"),
+        (npy_header((2, 3, 4, 5)), "a picture is (H, W), (H, W, C) or (C, H, W)"),
+        (npy_header((6,)), "a picture is (H, W)"),
+        (npy_header((2, 3), "<c8"), "not numbers of a picture"),
+        (npy_header((2, 3), "|O"), "not numbers of a picture"),
+        (npy_header((2, 3), "<U6"), "not numbers of a picture"),
+        (npy_header((2, 3), version=b"\7\0"), "format 7.0"),
+        (whole[:9], "cannot be read"),
+        (whole[:40], "cannot be read"),
+        (b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 31) + b"{" * 100, "cannot be read"),
+    ):
+        (tmp_path / "a.npy").write_bytes(content)
+        zipped(tmp_path / "a.npz", image=content)
+        with memory_below(20e6):
+            assert_refused(tmp_path / "a.npy", why)
+            assert_refused(tmp_path / "a.npz", why)
+
+
+def test_of_a_zip_the_only_array_or_the_one_called_image_is_read(tmp_path):
+    one, other = (npy_header((2, 3)) + bytes([value]) * 24 for value in (0, 1))
+    assert read_native(zipped(tmp_path / "a.npz", anything=one)).pixels.max() == 0
+    assert read_native(zipped(tmp_path / "b.npz", other=other, image=one, more=other)).pixels.max() == 0
+    assert_refused(zipped(tmp_path / "c.npz", left=one, right=other), "it holds left, right: expected one array")
+    assert_refused(zipped(tmp_path / "d.npz"))
+
+
+def test_a_zip_bomb_is_refused_by_what_it_says_and_by_what_it_is(tmp_path, monkeypatch):
+    bomb = zipped(tmp_path / "a.npz", image=npy_header((3000, 4000)) + bytes(48_000_000))
+    assert bomb.stat().st_size < 100_000
+    # The header is small, the rest is not.
+    small = zipped(tmp_path / "b.npz", image=npy_header((3, 4)) + bytes(48_000_000))
+    content = bytearray(zipped(tmp_path / "c.npz", image=npy_header((3, 4)) + bytes(48)).read_bytes())
+    said = content.rindex(b"PK\1\2") + 24  # the length in the directory, which is now too small
+    content[said : said + 4] = struct.pack("<I", 60)
+    (tmp_path / "c.npz").write_bytes(content)
+    with memory_below(20e6):
+        assert_refused(small, "more than its header says")
+        assert_refused(tmp_path / "c.npz")
+        monkeypatch.setattr("quagga.data.arrays.MAX_BYTES", 1_000_000)
+        assert_refused(bomb, "cut or shrink it first")
+        assert_refused(small, "cut or shrink it first")
+
+
+def test_channels_are_the_last_axis_unless_the_first_is_the_shortest(tmp_path):
+    for shape, (height, width, channels) in (
+        ((20, 30), (20, 30, 1)),
+        ((20, 30, 12), (20, 30, 12)),
+        ((12, 20, 30), (20, 30, 12)),
+        ((3, 20, 30), (20, 30, 3)),
+        ((20, 30, 20), (20, 30, 20)),
+        ((5, 5, 5), (5, 5, 5)),
+    ):
+        values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        np.save(tmp_path / "a.npy", values)
+        found = read_native(tmp_path / "a.npy").pixels
+        assert found.shape == (height, width, channels)
+        assert read_header(tmp_path / "a.npy")[:4] == (*sorted((height, width)), channels, "float32")
+        assert found[2, 1, -1] == (
+            values[-1, 2, 1] if shape[0] == channels < 5 or shape[0] == 12 else values[2, 1].flat[-1]
+        )
+
+
+def test_nothing_is_unpickled(tmp_path):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.save(file, np.array([print, 1], dtype=object), allow_pickle=True)
+    assert_refused(tmp_path / "a.npy", "not numbers of a picture")
+
+
+# -- TIFFs that only tifffile reads ------------------------------------------------------------------------------------
+
+
+def many(path: Path, **how) -> np.ndarray:
+    pixels = np.random.default_rng(0).integers(0, 60000, (40, 30, 12), dtype=np.uint16)
+    tifffile.imwrite(path, pixels, photometric="minisblack", planarconfig="contig", **how)
+    return pixels
+
+
+def retagged(path: Path, tag: int, value: int) -> None:
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags[tag].overwrite(value)
+
+
+def test_a_tiff_whose_tags_promise_too_much_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "a.tif"
+    for compression in (None, "zlib"):
+        for tag, value, why in (
+            (256, 100_000, "cut off"),
+            (257, 30_000_000, "cut or shrink it first"),
+            (257, 100_000, "cut off"),
+            (277, 30_000, ""),
+            (273, 1 << 30, "cut off"),
+            (279, 1 << 30, "cut off"),
+            (279, 0, "cut off"),
+        ):
+            many(path, compression=compression)
+            retagged(path, tag, value)
+            with memory_below(30e6):
+                assert_refused(path, why)
+
+
+def test_a_deflated_strip_that_becomes_too_large_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    many(path, compression="zlib")
+    bomb = zlib.compress(bytes(64_000_000))
+    with path.open("r+b") as file, tifffile.TiffFile(path) as tiff:
+        at = file.seek(0, io.SEEK_END)
+        file.write(bomb)
+        assert len(tiff.pages.first.dataoffsets) == 1
+    retagged(path, 273, at)
+    retagged(path, 279, len(bomb))
+    monkeypatch.setattr("quagga.data.tiff.MAX_BYTES", 1_000_000)
+    with memory_below(20e6):
+        assert_refused(path, "more than its tags say")
+
+
+def test_compressions_that_need_more_say_what(tmp_path):
+    many(tmp_path / "a.tif")
+    retagged(tmp_path / "a.tif", 259, 5)
+    assert_refused(tmp_path / "a.tif", "" if decode.tiff.CODECS else "pip install 'quagga[tiff]'")
+
+
+def test_colours_that_need_a_conversion_are_refused_beyond_8_bits(tmp_path):
+    inks = np.zeros((8, 8, 4), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated", planarconfig="contig")
+    assert_refused(tmp_path / "a.tif", "CMYK")
+
+
+def test_infrared_beside_red_green_and_blue_is_kept_where_four_are_asked_for(tmp_path):
+    four = np.dstack([COLOUR, GREY])
+    how = {"photometric": "rgb", "planarconfig": "contig", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "a.tif", four, **how)
+    native = read_native(tmp_path / "a.tif")
+    assert np.array_equal(fitting_channels(native, 4), four)
+    assert np.array_equal(read_picture(tmp_path / "a.tif"), COLOUR)
+    assert read_header(tmp_path / "a.tif").channels == 4
+
+
+# -- formats that may be missing ---------------------------------------------------------------------------------------
+
+
+def test_heic_is_read_with_its_extra(tmp_path):
+    pytest.importorskip("pillow_heif")
+    Image.fromarray(UNIFORM).save(tmp_path / "a.heic", quality=-1)
+    assert np.abs(read_picture(tmp_path / "a.heic").astype(int) - UNIFORM).max() <= 3
+    assert ".heic" in decode.SUFFIXES
+
+
+def test_without_the_extra_a_heic_says_how_to_get_it(tmp_path, monkeypatch):
+    (tmp_path / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    monkeypatch.setattr(decode, "FORMATS", ("JPEG", "PNG"))
+    monkeypatch.setattr(decode, "LEFT_OUT", {".heic": "pip install 'quagga[heic]'"})
+    assert_refused(tmp_path / "a.HEIC", "HEIC is not read here: pip install 'quagga[heic]'")
 
 
 def test_bytes_survive_the_way_to_the_network_and_back():

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from quagga import BadInput
-from quagga.data.folders import find_pictures, hold_out, two_folders
+from quagga.data import folders
+from quagga.data.folders import find_all, find_pictures, hold_out, two_folders
 
 
 def fill(folder: Path, count: int, start: int = 0) -> Path:
@@ -167,3 +168,32 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", guarded)
     refused("closed cannot be read .Permission denied", x=str(pictures), y=str(closed))
+
+
+def test_pictures_that_cannot_be_read_here_are_counted_in_one_line(tmp_path, monkeypatch):
+    suffixes = tuple(suffix for suffix in folders.SUFFIXES if suffix not in (".heic", ".heif"))
+    monkeypatch.setattr(folders, "SUFFIXES", suffixes)
+    monkeypatch.setattr(folders, "LEFT_OUT", dict.fromkeys((".heic", ".heif"), "pip install 'quagga[heic]'"))
+    one, other = fill(tmp_path / "one", 3), fill(tmp_path / "other", 3)
+    touch(one, *(f"{number}.HEIC" for number in range(12)), "sub/a.heif", "._b.heic", ".hidden/c.heic")
+    lines = [
+        "12 .heic files are left out: pip install 'quagga[heic]'",
+        "1 .heif file is left out: pip install 'quagga[heic]'",
+    ]
+    assert find_all(one) == (find_pictures(one), lines) and find_all(other)[1] == []
+    notices = two_folders(x=str(one), y=str(other)).notices
+    assert [line for line in notices if "left out" in line] == [f"one: {line}" for line in lines]
+    touch(tmp_path, "heic/a.heic", "heic/b.heic", "set/trainA/a.heic")
+    refused(
+        r"heic has 0 images that can be read: 2 .heic files are left out: pip install 'quagga\[heic\]'",
+        x=str(tmp_path / "heic"),
+        y=str(other),
+    )
+    fill(tmp_path / "set/trainA", 1)
+    fill(tmp_path / "set/trainB", 1)
+    assert any("A: 1 .heic file is left out" in line for line in two_folders(root=str(tmp_path / "set")).notices)
+
+
+def test_arrays_and_avif_are_pictures(tmp_path):
+    touch(tmp_path, "a.npy", "b.NPZ", "c.avif", "d.txt")
+    assert [path.name for path in find_pictures(tmp_path)] == ["a.npy", "b.NPZ", "c.avif"]

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from quagga import BadInput
-from quagga.data.preview import PAPER, contact_sheet
+from quagga.data.preview import CAPTION, LINE, MARGIN, PAPER, contact_sheet, windowed
+from quagga.data.tensors import to_tensor
 
 COLOURS = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 200, 200)]
 
@@ -71,3 +72,44 @@ def test_a_sheet_is_saved_where_it_is_asked_for(tmp_path):
             contact_sheet({"one": plain(COLOURS[:1])}, path)
     with pytest.raises(BadInput, match="at least one picture"):
         contact_sheet({"one": plain(COLOURS[:1])[:0]})
+
+
+def test_pictures_of_other_kinds_are_stretched_by_the_column_and_others_left():
+    ramp = torch.linspace(-0.9, -0.7, 2 * 100 * 100).view(2, 1, 100, 100)
+    columns = windowed({"ct": ramp, "photo": ramp}, ["ct"])
+    assert columns["photo"] is ramp and len(columns) == 2
+    [caption] = [name for name in columns if name != "photo"]
+    assert caption.startswith("ct\n") and "1st to 99th percentile" in caption
+    shown = columns[caption]
+    assert shown.shape == ramp.shape and (shown.min(), shown.max()) == (-1, 1)
+    for end, share in ((-1, shown == -1), (1, shown == 1)):
+        assert abs(share.float().mean() - 0.01) < 0.002, end
+    assert shown[0].max() < 0.05 and shown[1].min() > -0.05  # one window for both pictures
+    flat = windowed({"ct": torch.full((1, 1, 4, 4), 0.3)}, ["ct"])
+    assert all(torch.equal(column, torch.zeros(1, 1, 4, 4)) for column in flat.values())
+
+
+def test_the_window_is_that_of_the_channels_that_are_shown():
+    picture = torch.rand(1, 12, 50, 50, generator=torch.Generator().manual_seed(0))
+    loud = torch.cat([picture[:, :3] * 0.01, picture[:, 3:]], dim=1)
+    [shown] = windowed({"satellite": loud}, ["satellite"]).values()
+    assert shown[:, :3].std() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("channels", "note"), [(2, "channel 1 of 2"), (4, "channels 1 to 3 of 4"), (12, "1 to 3 of 12")]
+)
+def test_of_many_channels_some_are_shown_and_the_caption_says_which(channels, note, monkeypatch):
+    picture = np.random.default_rng(0).integers(0, 256, (1, 128, 128, channels), dtype=np.uint8)
+    written = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda self, at, text, *a, **k: written.append(text) or draw(self, at, text, *a, **k),
+    )
+    sheet = contact_sheet({"many": picture})
+    assert written[0] == "many" and note in written[1]
+    cell = sheet[MARGIN + CAPTION + LINE :][:128, MARGIN : MARGIN + 128]
+    assert np.array_equal(cell, picture[0, ..., :3] if channels > 2 else picture[0, ..., :1].repeat(3, axis=2))
+    assert np.array_equal(contact_sheet({"many": to_tensor(picture)}), sheet)

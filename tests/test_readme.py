@@ -53,6 +53,10 @@ def home(tmp_path_factory) -> Path:
     shutil.copytree(pictures / "trainA", folder / "drawn")
     for name in ("holiday.jpg", "horse.jpg", "stripes.png"):
         Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / name)
+    (folder / "ct").mkdir()
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 4300, (32, 32)).astype(np.uint16)
+        Image.fromarray(pixels).save(folder / "ct" / f"{number}.png")
     (folder / "refiner.py").write_text(refiner())
     return folder
 
@@ -102,6 +106,7 @@ def test_every_quagga_line_runs(home, authors_server, monkeypatch, capsys):
     assert Image.open("zebras/holiday.jpg").size == (30, 40)
     assert len(list((home / "zebras").rglob("*.png"))) == 4
     assert (home / "datasets/horse2zebra/trainA").is_dir()
+    assert (home / "runs/ct/model/model.json").exists()
     assert (home / "horses/stripes.png").exists() and (home / "preview.png").exists()
 
 

@@ -198,7 +198,8 @@ def test_what_the_model_must_remember_is_plain_data(folders):
 
 def test_options_that_cannot_work_are_refused(folders):
     for option, line in (
-        ({"x_channels": 4}, "x_channels 4"),
+        ({"x_channels": 0}, "x_channels 0"),
+        ({"x_channels": 4}, r"has 3 channels, and 4 are asked for: say --x_channels 3, as only"),
         ({"workers": -1}, "workers -1"),
         ({"worker_timeout": 0}, "worker_timeout 0"),
         ({"load_size": 8}, "load_size 8 is smaller"),
@@ -211,6 +212,155 @@ def test_options_that_cannot_work_are_refused(folders):
     Unpaired(**folders, **SMALL).check(13)
     with pytest.raises(BadInput, match=r"x .horse. has 13 pictures to train on, fewer than a batch of 14: lower"):
         Unpaired(**folders, **SMALL).check(14)
+
+
+# -- pictures of other kinds ------------------------------------------------------------------------------------------
+
+
+def deep(folder: Path, name: str, *arrays: np.ndarray) -> str:
+    """A folder of such pictures, the same one a little different each time: equal ones are held out together."""
+    (folder / name).mkdir()
+    for number, values in enumerate(arrays):
+        values = values.copy()
+        values[1, 0] = number
+        np.save(folder / name / f"{number}.npy", values)
+    return str(folder / name)
+
+
+def said_of(name: str, data: Unpaired) -> list[str]:
+    return [line for line in data.notices if line.startswith(f"{name}: ") and "held out" not in line]
+
+
+def planes(kind: str, channels: int, low: float, high: float) -> np.ndarray:
+    """A picture between two values that are both in it."""
+    return np.linspace(low, high, 20 * 20 * channels).astype(kind).reshape(20, 20, channels)
+
+
+def test_rows_hold_any_channels_and_kinds_by_the_stated_range(folders, tmp_path):
+    x = deep(tmp_path, "satellite", *[planes("float32", 12, 0, 0.5)] * 6)
+    y = deep(tmp_path, "ct", *[planes("int16", 1, -1000, 1000)] * 6)
+    ranges = {"x_value_range": [0.0, 0.5], "y_value_range": [-2000.0, 2000.0]}
+    data = Unpaired(x=x, y=y, x_channels=12, y_channels=1, flip=False, **ranges, **SMALL)
+    batch = joined(some(data.batches(0, 6), 1))
+    assert batch["x"].shape == (6, 12, 16, 16) and batch["y"].shape == (6, 1, 16, 16)
+    assert batch["x"].min() < -0.5 and batch["x"].max() > 0.5 and batch["x"].abs().max() <= 1
+    assert 0.3 < batch["y"].abs().max() <= 0.5001  # half of the range
+    assert data.held_out(2)["x"].shape == (2, 12, 16, 16)
+    assert json.loads(json.dumps(data.domains())) == {
+        "x": {"name": "satellite", "channels": 12, "value_range": [0, 0.5], "kind": "float32"},
+        "y": {"name": "ct", "channels": 1, "value_range": [-2000, 2000], "kind": "int16"},
+    }
+    assert Unpaired(**folders, **SMALL).domains()["x"] == {
+        "name": "horse",
+        "channels": 3,
+        "value_range": [0, 255],
+        "kind": "uint8",
+    }
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")
+def test_rows_of_other_kinds_do_not_depend_on_who_reads_them(folders, tmp_path):
+    x = deep(tmp_path, "ct", *[planes("uint16", 1, 0, 4095 + n) for n in range(8)])
+    data = Unpaired(
+        x=x, y=folders["y"], x_channels=1, x_value_range=[0, 4095], augment={"GaussNoise": {"p": 0.5}}, **SMALL
+    )
+    expected = joined(some(data.batches(0, 4), 3))
+    assert same(joined(some(batches(data, 0, 4, workers=2, start_method="spawn"), 3)), expected)
+
+
+def test_what_is_clipped_is_counted_and_said_before_training(folders, tmp_path):
+    high = planes("uint16", 1, 0, 4095)
+    high[0, :5] = 5000
+    x = deep(tmp_path, "ct", *[high] * 4)
+    [line] = said_of("ct", Unpaired(x=x, y=folders["y"], x_channels=1, x_value_range=[0, 4095], **SMALL))
+    assert "10 of 800 values (1.25 %) lie outside 0..4095 and are clipped" in line  # 2 of 4 are trained on
+    [line] = said_of("ct", Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL))
+    assert "0 of 800 values (0.00 %) lie outside 0..65535" in line
+    x = deep(tmp_path, "floats", *[planes("float32", 1, -0.01, 1) * np.float32(1 - n / 1000) for n in range(2)])
+    [line] = said_of("floats", Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL))
+    assert "4 of 400 values (1.00 %) lie outside 0..1 and are clipped" in line
+    assert not said_of("zebra", Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL))
+
+
+def test_a_stated_range_holds_for_8_bits_too(folders):
+    data = Unpaired(**folders, x_value_range=[0, 40], **SMALL)
+    assert any("values" in line and "outside 0..40" in line for line in said_of("horse", data))
+    assert data.domains()["x"]["value_range"] == [0, 40] and data.domains()["x"]["kind"] == "uint8"
+    batch = joined(some(data.batches(0, 4), 1))
+    assert (batch["x"][:, 0] > -0.9).float().mean() > 0.8  # of red, 0 to 40
+    same_as_none = Unpaired(**folders, x_value_range=[0, 255], **SMALL)
+    assert same(some(same_as_none.batches(0, 4), 1)[0], some(Unpaired(**folders, **SMALL).batches(0, 4), 1)[0])
+
+
+def test_numbers_whose_range_must_be_stated_are_refused_with_the_option_and_the_values(folders, tmp_path):
+    signed = deep(tmp_path, "signed", *[planes("int16", 1, -1000, 3000)] * 3)
+    floats = deep(tmp_path, "floats", *[planes("float32", 1, 0, 4095)] * 3)
+    for x, line in (
+        (signed, r"signed: 2 of 2 .* int16, from -1000 to 3000, .* say --x_value_range '\[-1000, 3000\]'"),
+        (floats, r"floats: .* floats from 0 to 4095, .* outside 0..1: say --x_value_range '\[0, 4095\]'"),
+    ):
+        with pytest.raises(BadInput, match=line) as caught:
+            Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL)
+        assert "\n" not in str(caught.value)
+        Unpaired(x=x, y=folders["y"], x_channels=1, x_value_range=[-1000, 4095], **SMALL)
+        with pytest.raises(BadInput, match="--y_value_range"):
+            Unpaired(x=folders["y"], y=x, y_channels=1, **SMALL)
+
+
+def test_a_picture_that_does_not_fit_is_named_with_its_option(folders, tmp_path):
+    values = planes("float32", 1, 0, 1)
+    values[3, 3] = np.nan
+    many, holes = deep(tmp_path, "many", *[planes("uint16", 12, 0, 9)] * 3), deep(tmp_path, "holes", *[values] * 3)
+    for options, line in (
+        ({"x": many}, r"many/\d.npy: it has 12 channels, and 3 are asked for: say --x_channels 12, as only 1 and 3"),
+        ({"x": many, "x_channels": 4}, r"many/\d.npy: it has 12 channels, and 4 are asked for: say --x_channels 12"),
+        ({"y": many, "x": folders["y"]}, r"--y_channels"),
+        ({"x_channels": 12}, r"horse/\d+.png: it has 3 channels, and 12 are asked for: say --x_channels 3"),
+        ({"x": holes, "x_channels": 1}, r"holes/\d.npy: it holds values that are NaN or infinite"),
+        ({"x_value_range": [3, 3]}, r"x_value_range \[3, 3\]: two numbers, the lower first"),
+        ({"y_value_range": [3]}, "y_value_range"),
+        ({"x_value_range": [-10, 300]}, r"horse: --x_value_range \[-10, 300\] reaches beyond uint8, .* \[0, 255\]"),
+        (
+            {
+                "x": deep(tmp_path, "ct", *[planes("uint16", 1, 0, 9)] * 3),
+                "x_channels": 1,
+                "x_value_range": [-1, 40000],
+            },
+            r"reaches beyond uint16, .* within \[0, 65535\], or save them as floats",
+        ),
+        ({"y_value_range": [0, float("inf")]}, "y_value_range"),
+    ):
+        with pytest.raises(BadInput, match=line) as caught:
+            Unpaired(**{**folders, **SMALL, **options})
+        assert "\n" not in str(caught.value)
+
+
+def test_where_damaged_pictures_are_skipped_so_are_those_that_do_not_fit(folders, tmp_path):
+    holes = planes("float32", 12, 0, 1)
+    holes[0, 0] = np.inf
+    good, other = planes("float32", 12, 0, 1), planes("float32", 5, 0, 1)
+    x = deep(tmp_path, "many", *[good * np.float32(1 - n / 100) for n in range(9)], holes, other)
+    data = Unpaired(x=x, y=folders["y"], x_channels=12, unreadable="skip", **SMALL)
+    batch = joined(some(data.batches(0, 5), 5))
+    assert torch.isfinite(batch["x"]).all() and len(data.skipped) <= 2
+
+
+def test_what_most_pictures_are_is_the_kind_and_the_others_are_said(folders, tmp_path):
+    mixed = [planes("uint16", 1, 0, 4095 - n) for n in range(9)] + [planes("uint8", 1, 0, 255)] * 5
+    x = deep(tmp_path, "mixed", *mixed)
+    data = Unpaired(x=x, y=folders["y"], x_channels=1, x_value_range=[0, 4095], flip=False, **SMALL)
+    assert data.domains()["x"]["kind"] == "uint16"
+    assert any("are uint8: read by 0..255" in line for line in said_of("mixed", data))
+    whitest = [float(picture.max()) for picture in joined(some(data.batches(0, 8), 2))["x"]]
+    assert min(whitest) > 0.3  # none is nearly black
+    photos = [planes("uint8", 1, 0, 255)] * 9 + [planes("uint16", 1, 0, 65535)] * 5
+    data = Unpaired(x=deep(tmp_path, "photos", *photos), y=folders["y"], x_channels=1, **SMALL)
+    assert data.domains()["x"] == {"name": "photos", "channels": 1, "value_range": [0, 255], "kind": "uint8"}
+    assert any("are uint16: read by 0..65535" in line for line in said_of("photos", data))
+    assert data.augments["x"].still(read_picture(data.sides["x"].train[0], 1)).dtype == np.uint8
+    wide = deep(tmp_path, "wide", *[planes("int64", 1, -n, 3000) for n in range(3)], *[planes("int64", 1, 0, 99)] * 6)
+    data = Unpaired(x=wide, y=folders["y"], x_channels=1, x_value_range=[-1000, 3000], **SMALL)
+    assert data.domains()["x"]["kind"] == "int16"  # for -1000, which most of them do not hold
 
 
 # -- damaged pictures -------------------------------------------------------------------------------------------------

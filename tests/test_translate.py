@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 import quagga
 from quagga import BadInput
-from quagga.data.decode import read_picture
+from quagga.data.decode import read_native, read_picture
+from quagga.data.form import Form
 from quagga.data.tensors import to_tensor, to_uint8
 from quagga.models import ResnetGenerator
 from quagga.pipelines import cyclegan
@@ -38,6 +39,7 @@ def leave_model(
     pipeline: str = "cyclegan",
     seed: int = 0,
     names: tuple[str, str] = ("horse", "zebra"),
+    kinds: dict[str, Any] | None = None,
     **options: Any,
 ):
     """Saves a small untrained model as a run would, and returns its game."""
@@ -53,7 +55,11 @@ def leave_model(
         options=options,
         networks=game.generators,
         translations=game.translations,
-        domains={side: {"name": name, "channels": channels[side]} for side, name in zip("xy", names, strict=True)},
+        domains={
+            side: {"name": name, "channels": channels[side]}
+            | ({"kind": kinds[side][0], "value_range": kinds[side][1]} if kinds else {})
+            for side, name in zip("xy", names, strict=True)
+        },
         preprocessing={"load_size": 286, "crop_size": 256},
         images_seen=12_000,
     )
@@ -217,6 +223,12 @@ HOSTILE = {
     "domains without a name": lambda card: card.update(domains={"x": {}, "y": {}}),
     "channels of no number": lambda card: card["domains"]["x"].update(channels="3"),
     "other channels than the network's": lambda card: card["domains"]["x"].update(channels=1),
+    "an unknown kind": lambda card: card["domains"]["x"].update(kind="this"),
+    "a kind of no name": lambda card: card["domains"]["x"].update(kind=["uint8"]),
+    "a range of one number": lambda card: card["domains"]["x"].update(value_range=[0]),
+    "a range upside down": lambda card: card["domains"]["x"].update(value_range=[255, 0]),
+    "a range of words": lambda card: card["domains"]["x"].update(value_range=["0", "255"]),
+    "a range without end": lambda card: card["domains"]["x"].update(value_range=[0, 1e999]),
     "an unknown option": lambda card: card["options"].update(__class__="this"),
     "a class deep in lists": lambda card: card["options"].update(
         diffaugment=json.loads("[" * 600 + '{"class_path": "this.thing"}' + "]" * 600)
@@ -493,6 +505,124 @@ def test_an_open_image_is_taken_as_the_decoder_takes_its_file(run: Path, tmp_pat
 )
 def test_what_is_no_picture_is_refused(run: Path, picture, words: str):
     assert words in refused(quagga.load(run), picture)
+
+
+# Pictures of other kinds
+
+CT = {"x": ("uint16", [0, 4095]), "y": ("int16", [-1000, 3000])}
+HEIGHTS = {"x": ("float32", [-10, 90]), "y": ("uint8", [0, 255])}
+
+
+def test_a_card_of_before_other_kinds_means_8_bits(run: Path):
+    translator = quagga.load(run)
+    assert translator.takes == translator.gives == Form(3, "uint8", (0, 255))
+
+
+def test_numbers_are_read_by_the_source_s_range_and_written_in_the_target_s(tmp_path: Path):
+    leave_model(tmp_path, x_channels=1, y_channels=1, kinds=CT, **TINY)
+    translator, back = quagga.load(tmp_path), quagga.load(tmp_path, to="x")
+    assert (translator.takes, translator.gives) == (Form(1, "uint16", (0, 4095)), Form(1, "int16", (-1000, 3000)))
+    values = np.random.default_rng(0).integers(0, 4096, (9, 12)).astype(np.uint16)
+    tensor = torch.from_numpy(values / 4095).float()[None] * 2 - 1
+    expected = (translator(tensor).double().numpy()[0] + 1) / 2 * 4000 - 1000
+    made = translator(values)
+    assert made.dtype == np.int16 and made.shape == (9, 12) and len(np.unique(made)) > 20
+    assert np.abs(made - expected).max() <= 0.51
+    assert np.array_equal(translator(values.astype(">u2")), made)
+    assert np.array_equal(translator(values[..., None])[..., 0], made)
+    again = back(made)
+    assert again.dtype == np.uint16 and again.max() <= 4095
+    # Other kinds by their own range: all of these are the same grey.
+    greys = [np.full((5, 5), 51, np.uint8), np.full((5, 5), 819, np.uint16), np.full((5, 5), 0.2, np.float32)]
+    made = [translator(grey) for grey in greys]
+    assert [str(each.dtype) for each in made] == ["int16", "int16", "float32"]
+    assert np.abs(made[0].astype(int) - made[1]).max() <= 1
+    assert np.abs(made[2] * 4000 - 1000 - made[1]).max() <= 1
+
+
+def test_floats_may_be_a_kind_of_their_own(tmp_path: Path):
+    leave_model(tmp_path, x_channels=12, kinds=HEIGHTS, lambda_identity=0.0, **TINY)
+    translator, back = quagga.load(tmp_path), quagga.load(tmp_path, to="x")
+    values = np.random.default_rng(0).uniform(-10, 90, (8, 9, 12))
+    made = translator(values)
+    assert made.dtype == np.uint8 and made.shape == (8, 9, 3)
+    tensor = torch.from_numpy((values + 10) / 50 - 1).float().permute(2, 0, 1)
+    assert np.abs(to_uint8(translator(tensor)).astype(int) - made).max() <= 1
+    again = back(made)
+    assert again.dtype == np.float32 and again.shape == (8, 9, 12) and -10 <= again.min() < again.max() <= 90
+    assert "PIL image cannot hold horse, 12 channels of float32" in refused(back, Image.fromarray(made))
+    assert "it has 3 channels, and 12 are asked for" in refused(translator, Image.fromarray(made))
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "mode"),
+    [("uint8", 4, "RGBA"), ("uint16", 1, "I;16"), ("int16", 1, "I"), ("float32", 1, "F"), ("uint8", 1, "L")],
+)
+def test_a_pil_image_is_given_back_where_pil_has_a_mode_for_it(tmp_path: Path, kind: str, channels: int, mode: str):
+    value_range = [0, 100] if kind != "uint8" else [0, 255]
+    kinds = {"x": ("uint8", [0, 255]), "y": (kind, value_range)}
+    leave_model(tmp_path, y_channels=channels, kinds=kinds, lambda_identity=0.0, **TINY)
+    array = pixels(6, 7)
+    made = quagga.load(tmp_path)(Image.fromarray(array))
+    assert made.mode == mode and made.size == (7, 6)
+    values = quagga.load(tmp_path)(array)
+    assert values.dtype == kind and np.array_equal(np.asarray(made).reshape(values.shape), values)
+
+
+def test_a_fourth_channel_is_taken_as_it_is(tmp_path: Path):
+    leave_model(tmp_path, x_channels=4, lambda_identity=0.0, **TINY)
+    translator = quagga.load(tmp_path)
+    clear, solid = pixels(6, 7, 4), pixels(6, 7, 4)
+    solid[:3, :, 3] = 255  # no channel may be of one value: it would be normalised away
+    assert not np.array_equal(translator(clear), translator(solid))
+    assert np.array_equal(translator(clear), np.asarray(translator(Image.fromarray(clear))))
+    assert np.array_equal(translator(clear), to_uint8(translator(to_tensor(clear))))
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.complex64])
+def test_integers_that_are_no_kind_of_the_model_s_are_refused(run: Path, dtype: type):
+    assert np.dtype(dtype).name in refused(quagga.load(run), np.zeros((4, 4, 3), dtype))
+
+
+def test_files_are_written_in_the_target_s_kind(tmp_path: Path, capsys):
+    leave_model(tmp_path / "run", x_channels=1, y_channels=1, kinds=CT, **TINY)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    values = np.random.default_rng(0).integers(0, 4096, (9, 12)).astype(np.uint16)
+    values[0, :3] = 60_000
+    Image.fromarray(values).save(photos / "a.png")
+    Image.fromarray(values).save(photos / "b.TIF")
+    np.save(photos / "c.npy", values)
+    np.savez(photos / "d.npz", values)
+    Image.fromarray((values // 16).astype(np.uint8)).save(photos / "e.jpg", quality=100)
+    out = tmp_path / "out"
+    assert translate(tmp_path / "run", photos, "--output", out, "--comparison") == 0
+    assert contents(out).keys() == {"a.tif", "b.TIF", "c.npy", "d.npz", "e.tif", "comparison.png"}
+    expected = quagga.load(tmp_path / "run")(values)
+    for name in ("a.tif", "b.TIF", "c.npy", "d.npz"):
+        assert np.array_equal(read_native(out / name).pixels[..., 0], expected)
+    said = capsys.readouterr().out
+    assert "horse: 12 of 540 values lay outside 0..4095 and were clipped" in said
+    assert "horse (1st to 99th percentile) | zebra (1st to 99th percentile): " in said
+    assert np.ptp(read_picture(out / "comparison.png", 1)[:9, -256:-244]) > 200  # stretched
+    assert translate(tmp_path / "run", out / "c.npy", "--to", "x", "--output", tmp_path / "back") == 0
+    assert read_native(tmp_path / "back" / "c.npy").pixels.dtype == np.uint16
+    (photos / "a.tif").write_bytes((photos / "b.TIF").read_bytes())  # a.png becomes a.tif, too
+    assert "would both become" in refused(translate, tmp_path / "run", photos, "--output", tmp_path / "other")
+
+
+def test_pictures_that_cannot_be_read_here_are_counted(run: Path, photos: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("quagga.data.folders.LEFT_OUT", {".heic": "pip install 'quagga[heic]'"})
+    monkeypatch.setattr("quagga.data.folders.SUFFIXES", (".png",))
+    (photos / "a.heic").write_bytes(b"x")
+    (photos / "sub" / "b.HEIC").write_bytes(b"x")
+    assert translate(run, photos, "--output", tmp_path / "out") == 0
+    assert "2 .heic files are left out: pip install 'quagga[heic]'" in capsys.readouterr().err
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (photos / "a.heic").rename(alone / "a.heic")
+    message = refused(translate, run, alone, "--output", tmp_path / "none")
+    assert "1 .heic file is left out: pip install 'quagga[heic]'" in message
 
 
 def test_what_surrounds_the_call_does_not_matter(run: Path):
