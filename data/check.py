@@ -51,8 +51,8 @@ class Part(NamedTuple):
 
     @property
     def options(self) -> str:
-        """What most of its unusual pictures need."""
-        needed = Counter(look.options for look in self.looks if look.options)
+        """What most of its pictures need."""
+        needed = Counter(look.options for look in self.looks if not look.fault)
         return needed.most_common(1)[0][0].replace("--x_", f"--{self.letter}_") if needed else ""
 
 
@@ -235,7 +235,8 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
             yield Finding(
                 f"{_pictures(len(unusual))} of {part.name} neither grey nor RGB, or without a black and a white",
                 [f"{name(look)} ({look.kind})" for look in unusual],
-                f"train with {part.options}",
+                f"train with {part.options}" if part.options else "training refuses them among others, convert them",
+                fatal=not part.options,
             )
         grey = [look for look in good if look.kind.startswith(("1", "L", "I;16")) and not look.kind.startswith("LAB")]
         if 0 < len(grey) < len(good):

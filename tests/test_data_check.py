@@ -94,9 +94,22 @@ def test_unreadable_files_are_named_with_their_reason_and_stop_a_training(root, 
     assert said in out and err == "quagga: error: training would stop: 3 pictures cannot be read, see above\n"
 
 
-def test_what_training_cannot_take_is_unreadable(root):
+def test_a_picture_that_training_would_refuse_among_others_is_an_error(root):
     Image.fromarray(np.full((20, 24), 300.0, np.float32)).save(root / "trainA" / "0.tif")
-    assert "trainA/0.tif (cannot be read: its values are floats from 300" in said_of(root)
+    assert "trainA/0.tif (F (floats))" in said_of(root)
+    assert report_of(root).fatal.startswith("1 picture of horse train neither grey nor RGB")
+
+
+def test_unusual_pictures_train_with_options_that_are_named(root):
+    for number in range(4):
+        (root / "trainB" / f"{number}.png").unlink()
+        np.save(
+            root / "trainB" / f"{number}.npy",
+            np.full((20, 24, 12), number - 2, np.int16) * np.arange(12, dtype=np.int16),
+        )
+    report = report_of(root)
+    assert report.options == "--y_channels 12 --y_value_range '[LOW, HIGH]'" and not report.fatal
+    assert "train with --y_channels 12" in "\n".join(report.lines)
 
 
 def test_copies_are_told_by_what_they_spoil(root):
