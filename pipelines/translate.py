@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from quagga import BadInput
 from quagga.pipelines.options import parse
@@ -25,7 +25,7 @@ KEPT = {  # suffix -> how Pillow writes it; lossless, but for JPEG, whose loss a
 COMPARISON = "comparison.png"
 COMPARED = 16  # rows of the comparison
 THUMBNAIL = 256  # pixels of the longer side of a picture in it
-FLAGS = ("--overwrite", "--comparison")  # mean true where they stand without a value
+FLAGS = ("--overwrite", "--comparison", "--verify")  # mean true where they stand without a value
 ALONE = ("-h", "--help", "--print_config")
 
 
@@ -41,6 +41,12 @@ class TranslateOptions:
         overwrite: replace what an earlier call has written.
         comparison: also write comparison.png, the first 16 pictures before and after.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
+        resolution: model translates at the scale of training and carries the change back to the picture's own size, so
+            that what does not change stays sharp; full translates at the picture's own size; a number of pixels is the
+            size of the shorter side.
+        tile: pictures of more than tile x tile pixels go through the network in strips, with the same result at the
+            memory of one tile. auto is 1024, or what half the free memory of a CUDA GPU holds; None: always whole.
+        verify: first replay the picture that was saved with the model, and stop if it no longer comes out the same.
     """
 
     output: str | None = None
@@ -48,6 +54,9 @@ class TranslateOptions:
     overwrite: bool = False
     comparison: bool = False
     device: str | None = None
+    resolution: Literal["model", "full"] | int = "model"
+    tile: int | Literal["auto"] | None = "auto"
+    verify: bool = False
 
 
 class Job(NamedTuple):
@@ -59,7 +68,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     """Obeys `quagga translate ARGV...`; returns 0, or 2 when some pictures could not be translated.
 
     Args:
-        argv: `RUN INPUT... --output DIR [--to zebra] [--overwrite] [--comparison] [--device cpu]`.
+        argv: `RUN INPUT... --output DIR [--to zebra] [--overwrite] [--comparison] [--resolution full]`.
         build: Makes the game of a pipeline written outside Quagga.
     """
     words, chosen = read_line(argv)
@@ -76,7 +85,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     check(jobs, sheet, chosen.overwrite)
     from quagga.pipelines.translator import load  # torch: two seconds that a misspelt option need not wait for
 
-    return translate(load(run, chosen.to, chosen.device, build), jobs, output, sheet)
+    settings = {"resolution": chosen.resolution, "tile": chosen.tile, "verify": chosen.verify}
+    return translate(load(run, chosen.to, chosen.device, build, **settings), jobs, output, sheet)
 
 
 def plan(inputs: Sequence[Path], output: Path) -> list[Job]:

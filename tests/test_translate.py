@@ -54,7 +54,7 @@ def leave_model(
         networks=game.generators,
         translations=game.translations,
         domains={side: {"name": name, "channels": channels[side]} for side, name in zip("xy", names, strict=True)},
-        preprocessing={"load_size": 286, "crop_size": 256},
+        preprocessing={"load_size": 286, "crop_size": 256, "fit": "none"},  # each picture at its own scale
         images_seen=12_000,
     )
     return game
@@ -164,7 +164,7 @@ def test_the_folder_describes_itself(run: Path):
     model = read_model(run)
     assert (model.pipeline, model.options, model.images_seen) == ("cyclegan", TINY, 12_000)
     assert model.translations == {"G": ("x", "y"), "F": ("y", "x")}
-    assert model.preprocessing == {"load_size": 286, "crop_size": 256}
+    assert model.preprocessing == {"load_size": 286, "crop_size": 256, "fit": "none"}
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
