@@ -1,8 +1,8 @@
 """At which size a picture goes through the network, and how what changed comes back to its own size.
 
-A model that was trained on pictures of 256 pixels knows animals of that size. In a photo of 12 megapixels it finds none:
-there every hair is as large as a stripe. So the picture is shrunk to the scale of training, translated, and the
-*change* is enlarged and added to the picture:
+A model that was trained on pictures of 256 pixels knows animals of that size. In a photo of 12 megapixels it finds
+none: there a tuft of hair is as large as a stripe. So the picture is shrunk to the scale of training, translated, and
+the *change* is enlarged and added to the picture:
 
     y = x + up(G(down(x)) - down(x))
 

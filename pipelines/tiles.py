@@ -16,7 +16,7 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from functools import reduce
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class Strips(NamedTuple):
     pixels: int
     numbers: int
     device: torch.device
-    spare: list[IO[bytes]]
+    spare: list[Any]
 
 
 def can_be_cut(network: nn.Module) -> bool:
@@ -235,14 +235,14 @@ def _lazy(source: Maps, channels: int, height: int, width: int, rows: Callable[[
 
 def _stored(maps: Maps, strips: Strips) -> Maps:
     """The same maps in a temporary file, (H, C, W), which is free again when nobody holds them any more."""
-    file = strips.spare.pop() if strips.spare else tempfile.TemporaryFile(prefix="quagga-", buffering=0)
+    file = strips.spare.pop() if strips.spare else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
     row = maps.channels * maps.width * 4
 
     def rows(top: int, bottom: int) -> Tensor:
         content = np.empty((bottom - top, maps.channels, maps.width), np.float32)
         file.seek(top * row)
         left = memoryview(content).cast("B")
-        while count := file.readinto(left):
+        while count := file.readinto(left):  # as much as the system gives at a time
             left = left[count:]
         return torch.from_numpy(content).movedim(0, 1)[None].to(strips.device).contiguous()
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
 from quagga import BadInput
-from quagga.pipelines.options import parse
+from quagga.pipelines.words import read_line
 
 KEPT = {  # suffix -> how Pillow writes it; lossless, but for JPEG, whose loss at 95 is not seen. All else becomes PNG.
     ".png": {"format": "PNG"},
@@ -26,7 +25,6 @@ COMPARISON = "comparison.png"
 COMPARED = 16  # rows of the comparison
 THUMBNAIL = 256  # pixels of the longer side of a picture in it
 FLAGS = ("--overwrite", "--comparison", "--verify")  # mean true where they stand without a value
-ALONE = ("-h", "--help", "--print_config")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         argv: `RUN INPUT... --output DIR [--to zebra] [--overwrite] [--comparison] [--resolution full]`.
         build: Makes the game of a pipeline written outside Quagga.
     """
-    words, chosen = read_line(argv)
+    words, chosen = read_line(argv, "quagga translate RUN INPUT ...", TranslateOptions, FLAGS)
     if chosen is None:
         return 0
     run, *inputs = words or [""]
@@ -197,29 +195,6 @@ def write(target: Path, picture: Any) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise BadInput(f"cannot write {target} ({reason}): free some space or choose another --output") from None
-
-
-def read_line(argv: Sequence[str]) -> tuple[list[str], TranslateOptions | None]:
-    """What was typed: the words that are no options, and the options; None after --print_config has printed them.
-
-    Raises:
-        BadInput: an option is unknown or not of its type.
-    """
-    words: list[str] = []
-    options: list[str] = []
-    rest = deque(argv)
-    while rest:
-        word = rest.popleft()
-        if not word.startswith("-"):
-            words.append(word)
-        elif word in FLAGS:
-            options.append(f"{word}={rest.popleft() if rest and rest[0] in ('true', 'false') else 'true'}")
-        elif "=" in word or word in ALONE or not rest:
-            options.append(word)
-        else:
-            options += [word, rest.popleft()]  # with its value
-    config = parse("quagga translate RUN INPUT ...", {"translate": TranslateOptions}, options)
-    return words, TranslateOptions(**config) if config else None
 
 
 def _renamed(name: Path) -> Path:
