@@ -45,7 +45,7 @@ def theirs(module: Any, name: str, norm: str, dropout: bool, width: int) -> nn.M
             if "running_var" in tensor_name:
                 nn.init.uniform_(tensor, 0.5, 1.5)
             elif tensor.ndim == 1:  # biases and averages start at 0, which would hide a mistake
-                nn.init.normal_(tensor, float(tensor.mean()), 0.1)
+                nn.init.normal_(tensor, tensor.mean().item(), 0.1)
     return network
 
 
@@ -92,7 +92,7 @@ def main() -> None:
     lines, worst = report(chosen.reference, chosen.width, list(SIZES))
     text = "\n".join(
         [
-            "Outputs of the authors' networks and of ours with their weights: largest difference, in eval mode, float32",
+            "Outputs of the authors' networks and of ours with their weights: largest difference, eval mode, float32",
             f"width {chosen.width}, Python {platform.python_version()}, torch {torch.__version__}, CPU",
             "",
             *lines,

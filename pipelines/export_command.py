@@ -64,15 +64,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def options_of(one: Any, preprocessing: dict[str, Any], output: Path, ways: int) -> dict[str, str]:
-    """What their test.py must be told. It squashes pictures to a square, or scales their width, as training did there;
-    of the scales of ours, the shorter side's has no equal there and becomes the square."""
-    known = isinstance(preprocessing.get("load_size"), int) and preprocessing.get("fit") != "none"
-    size = str(preprocessing["load_size"] if known else preprocessing.get("crop_size", 256))
-    scaled = "scale_width" if preprocessing.get("fit") == "width" else "resize_and_crop"
-    folder = output.absolute()
+    """What their test.py must be told. Like it by default, at the size of the crop: theirs do not pad, and 286 pixels
+    are no multiple of 4. Our scaling of the shorter side has no equal there and becomes the square."""
+    size = str(preprocessing.get("crop_size", 256))
+    scaled = {"crop": "resize_and_crop", "squash": "resize_and_crop", "width": "scale_width"}
     return {
-        "checkpoints_dir": str(folder.parent),
-        "name": folder.name,
+        "checkpoints_dir": str(output.parent),
+        "name": output.name,
         "model": "cycle_gan" if ways == 2 else "test",
         "netG": NAMES[one.depth],
         "ngf": str(one.width),
@@ -82,7 +80,7 @@ def options_of(one: Any, preprocessing: dict[str, Any], output: Path, ways: int)
         "output_nc": str(one.outputs),
         "load_size": size,
         "crop_size": size,
-        "preprocess": scaled if known else "none",
+        "preprocess": scaled.get(preprocessing.get("fit", ""), "none"),
         "eval": str(one.norm == "batch"),
     }
 

@@ -81,15 +81,12 @@ def find(place: Path, epoch: str) -> dict[str, Path]:
     if place.is_file():
         return {"F" if place.stem.endswith("net_G_B") else "G": place}
     for names in (BOTH, ONE):
-        there = {
-            ours: path for ours, theirs in names.items() if (path := place / f"{epoch}_net_{theirs}.pth").is_file()
-        }
+        paths = {ours: place / f"{epoch}_net_{theirs}.pth" for ours, theirs in names.items()}
+        there = {ours: path for ours, path in paths.items() if path.is_file()}
         if there:
             return there
     if not place.is_dir():
-        raise BadInput(
-            f"there is no file or folder {place}: give a .pth file, or the folder of a training's checkpoints"
-        )
+        raise BadInput(f"there is no file or folder {place}: give a .pth file, or the folder of a training")
     epochs = sorted({path.name.partition("_net_")[0] for path in place.glob("*_net_G*.pth")})
     hint = f"it has --epoch {', '.join(epochs)}" if epochs else "give a .pth file of weights itself"
     raise BadInput(f"{place} holds no {epoch}_net_G_A.pth and no {epoch}_net_G.pth: {hint}")
@@ -102,12 +99,8 @@ def options_of(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
         BadInput: they are no generators, or not of one kind.
     """
     if any(one.kind not in ("resnet", "unet") for one in found.values()):
-        raise BadInput(
-            "this is a discriminator, which translates nothing: give a generator, such as latest_net_G_A.pth"
-        )
-    ends = {
-        name: (one.inputs, one.outputs) if name == "G" else (one.outputs, one.inputs) for name, one in found.items()
-    }
+        raise BadInput("this is a discriminator, which translates nothing: give a file such as latest_net_G_A.pth")
+    ends = {name: (one.inputs, one.outputs)[:: 1 if name == "G" else -1] for name, one in found.items()}
     if len({(one.kind, one.width, one.depth, one.norm, ends[name]) for name, one in found.items()}) > 1:
         raise BadInput(f"the two generators differ ({', '.join(map(str, found.values()))}): import each file by itself")
     [(name, one), *_] = found.items()
@@ -122,8 +115,6 @@ def scale_of(said: dict[str, str]) -> dict[str, Any]:
     for key, default in (("load_size", "286"), ("crop_size", "256")):
         size = said.get(key, default)
         if not size.isdecimal() or not 0 < int(size) < 2**16:
-            raise BadInput(
-                f"their opt file says {key}: {size[:40]}, expected a number of pixels; mend or remove the file"
-            )
+            raise BadInput(f"their opt file says {key}: {size[:40]}, expected pixels; mend or remove the file")
         sizes[key] = int(size)
     return {**sizes, "fit": FITS.get(said.get("preprocess", "resize_and_crop"), "none")}

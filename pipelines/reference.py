@@ -9,6 +9,7 @@ Their files are pickles. They are read with torch's `weights_only`, which builds
 """
 
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from quagga import BadInput
 from quagga.models import Norm, PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
+from quagga.models.layers import InstanceNorm
 
 DROPPED = ("running_mean", "running_var", "num_batches_tracked")  # instance norm's in files before torch 0.4; not used
 OPTION_FILES = ("train_opt.txt", "test_opt.txt")
@@ -79,16 +81,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             ) as packed:  # torch packs nothing: a small file that unpacks to gigabytes is a trap
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
                     raise BadInput(f"{path} is compressed, as torch never does: it is refused")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles, which are refused or are not
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except BadInput:
         raise
     except OSError as error:
         raise BadInput(f"cannot read {path} ({error.strerror or error}): give a .pth file of weights") from None
     except Exception as error:  # whatever a damaged or hostile file leads to
         reason = "it holds more than tensors, which could be code" if "eights only" in str(error) else "it is damaged"
-        raise BadInput(
-            f"{path} is refused: {reason}; ask for a plain state dict (torch.save(net.state_dict()))"
-        ) from None
+        raise BadInput(f"{path} is refused: {reason}; ask for a plain state dict of its tensors") from None
     if not isinstance(state, Mapping) or not state or not all(map(_is_plain, state.keys(), state.values())):
         raise BadInput(f"{path} is no state dict of tensors: give a file such as latest_net_G_A.pth")
     names = {name: re.sub(r"^(module\.|_orig_mod\.)+", "", name) for name in state}
@@ -261,10 +262,8 @@ def _described(network: nn.Module) -> Architecture:
         raise BadInput(cannot + "it has spectral normalisation")
     if any(isinstance(layer, nn.Upsample) for layer in network.modules()):
         raise BadInput(cannot + "it enlarges by --upsample resize, theirs by transposed convolutions")
-    kinds = [
-        kind for kind in (nn.BatchNorm2d, nn.InstanceNorm2d) if any(isinstance(m, kind) for m in network.modules())
-    ]
-    norm: Norm = "none" if not kinds else "batch" if kinds[0] is nn.BatchNorm2d else "instance"
+    norms = {type(layer) for layer in network.modules()} & {nn.BatchNorm2d, InstanceNorm}
+    norm: Norm = "none" if not norms else "batch" if nn.BatchNorm2d in norms else "instance"
     match network:
         case ResnetGenerator():
             blocks = len({name.split(".")[1] for name in names if name.count(".layers.")})

@@ -55,12 +55,13 @@ class Strips(NamedTuple):
         pixels: Of the whole picture. Maps as large are computed again when they are read: of a ResNet's convolutions
             these three are the cheapest (4 % of the time), and their maps the largest.
         numbers: How many a strip may hold.
-        device: Where the network is.
+        weights: Some of the network's, for their device and type.
+        spare: Temporary files whose maps nobody reads any more. Writing them again saves the disk their space.
     """
 
     pixels: int
     numbers: int
-    device: torch.device
+    weights: Tensor
     spare: list[Any]
 
 
@@ -83,13 +84,12 @@ def in_strips(network: nn.Module, x: Tensor, tile: int) -> Tensor:
     Raises:
         BadInput: the temporary files do not fit on the disk.
     """
-    device = next(network.parameters()).device
     try:
         match network:
             case ResnetGenerator():
-                return _resnet(network, x, tile, device)
+                return _resnet(network, x, tile)
             case UnetGenerator():
-                return _unet(network, x, tile, device)
+                return _unet(network, x, tile)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -100,8 +100,8 @@ def in_strips(network: nn.Module, x: Tensor, tile: int) -> Tensor:
     raise TypeError(f"{type(network).__name__} cannot be cut")
 
 
-def _resnet(network: ResnetGenerator, x: Tensor, tile: int, device: torch.device) -> Tensor:
-    picture, strips = _opened(x, pad_to_multiple(x, 4, least=8), tile, device)
+def _resnet(network: ResnetGenerator, x: Tensor, tile: int) -> Tensor:
+    picture, strips = _opened(pad_to_multiple(x, 4, least=8), tile, network)
     last = _through(network.layers, picture, strips)
 
     def finished(top: int, bottom: int) -> Tensor:
@@ -111,8 +111,8 @@ def _resnet(network: ResnetGenerator, x: Tensor, tile: int, device: torch.device
     return crop_middle(_whole(last._replace(rows=finished), strips), *x.shape[2:])
 
 
-def _unet(network: UnetGenerator, x: Tensor, tile: int, device: torch.device) -> Tensor:
-    maps, strips = _opened(x, pad_to_multiple(x, 2**network.depth), tile, device)
+def _unet(network: UnetGenerator, x: Tensor, tile: int) -> Tensor:
+    maps, strips = _opened(pad_to_multiple(x, 2**network.depth), tile, network)
     skips = []
     for layer in network.encoder:
         maps = _through(layer, maps, strips)
@@ -123,14 +123,16 @@ def _unet(network: UnetGenerator, x: Tensor, tile: int, device: torch.device) ->
     return crop_middle(_whole(_through(network.head, maps, strips), strips), *x.shape[2:])
 
 
-def _opened(x: Tensor, padded: Tensor, tile: int, device: torch.device) -> tuple[Maps, Strips]:
-    _, channels, height, width = padded.shape
+def _opened(x: Tensor, tile: int, network: nn.Module) -> tuple[Maps, Strips]:
+    """The padded picture as maps, and how all of them will be cut."""
+    _, channels, height, width = x.shape
+    weights = next(network.parameters())
 
     def rows(top: int, bottom: int) -> Tensor:
-        return padded[:, :, top:bottom].to(device, torch.float32, copy=True)
+        return x[:, :, top:bottom].to(weights, copy=True)
 
     picture = Maps(channels, height, width, rows, channels * width)
-    return picture, Strips(height * width, tile * tile * SHARE, device, [])
+    return picture, Strips(height * width, tile * tile * SHARE, weights, [])
 
 
 def _through(layer: nn.Module, maps: Maps, strips: Strips) -> Maps:
@@ -193,18 +195,19 @@ def _convolved_up(layer: nn.ConvTranspose2d, maps: Maps) -> Maps:
 
 def _normalised(layer: nn.InstanceNorm2d, maps: Maps, strips: Strips) -> Maps:
     """Instance normalisation over the whole picture: a pass that measures now, one that normalises when it is read."""
+    exact = torch.float32 if strips.weights.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     count, mean, squares = 0, np.zeros(maps.channels), np.zeros(maps.channels)
     for top, bottom in _cuts(maps, strips):
         x = maps.rows(top, bottom)
-        average = x.mean((2, 3), keepdim=True)
-        around = x.sub_(average).square_().sum((0, 2, 3))  # in place: three times as fast here as torch.var_mean
+        average = x.mean((2, 3), keepdim=True, dtype=exact).to(x.dtype)  # of constant maps: to the last bit, so that
+        around = x.sub_(average).square_().sum((0, 2, 3))  # zeros remain. (torch.var_mean took three times as long.)
         # Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances", Eq. 2.1
         more, shift = (bottom - top) * maps.width, average.flatten().cpu().double().numpy() - mean
         squares += around.cpu().double().numpy() + shift**2 * count * more / (count + more)
         count += more
         mean += shift * more / count
     both = np.stack([mean, 1 / np.sqrt(squares / count + layer.eps)])
-    middle, scale = torch.from_numpy(both).to(strips.device, torch.float32).view(2, 1, -1, 1, 1)
+    middle, scale = torch.from_numpy(both).to(strips.weights).view(2, 1, -1, 1, 1)
     return maps._replace(rows=lambda top, bottom: maps.rows(top, bottom).sub_(middle).mul_(scale))
 
 
@@ -236,15 +239,15 @@ def _lazy(source: Maps, channels: int, height: int, width: int, rows: Callable[[
 def _stored(maps: Maps, strips: Strips) -> Maps:
     """The same maps in a temporary file, (H, C, W), which is free again when nobody holds them any more."""
     file = strips.spare.pop() if strips.spare else tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-    row = maps.channels * maps.width * 4
+    row = maps.channels * maps.width * strips.weights.itemsize
 
     def rows(top: int, bottom: int) -> Tensor:
-        content = np.empty((bottom - top, maps.channels, maps.width), np.float32)
+        content = torch.empty(bottom - top, maps.channels, maps.width, dtype=strips.weights.dtype)
         file.seek(top * row)
-        left = memoryview(content).cast("B")
+        left = memoryview(content.numpy()).cast("B")
         while count := file.readinto(left):  # as much as the system gives at a time
             left = left[count:]
-        return torch.from_numpy(content).movedim(0, 1)[None].to(strips.device).contiguous()
+        return content.movedim(0, 1)[None].to(strips.weights.device).contiguous()
 
     file.seek(0)
     for top, bottom in _cuts(maps, strips):
@@ -256,7 +259,7 @@ def _stored(maps: Maps, strips: Strips) -> Maps:
 
 
 def _whole(maps: Maps, strips: Strips) -> Tensor:
-    made = torch.empty(1, maps.channels, maps.height, maps.width, device=strips.device)
+    made = strips.weights.new_empty(1, maps.channels, maps.height, maps.width)
     for top, bottom in _cuts(maps, strips):
         made[:, :, top:bottom] = maps.rows(top, bottom)
     return made
