@@ -7,8 +7,9 @@ kernel reaches, so that there is no seam and nothing is computed twice: the resu
 the rounding of float32, for a U-Net too, whose innermost layers see everything. The maps between two layers wait in
 temporary files; only strips are held in memory.
 
-Passes over tiles that each go through the whole network would do without files. They were tried: see
-benchmarks/large_pictures.py.
+Passes of overlapping tiles through the whole network, each with the statistics that the last has measured, would need
+no files. But they are right only when there were as many as layers of normalisation: errors do not fade, the 22nd pass
+of a ResNet with 23 such layers is still 8 of 255 levels off, the ones before up to 240 (benchmarks/large_pictures.py).
 """
 
 import errno
