@@ -84,6 +84,6 @@ def resized(x: Tensor, height: int, width: int) -> Tensor:
             planes = x.flatten(0, 1).numpy()
             made = np.empty((len(planes), *size), np.float32)
             for plane, into in zip(planes, made, strict=True):
-                cv2.resize(np.ascontiguousarray(plane), size[::-1], dst=into, interpolation=interpolation)
+                cv2.resize(plane, size[::-1], dst=into, interpolation=interpolation)
             x = torch.from_numpy(made).unflatten(0, x.shape[:2])
     return x

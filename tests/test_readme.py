@@ -83,7 +83,10 @@ def test_every_quagga_line_runs(home, monkeypatch, capsys):
     assert Image.open("zebras/holiday.jpg").size == (30, 40)
     assert len(list((home / "zebras").rglob("*.png"))) == 4
     assert Image.open("large/holiday.jpg").size == (30, 40)
-    assert {path.name for path in (home / "checkpoints/zebras").glob("*.pth")} == {"latest_net_G_A.pth", "latest_net_G_B.pth"}
+    assert {path.name for path in (home / "checkpoints/zebras").glob("*.pth")} == {
+        "latest_net_G_A.pth",
+        "latest_net_G_B.pth",
+    }
     assert (home / "horses/stripes.png").exists() and (home / "preview.png").exists()
 
 

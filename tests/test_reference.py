@@ -97,8 +97,10 @@ def normalised(state: State, name: str | None, x: Tensor) -> Tensor:
     if name is None:
         return x
     if f"{name}.running_mean" in state:
-        ends = ("running_mean", "running_var", "weight", "bias")
-        return F.batch_norm(x, *(state[f"{name}.{end}"] for end in ends))
+        mean, variance, scale, shift = (
+            state[f"{name}.{end}"].view(-1, 1, 1) for end in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (variance + 1e-5).sqrt() * scale + shift
     return F.instance_norm(x)
 
 

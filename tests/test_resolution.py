@@ -54,6 +54,10 @@ def test_crop_scales_the_shorter_side_and_keeps_the_shape(height: int, width: in
     assert max(h, w) <= max(THINNEST * size, height, width)
 
 
+def test_a_thin_picture_is_not_enlarged_to_gigabytes():
+    assert size_for("model", 1, 3000, {"load_size": 286, "fit": "crop"}) == (3, 32 * 286)
+
+
 def test_a_picture_near_the_scale_of_training_is_left_at_its_own():
     for side in (256, 286, 320):
         assert size_for("model", side, 2 * side, {"load_size": 286, "fit": "crop"}) == (side, 2 * side)
@@ -91,11 +95,12 @@ def test_at_the_scale_of_training_it_is_the_network_bit_for_bit(tmp_path, size: 
 
 @pytest.mark.parametrize("size", [(7, 9), (39, 250), (160, 90), (333, 401)], ids=str)
 def test_what_does_not_change_keeps_every_bit(size: tuple[int, int]):
-    does_nothing = translator(Painter())
+    painter = Painter()
+    does_nothing = translator(painter)
     x, array = noise(2, 3, *size), pixels(*size)
     assert torch.equal(does_nothing(x), x)
     assert np.array_equal(does_nothing(array), array)
-    assert does_nothing.network.shown.shape[2:] == size_for("model", *size, TRAINED)
+    assert painter.shown.shape[2:] == size_for("model", *size, TRAINED)
 
 
 def test_away_from_a_change_every_bit_is_kept_and_in_it_the_detail_stays():
@@ -160,6 +165,7 @@ def test_another_number_type_and_a_view_do_not_matter():
     painter = translator(Painter(lambda x: 0.25 * torch.ones_like(x)))
     x = 0.5 * noise(3, 120, 90)
     torch.testing.assert_close(painter(x.double()), x.double() + 0.25, rtol=0, atol=1e-6)
+    torch.testing.assert_close(painter.network.shown, resized(x[None], 53, 40))
     assert torch.equal(painter(x.transpose(1, 2)), painter(x.transpose(1, 2).contiguous()))
 
 
