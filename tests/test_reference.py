@@ -266,6 +266,7 @@ def attacks(mark: Path) -> dict[str, bytes]:
         "half a file": stored(state)[:3000],
         "compressed": compressed(stored(state)),
         "a view that claims more than there is": stored(state | {name: torch.zeros(1).expand(10**6, 10**6, 3, 3)}),
+        "views that fit together": stored({key: torch.zeros(1).expand(value.shape) for key, value in state.items()}),
         "a sparse tensor": stored(state | {name: state[name].to_sparse()}),
         "complex numbers": stored(state | {name: state[name].to(torch.complex64)}),
         "another shape": stored(state | {name: torch.zeros(8, 4, 5, 5)}),

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import runpy
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,3 +165,17 @@ def test_only_known_networks_are_cut():
     assert not can_be_cut(nn.Identity())
     with pytest.raises(TypeError):
         in_strips(nn.Conv2d(3, 3, 3), picture(8, 8), 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_benchmark_keeps_its_promises(tmp_path):
+    """Not its seconds, which depend on who else is at work."""
+    benchmark = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "large_pictures.py"))
+    strips, whole, apart = benchmark["strips_and_whole"](16, 2048)
+    assert apart < benchmark["LEVELS"]
+    assert strips.gigabytes < whole.gigabytes
+    benchmark["photo"](tmp_path / "photo.jpg")
+    benchmark["paper_model"](tmp_path / "run")
+    spent = benchmark["translate"](tmp_path / "run", tmp_path / "photo.jpg", tmp_path / "out")
+    assert spent.gigabytes < benchmark["GIGABYTES"]
