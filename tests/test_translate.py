@@ -796,6 +796,7 @@ def test_a_resolution_may_be_typed(run: Path, tmp_path: Path, words: list[str], 
     card.write_text(json.dumps(said | {"preprocessing": {"load_size": 24, "crop_size": 16, "fit": "crop"}}))
     Image.fromarray(pixels(48, 40)).save(tmp_path / "a.png")
     assert translate(run, tmp_path / "a.png", "--output", tmp_path / "out", *words) == 0
+    assert quagga.load(run).preprocessing["load_size"] == 24
     expected = quagga.load(run, **settings)(pixels(48, 40))
     assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), expected)
     assert "resolution" in refused(translate, run, tmp_path / "a.png", "--output", tmp_path / "b", "--resolution", "0")
