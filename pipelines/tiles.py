@@ -4,8 +4,8 @@ Instance normalisation needs the mean and variance of every map over the *whole*
 can go through the network alone. Here one layer at a time goes over the picture in strips: a first pass measures its
 maps, a second normalises them on their way into the next layer. A convolution reads the rows around a strip that its
 kernel reaches, so that there is no seam: the result is that of the whole picture, up to the rounding of float32 (0.0007
-of 255 levels at 2048 x 2048, in about 1.5 times the time; more for narrow networks), for a U-Net too, whose innermost layers see everything. The maps between two layers wait in
-temporary files; only strips are held in memory.
+of 255 levels at 2048 x 2048), for a U-Net too, whose innermost layers see everything. The maps between two layers wait
+in temporary files; only strips are held in memory. It takes about 1.5 times as long, 2.5 times for narrow networks.
 
 Passes of overlapping tiles through the whole network, each with the statistics that the last has measured, would need
 no files. But they are right only when there were as many as layers of normalisation: errors do not fade. With 23 such
