@@ -151,7 +151,7 @@ def look_at_one(path: Path) -> Look:
     except (BadInput, ValueError) as error:
         return Look(path, digest, fault=str(error).removeprefix(f"{path}: "))
     height, width, channels = pixels.shape
-    kind = f"{channels} channels" if mode == "deep" else mode
+    kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels") if mode == "deep" else mode
     if pixels.dtype != np.uint8:
         kind += f" ({DEPTHS.get(pixels.dtype.name, pixels.dtype.name)})"
     return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha), wanting(pixels, alpha))
@@ -238,7 +238,7 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
                 f"train with {part.options}" if part.options else "training refuses them among others, convert them",
                 fatal=not part.options,
             )
-        grey = [look for look in good if look.kind.startswith(("1", "L", "I;16")) and not look.kind.startswith("LAB")]
+        grey = [look for look in good if look.kind.partition(" ")[0] in ("1", "L", "LA", "I;16", "I;16B", "grey")]
         if 0 < len(grey) < len(good):
             yield Finding(
                 f"{_pictures(len(grey))} of {part.name} grey among coloured ones",

@@ -23,6 +23,9 @@ from quagga.pipelines.stop import Stopped, listening
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
     "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),
+    "verify": ("quagga.pipelines.verify", "replay the picture saved with a model: does it still come out the same?"),
+    "import": ("quagga.pipelines.import_command", "make a run of weights of the CycleGAN and pix2pix authors' program"),
+    "export": ("quagga.pipelines.export_command", "write a run's networks as weights for that program"),
     "data": ("quagga.pipelines.data_command", "get pictures, check them, look at what training will see"),
     "demo": ("quagga.pipelines.demo", "from horses to zebras in minutes, on any machine, without a download"),
 }
@@ -81,7 +84,7 @@ def dispatch(argv: list[str]) -> int:
 
 def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) -> int:
     script = Path(inspect.getfile(build)).name
-    commands = {name: COMMANDS[name] for name in ("train", "translate")}
+    commands = {name: COMMANDS[name] for name in ("train", "translate", "verify")}
     if not argv or argv[0] in HELP:
         after = f"The pipeline is {name_of(build)}."
         print(usage(f"python {script} COMMAND [OPTION ...]", "commands", commands, after))
@@ -89,7 +92,7 @@ def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) 
     command, *rest = argv
     if command not in commands:
         raise BadInput(f"unknown command {command}{suggestion(command, commands)}")
-    if command == "translate":
+    if command != "train":
         return import_module(COMMANDS[command][0]).main(rest, build)
     with listening(alone=True):
         module = import_module(COMMANDS[command][0])

@@ -4,16 +4,15 @@ from __future__ import annotations  # the types below need not be imported, whic
 
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from quagga import BadInput
-from quagga.pipelines.options import parse
+from quagga.pipelines.words import read_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 COMPARISON = "comparison.png"
 COMPARED = 16  # rows of the comparison
 THUMBNAIL = 256  # pixels of the longer side of a picture in it
-FLAGS = ("--overwrite", "--comparison")  # mean true where they stand without a value
-ALONE = ("-h", "--help", "--print_config")
+FLAGS = ("--overwrite", "--comparison", "--verify")  # mean true where they stand without a value
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,12 @@ class TranslateOptions:
         overwrite: replace what an earlier call has written.
         comparison: also write comparison.png, the first 16 pictures before and after.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
+        resolution: model translates at the scale of training and carries the change back to the picture's own size, so
+            that what does not change stays sharp; full translates at the picture's own size; a number of pixels is the
+            size of the shorter side.
+        tile: pictures of more than tile x tile pixels go through the network in strips, with the same result at the
+            memory of one tile. auto is 1024, or what half the free memory of a CUDA GPU holds; None: always whole.
+        verify: first replay the picture that was saved with the model, and stop if it no longer comes out the same.
     """
 
     output: str | None = None
@@ -48,6 +52,9 @@ class TranslateOptions:
     overwrite: bool = False
     comparison: bool = False
     device: str | None = None
+    resolution: Literal["model", "full"] | int = "model"
+    tile: int | Literal["auto"] | None = "auto"
+    verify: bool = False
 
 
 class Job(NamedTuple):
@@ -59,10 +66,10 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     """Obeys `quagga translate ARGV...`; returns 0, or 2 when some pictures could not be translated.
 
     Args:
-        argv: `RUN INPUT... --output DIR [--to zebra] [--overwrite] [--comparison] [--device cpu]`.
+        argv: `RUN INPUT... --output DIR [--to zebra] [--overwrite] [--comparison] [--resolution full]`.
         build: Makes the game of a pipeline written outside Quagga.
     """
-    words, chosen = read_line(argv)
+    words, chosen = read_line(argv, "quagga translate RUN INPUT ...", TranslateOptions, FLAGS)
     if chosen is None:
         return 0
     run, *inputs = words or [""]
@@ -74,7 +81,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     found = find([Path(name).expanduser() for name in inputs], output)
     from quagga.pipelines.translator import load  # torch: two seconds that a misspelt option need not wait for
 
-    translator = load(run, chosen.to, chosen.device, build)
+    settings = {"resolution": chosen.resolution, "tile": chosen.tile, "verify": chosen.verify}
+    translator = load(run, chosen.to, chosen.device, build, **settings)
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
     check(jobs, sheet, chosen.overwrite)
@@ -208,29 +216,6 @@ def write(target: Path, picture: np.ndarray) -> None:
         raise BadInput(f"cannot write {target} ({reason}): free some space or choose another --output") from None
     except ValueError as error:
         raise BadInput(f"cannot write {target}: {error}") from None
-
-
-def read_line(argv: Sequence[str]) -> tuple[list[str], TranslateOptions | None]:
-    """What was typed: the words that are no options, and the options; None after --print_config has printed them.
-
-    Raises:
-        BadInput: an option is unknown or not of its type.
-    """
-    words: list[str] = []
-    options: list[str] = []
-    rest = deque(argv)
-    while rest:
-        word = rest.popleft()
-        if not word.startswith("-"):
-            words.append(word)
-        elif word in FLAGS:
-            options.append(f"{word}={rest.popleft() if rest and rest[0] in ('true', 'false') else 'true'}")
-        elif "=" in word or word in ALONE or not rest:
-            options.append(word)
-        else:
-            options += [word, rest.popleft()]  # with its value
-    config = parse("quagga translate RUN INPUT ...", {"translate": TranslateOptions}, options)
-    return words, TranslateOptions(**config) if config else None
 
 
 def _thumbnail(picture: np.ndarray) -> np.ndarray:

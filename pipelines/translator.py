@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import jsonargparse
 import numpy as np
@@ -24,8 +24,13 @@ from quagga.data.form import NATURAL, Fitted, Form, Native, fitting_channels
 from quagga.data.tensors import to_form, to_tensor
 from quagga.pipelines.cli import PIPELINES, suggestion
 from quagga.pipelines.model_folder import GOLDEN, ModelFolder, read_model
+from quagga.pipelines.resolution import Resolution, size_for, translated_at
+from quagga.pipelines.tiles import can_be_cut, in_strips
 
 GOLDEN_TOLERANCE = 1e-3  # of a range of 2; other processors differ by about 1e-5, a damaged weight by far more
+TILE = 1024  # pixels a side; a picture of so many takes a ResNet of width 64 about 1 GB, in strips as one piece
+LEAST_TILE = 32
+BYTES_PER_PIXEL = 1000  # of such a ResNet's maps: 0.94 GB at 1024 x 1024
 OVERSHOOT = 1.5  # bicubic resizing leaves [-1, 1] by a little; pictures in 0..255 leave it by a lot
 
 
@@ -41,6 +46,11 @@ class Translator:
         gives: Channels, kind and value range of the pictures it gives.
         device: Where it runs.
         golden: An input `(N, C, H, W)` and what the network gave for it when it was saved.
+        resolution: At which size a picture goes through the network: "model" (the scale of training; the change is
+            carried back to the picture's own size), "full" (its own), or the pixels of its shorter side.
+        tile: A picture of more than tile x tile pixels goes through the network in strips, at the memory of one of that
+            size; None: always whole.
+        preprocessing: What model.json says of the scale of training.
     """
 
     network: nn.Module = field(repr=False)
@@ -50,6 +60,9 @@ class Translator:
     gives: Form
     device: torch.device
     golden: tuple[Tensor, Tensor] = field(repr=False)
+    resolution: Resolution = "model"
+    tile: int | None = TILE
+    preprocessing: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def channels(self) -> int:
@@ -100,7 +113,7 @@ class Translator:
         x, expected = self.golden
         # TensorFloat-32 alone would deviate by more than a damaged weight does.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            deviation = (self._run(x).cpu() - expected).abs().max().item()
+            deviation = (self._run(x, "full").cpu() - expected).abs().max().item()
         if not deviation <= GOLDEN_TOLERANCE:
             raise BadInput(
                 f"the model {self.source} to {self.target} no longer gives what it gave when it was saved: it deviates"
@@ -164,15 +177,22 @@ class Translator:
         # The copy is an ordinary tensor, which may take part in a loss; one made in inference mode may not.
         return (y if x.ndim == 4 else y.squeeze(0)).to(picture.device, picture.dtype).clone()
 
-    def _run(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> (N, C', H, W) on the device, float32 whatever surrounds the call."""
+    def _run(self, x: Tensor, resolution: Resolution | None = None) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> (N, C', H, W) in [-1, 1], float32 whatever surrounds the call."""
         height, width = x.shape[-2:]
+        size = size_for(resolution or self.resolution, height, width, self.preprocessing)
         plainly = torch.autocast(self.device.type, enabled=False)
         with _memory_in_words(width, height, self.device), torch.inference_mode(), plainly:
-            y = self.network(x.to(self.device, torch.float32))
+            return translated_at(size, x, self._through)
+
+    def _through(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H, W) on the device: the network itself, in strips where the picture is large."""
+        if self.tile and x.shape[2] * x.shape[3] > self.tile**2 and can_be_cut(self.network):
+            return torch.cat([in_strips(self.network, one, self.tile) for one in x.split(1)])
+        y = self.network(x.to(self.device, torch.float32))
         if y.shape[-2:] != x.shape[-2:]:
             raise BadInput(
-                f"the network made {y.shape[-1]}x{y.shape[-2]} pixels of {width}x{height}:"
+                f"the network made {y.shape[-1]}x{y.shape[-2]} pixels of {x.shape[-1]}x{x.shape[-2]}:"
                 " it must pad its input and crop its output itself"
             )
         return y
@@ -183,6 +203,10 @@ def load(
     to: str | None = None,
     device: str | torch.device | None = None,
     build: Callable[..., Any] | None = None,
+    *,
+    resolution: Resolution = "model",
+    tile: int | Literal["auto"] | None = "auto",
+    verify: bool = False,
 ) -> Translator:
     """Loads what a run left behind; nothing that training was told has to be told again.
 
@@ -192,12 +216,34 @@ def load(
             the model's first translation, from x to y.
         device: "cuda", "cuda:1", "mps", "cpu"; None takes the first of CUDA, MPS and the CPU that is there.
         build: Makes the game from its options; only for a game written outside Quagga, whose models do not name it.
+        resolution: "model" translates at the scale of training and carries the change to the picture's own size, so
+            that what does not change stays sharp; "full" translates at the picture's own size; a number of pixels is
+            the size of the shorter side.
+        tile: Pictures of more than tile x tile pixels go through the network in strips, with the same result at the
+            memory of one tile. "auto": 1024, or on a CUDA GPU what half its free memory holds. None: always whole.
+        verify: Whether the golden picture is replayed at once.
 
     Raises:
-        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there.
+        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no
+            longer give what they gave.
     """
     folder = read_model(Path(run).expanduser())
-    name = _direction(folder, to)
+    translator = load_translation(folder, _direction(folder, to), device, build)
+    if resolution not in ("model", "full") and (not isinstance(resolution, int) or resolution < 1):
+        raise BadInput(f"resolution is {resolution}: choose model, full, or the pixels of the shorter side")
+    if tile is not None and tile != "auto" and tile < LEAST_TILE:
+        raise BadInput(f"tile is {tile}: it must be {LEAST_TILE} pixels or more, auto, or null for the whole picture")
+    translator.resolution = resolution
+    translator.tile = _tile(translator.device) if tile == "auto" else tile
+    if verify:
+        translator.verify()
+    return translator
+
+
+def load_translation(
+    folder: ModelFolder, name: str, device: str | torch.device | None, build: Callable[..., Any] | None
+) -> Translator:
+    """The translation whose network is called `name`. Raises BadInput as `load` does."""
     place = pick_device(device)
     source, target = (folder.domains[letter] for letter in folder.translations[name])
     return Translator(
@@ -208,6 +254,7 @@ def load(
         gives=_form(target),
         device=place,
         golden=_golden(folder, name, source["channels"], target["channels"]),
+        preprocessing=folder.preprocessing,
     )
 
 
@@ -230,6 +277,13 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         there = ", ".join(f"{kind} ({count})" for kind, count in counts.items() if count)
         raise BadInput(f"device '{device}' is not on this machine, which has {there}: choose one, or none for the best")
     return place
+
+
+def _tile(device: torch.device) -> int:
+    if device.type != "cuda":
+        return TILE
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(TILE, int((free / 2 / BYTES_PER_PIXEL) ** 0.5))
 
 
 def _direction(folder: ModelFolder, to: str | None) -> str:
@@ -316,7 +370,8 @@ def _memory_in_words(width: int, height: int, device: torch.device):
             raise
         elsewhere = "" if device.type == "cpu" else " or translate it on the CPU (--device cpu)"
         raise BadInput(
-            f"{width}x{height} pixels are too many for the memory of {device}: make the picture smaller{elsewhere}"
+            f"{width}x{height} pixels are too many for the memory of {device}: take another --resolution, make the"
+            f" picture smaller{elsewhere}"
         ) from None
 
 

@@ -96,8 +96,9 @@ def test_unreadable_files_are_named_with_their_reason_and_stop_a_training(root, 
 
 def test_a_picture_that_training_would_refuse_among_others_is_an_error(root):
     Image.fromarray(np.full((20, 24), 300.0, np.float32)).save(root / "trainA" / "0.tif")
-    assert "trainA/0.tif (F (floats))" in said_of(root)
-    assert report_of(root).fatal.startswith("1 picture of horse train neither grey nor RGB")
+    report = report_of(root)
+    assert "    trainA/0.tif (grey (floats))" in report.lines
+    assert report.fatal.startswith("1 picture of horse train neither grey nor RGB")
 
 
 def test_unusual_pictures_train_with_options_that_are_named(root):

@@ -25,6 +25,7 @@ from quagga.data.form import Form
 from quagga.data.tensors import to_tensor, to_uint8
 from quagga.models import ResnetGenerator
 from quagga.pipelines import cyclegan
+from quagga.pipelines.cli import dispatch, dispatch_for
 from quagga.pipelines.model_folder import golden_noise, read_model, save_model
 from quagga.pipelines.translate import main
 
@@ -60,7 +61,7 @@ def leave_model(
             | ({"kind": kinds[side][0], "value_range": kinds[side][1]} if kinds else {})
             for side, name in zip("xy", names, strict=True)
         },
-        preprocessing={"load_size": 286, "crop_size": 256},
+        preprocessing={"load_size": 286, "crop_size": 256, "fit": "none"},
         images_seen=12_000,
     )
     return game
@@ -170,7 +171,7 @@ def test_the_folder_describes_itself(run: Path):
     model = read_model(run)
     assert (model.pipeline, model.options, model.images_seen) == ("cyclegan", TINY, 12_000)
     assert model.translations == {"G": ("x", "y"), "F": ("y", "x")}
-    assert model.preprocessing == {"load_size": 286, "crop_size": 256}
+    assert model.preprocessing == {"load_size": 286, "crop_size": 256, "fit": "none"}
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -867,3 +868,94 @@ def test_a_game_from_elsewhere_translates_too(tmp_path: Path, photos: Path):
     assert "stripes" in refused(main, words)
     assert main(words, build=outside) == 0
     assert (tmp_path / "out" / "a.png").is_file()
+
+
+# Verification
+
+
+def test_verify_says_a_line_for_each_translation(run: Path, capsys):
+    assert dispatch(["verify", str(run)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["horse to zebra", "zebra to horse"]
+    assert all("allowed is 0.001" in line for line in lines)
+
+
+def test_verify_names_what_does_not_hold_and_goes_on(run: Path, capsys):
+    path = run / "model" / "F.safetensors"
+    path.write_bytes(path.read_bytes() + b"x")
+    assert dispatch(["verify", str(run)]) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("horse to zebra: deviates by") and said.out.count("\n") == 1
+    assert "zebra to horse" in said.err and "F.safetensors" in said.err
+
+
+def spoilt(run: Path) -> None:
+    """Changes a weight of G as someone would who makes the hashes fit."""
+    path, card = run / "model" / "G.safetensors", run / "model" / "model.json"
+    weights = load_file(path)
+    weights["layers.0.weight"].view(-1)[0] += 1
+    save_file(weights, path)
+    said = json.loads(card.read_text())
+    said["files"]["G.safetensors"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    card.write_text(json.dumps(said))
+
+
+def test_every_loader_verifies_on_demand(run: Path, photos: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    assert translate(run, photos / "a.png", "--output", out, "--verify") == 0
+    quagga.load(run, verify=True)
+    spoilt(run)
+    assert dispatch(["verify", str(run)]) == 2
+    assert "deviates" in capsys.readouterr().err
+    assert "deviates" in refused(lambda: quagga.load(run, verify=True))
+    assert "deviates" in refused(translate, run, photos / "a.png", "--output", out, "--overwrite", "--verify")
+    quagga.load(run)
+    assert translate(run, photos / "a.png", "--output", out, "--overwrite") == 0
+    quagga.load(run, to="horse", verify=True)
+
+
+def test_verify_says_what_cannot_work(run: Path, tmp_path: Path):
+    assert "one run" in refused(dispatch, ["verify"])
+    assert "one run" in refused(dispatch, ["verify", str(run), str(run)])
+    assert "no folder" in refused(dispatch, ["verify", str(tmp_path / "nowhere")])
+    assert "did you mean --device?" in refused(dispatch, ["verify", str(run), "--devise", "cpu"])
+
+
+def test_verify_knows_a_game_from_elsewhere(tmp_path: Path, capsys):
+    leave_model(tmp_path / "run", build=outside, pipeline="stripes", width=4)
+    assert dispatch(["verify", str(tmp_path / "run")]) == 2
+    assert dispatch_for(outside, None, ["verify", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.count("deviates") == 2
+
+
+def test_a_verification_replays_the_network_itself(run: Path):
+    """The golden picture need not have the scale of training, and the change is not carried."""
+    card = run / "model" / "model.json"
+    said = json.loads(card.read_text())
+    card.write_text(json.dumps(said | {"preprocessing": {"load_size": 300, "crop_size": 256, "fit": "crop"}}))
+    translator = quagga.load(run, resolution=17)
+    assert translator.verify() <= 1e-5
+    assert (translator(translator.golden[0]) - translator.golden[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        (["--resolution", "full"], {"resolution": "full"}),
+        (["--resolution=12"], {"resolution": 12}),
+        (["--resolution", "20", "--tile", "32"], {"resolution": 20, "tile": 32}),
+        (["--resolution", "model", "--tile", "null"], {"tile": None}),
+    ],
+    ids=str,
+)
+def test_a_resolution_may_be_typed(run: Path, tmp_path: Path, words: list[str], settings: dict[str, Any]):
+    card = run / "model" / "model.json"
+    said = json.loads(card.read_text())
+    card.write_text(json.dumps(said | {"preprocessing": {"load_size": 24, "crop_size": 16, "fit": "crop"}}))
+    Image.fromarray(pixels(48, 40)).save(tmp_path / "a.png")
+    assert translate(run, tmp_path / "a.png", "--output", tmp_path / "out", *words) == 0
+    assert quagga.load(run).preprocessing["load_size"] == 24
+    expected = quagga.load(run, **settings)(pixels(48, 40))
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), expected)
+    assert "resolution" in refused(translate, run, tmp_path / "a.png", "--output", tmp_path / "b", "--resolution", "0")
+    assert "--tile" in refused(translate, run, tmp_path / "a.png", "--output", tmp_path / "b", "--tile", "wide")

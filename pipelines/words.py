@@ -1,0 +1,42 @@
+"""A command line of words and options mixed: `quagga translate RUN photo.jpg --output DIR --overwrite`."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from quagga.pipelines.options import parse, split
+
+ALONE = ("-h", "--help", "--print_config")
+Taker = TypeVar("Taker")
+
+
+def read_line(
+    argv: Sequence[str], prog: str, taker: type[Taker], flags: Sequence[str] = ()
+) -> tuple[list[str], Taker | None]:
+    """What was typed: the words that are no options, and the options; None after --print_config has printed them.
+
+    Args:
+        argv: What stands after the command.
+        prog: What the user typed before it, for --help.
+        taker: A dataclass of options.
+        flags: Options that mean true where they stand without a value.
+
+    Raises:
+        BadInput: an option is unknown or not of its type.
+    """
+    words: list[str] = []
+    options: list[str] = []
+    rest = deque(argv)
+    while rest:
+        word = rest.popleft()
+        if not word.startswith("-"):
+            words.append(word)
+        elif word in flags:
+            options.append(f"{word}={rest.popleft() if rest and rest[0] in ('true', 'false') else 'true'}")
+        elif "=" in word or word in ALONE or not rest:
+            options.append(word)
+        else:
+            options += [word, rest.popleft()]  # with its value
+    takers: dict[str, Any] = {prog.split()[1]: taker}
+    config = parse(prog, takers, options)
+    return words, taker(**split(config, takers)[prog.split()[1]]) if config else None

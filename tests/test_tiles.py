@@ -1,0 +1,185 @@
+"""The laws of pictures that go through a network in strips: the result is that of the whole picture."""
+
+import errno
+import os
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_translate import TINY, leave_model, noise
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from quagga import BadInput
+from quagga.models import ResnetGenerator, UnetGenerator
+from quagga.pipelines import translator as translator_module
+from quagga.pipelines.tiles import SHARE, can_be_cut, in_strips
+from quagga.pipelines.translator import load
+
+NETWORKS: dict[str, Any] = {
+    "resnet": lambda: ResnetGenerator(width=4, blocks=2),
+    "resize": lambda: ResnetGenerator(width=4, blocks=1, upsample="resize", spectral=True),
+    "skip": lambda: ResnetGenerator(width=4, blocks=1, skip=True),
+    "batch": lambda: ResnetGenerator(width=4, blocks=1, norm="batch"),
+    "no norm, grey": lambda: ResnetGenerator(3, 1, width=4, blocks=1, norm="none"),
+    "wide": lambda: ResnetGenerator(width=16, blocks=1),
+    "unet": lambda: UnetGenerator(width=4, depth=4, norm="instance"),
+    "deep unet": lambda: UnetGenerator(width=2, depth=7, norm="instance", dropout=0.5),
+    "unet, batch": lambda: UnetGenerator(width=4, depth=3, norm="batch", upsample="resize"),
+    "unet of one layer": lambda: UnetGenerator(width=4, depth=1, norm="instance"),
+}
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    made = NETWORKS[name]().double()
+    for value in made.parameters():
+        nn.init.normal_(value, std=0.3)
+    for name, value in made.named_buffers():
+        if "running" in name:
+            nn.init.uniform_(value, 0.5, 1.5)
+    return made.eval().requires_grad_(False)
+
+
+def picture(height: int, width: int) -> Tensor:
+    """Left of it is dark and calm, right of it bright and wild: no part has the statistics of the whole."""
+    wild = noise(1, 3, height, width).double() * torch.linspace(0, 1, width, dtype=torch.float64)
+    return 0.5 * wild + torch.linspace(-0.5, 0.5, height, dtype=torch.float64)[:, None]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@given(height=st.integers(1, 70), width=st.integers(1, 70), tile=st.integers(1, 24))
+def test_in_strips_it_is_the_whole_picture(name: str, height: int, width: int, tile: int):
+    G, x = network(name), picture(height, width)
+    y = G(x)
+    made = in_strips(G, x, tile)
+    assert made.shape == y.shape and made.dtype == y.dtype
+    # Maps of a few pixels are nearly constant, and normalisation divides by almost nothing.
+    assert (made - y).abs().max() < (1e-9 if min(height, width) > 16 else 1e-5)
+
+
+def test_a_blank_picture_stays_blank():
+    G, x = network("resnet").float(), torch.full((1, 3, 60, 48), 0.3)
+    with torch.inference_mode():
+        assert (in_strips(G, x, 8) - G(x)).abs().max() < 1e-3
+
+
+class Watch(TorchDispatchMode):
+    """Of the tensors that are made inside: how many numbers the largest has, but for those of the shape of the picture,
+    and how many numbers convolutions have made."""
+
+    def __init__(self, *shape: int):
+        super().__init__()
+        self.shape, self.largest, self.convolved = shape, 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.convolved += made.numel() if "convolution" in str(func) else 0
+            if tuple(made.shape) != self.shape:
+                self.largest = max(self.largest, made.numel())
+        return made
+
+
+@pytest.mark.parametrize("name", ["resnet", "skip", "unet", "wide"])
+def test_memory_does_not_grow_with_the_picture_and_little_is_computed_twice(name: str):
+    G = network(name)
+    for height in (128, 512):
+        x = picture(height, 64)
+        with Watch(*x.shape) as whole:
+            G(x)
+        with Watch(*x.shape) as strips:
+            in_strips(G, x, 32)
+        assert strips.largest <= 3 * 32 * 32 * SHARE
+        assert strips.convolved <= 2.5 * whole.convolved
+
+
+def test_no_temporary_file_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    in_strips(network("unet"), picture(40, 30), 8)
+    assert list(tmp_path.iterdir()) == []
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
+    for _ in range(3):
+        in_strips(network("resnet"), picture(40, 30), 8)
+    after = len(os.listdir("/proc/self/fd")) if before else 0  # noqa: PTH208
+    assert after <= before
+
+
+def test_a_full_disk_is_answered_with_what_to_do(monkeypatch):
+    class Full:
+        def seek(self, _place):
+            pass
+
+        def write(self, _content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+    with pytest.raises(BadInput, match="TMPDIR") as caught:
+        in_strips(network("resnet"), picture(40, 30), 8)
+    assert "30x40" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_write_or_a_reading_in_pieces_is_whole(monkeypatch):
+    original = tempfile.TemporaryFile
+
+    class Piecemeal:
+        def __init__(self, **kwargs):
+            self.file = original(**kwargs)
+            self.seek = self.file.seek
+
+        def write(self, content):
+            return self.file.write(content[:1000])
+
+        def readinto(self, content):
+            return self.file.readinto(content[:1000])
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Piecemeal)
+    G, x = network("resnet"), picture(40, 30)
+    assert (in_strips(G, x, 8) - G(x)).abs().max() < 1e-9
+
+
+def test_the_translator_cuts_what_is_larger_than_a_tile(tmp_path, monkeypatch):
+    leave_model(tmp_path, **TINY)
+    cut = []
+
+    def counted(network, x, tile):
+        cut.append((tuple(x.shape), tile))
+        return in_strips(network, x, tile)
+
+    monkeypatch.setattr(translator_module, "in_strips", counted)
+    x = noise(2, 3, 70, 60)
+    whole = load(tmp_path, tile=None)(x)
+    assert not cut
+    assert torch.equal(load(tmp_path)(x), whole) and not cut
+    torch.testing.assert_close(load(tmp_path, tile=64)(x), whole, rtol=0, atol=1e-4)
+    assert cut == [((1, 3, 70, 60), 64)] * 2
+    outside = load(tmp_path, tile=32)
+    outside.network = nn.Identity()
+    assert torch.equal(outside(x), x) and len(cut) == 2
+    with pytest.raises(BadInput, match="tile"):
+        load(tmp_path, tile=8)
+
+
+def test_only_known_networks_are_cut():
+    assert not can_be_cut(nn.Identity())
+    with pytest.raises(TypeError):
+        in_strips(nn.Conv2d(3, 3, 3), picture(8, 8), 8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_benchmark_keeps_its_promises(tmp_path):
+    """Not its seconds, which depend on who else is at work."""
+    benchmark = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "large_pictures.py"))
+    strips, whole, apart = benchmark["strips_and_whole"](16, 2048)
+    assert apart < benchmark["LEVELS"]
+    assert strips.gigabytes < whole.gigabytes
+    benchmark["photo"](tmp_path / "photo.jpg")
+    benchmark["paper_model"](tmp_path / "run")
+    spent = benchmark["translate"](tmp_path / "run", tmp_path / "photo.jpg", tmp_path / "out")
+    assert spent.gigabytes < benchmark["GIGABYTES"]
