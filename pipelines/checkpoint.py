@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def saved(folder: Path) -> list[Path]:
     for hidden in folder.glob(".*.previous"):  # where a kill came between two renames: see `whole`
         place = folder / hidden.name.removeprefix(".").removesuffix(".previous")
         if not place.exists():
-            hidden.rename(place)
+            with suppress(OSError):  # another process of the run has just done so
+                hidden.rename(place)
     return sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
 
 
