@@ -127,7 +127,7 @@ def report() -> list[str]:
             )
             print(lines[-1], flush=True)
         good = 0
-        for workers, accumulation, stop in ((0, 1, 5), (0, 2, 11), (1, 1, 16)):
+        for workers, accumulation, stop in ((0, 1, 5), (0, 2, 11), (1, 1, 7)):
             count = two_processes(Path(temporary) / f"two-{stop}", workers, accumulation, stop)
             good += count == 0
             lines.append(

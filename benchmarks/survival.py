@@ -38,7 +38,7 @@ from quagga.pipelines.resume import _choose
 
 # Torch is imported once, not once a kill; and not in this process, whose OpenMP threads a fork would not bring along.
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["survival"])
+FORK.set_forkserver_preload(["warm", "survival"])
 WAIT = 30.0  # seconds a launcher grants
 
 
@@ -64,6 +64,7 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
         deadline = time.monotonic() + WAIT
         while seen.value <= reached and time.monotonic() < deadline:  # until it has gone on
             time.sleep(0.001)
+        assert seen.value > reached, "the run does not go on"
         if number % 2:  # every second kill amid a save, where it hurts
             while not list(run.glob("**/.*.draft")) and time.monotonic() < deadline:
                 pass

@@ -20,6 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import quagga.pipelines.cyclegan
+import quagga.pipelines.run  # noqa: F401  what a run imports when it is called is here already, for forks
 from quagga.data import embedded
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import command_line

@@ -152,7 +152,7 @@ def test_every_stop_of_a_run_of_24_steps_is_exact(tmp_path, workers, accumulatio
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("workers", "accumulation", "stop"), [(0, 1, 5), (0, 2, 11), (1, 1, 16)])
+@pytest.mark.parametrize(("workers", "accumulation", "stop"), [(0, 1, 5), (0, 2, 11), (1, 1, 7)])
 def test_two_processes_go_on_exactly(tmp_path, workers, accumulation, stop):
     assert measured.two_processes(tmp_path, workers, accumulation, stop) == 0
 
