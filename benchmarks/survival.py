@@ -38,6 +38,8 @@ from quagga.pipelines.resume import _choose
 
 # Torch is imported once, not once a kill; and not in this process, whose OpenMP threads a fork would not bring along.
 FORK = multiprocessing.get_context("forkserver")
+# Where that process finds them: before Python 3.12 it does not take over sys.path.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(":")
 FORK.set_forkserver_preload(["warm", "survival"])
 WAIT = 30.0  # seconds a launcher grants
 
