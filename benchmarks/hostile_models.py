@@ -249,12 +249,7 @@ CHECKPOINTS: dict[str, Damage] = {
     "checkpoint: a manifest of another kind": lambda run, canary: (
         max((run / "checkpoints").iterdir()) / "manifest.json"
     ).write_text("[1]"),
-    "checkpoint: its config is a pickle": lambda run, canary: (run / "config.yaml").write_bytes(
-        pickle.dumps(Payload(canary))
-    ),
-    "checkpoint: its config is Python": lambda run, canary: (run / "config.yaml").write_text(
-        f"a: !!python/object/apply:os.system ['touch {canary}']"
-    ),
+    "checkpoint: its options are a list": state_with(r'\["config", \{"dict": ', '["config", {"list": '),
 }
 
 

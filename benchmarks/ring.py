@@ -176,7 +176,7 @@ def sureness(objective: ObjectiveName, head_start: int) -> Sureness:
     """What G has to learn from once D alone has seen `head_start` points."""
     trainer = trainer_of(Entry(objective, "none", 0.0, 1, 1), seed=0, head_start=head_start)
     untrained = samples(trainer)
-    next(trainer.play(batches))
+    next(seen for seen in trainer.play(batches) if seen)
     belief = trainer.game.discriminators["D"](untrained).sigmoid().mean().item()
     return Sureness(belief, trainer.readings()["gradient/generators"])
 

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
     chance = random.Random(seed)
     saving = unloadable = lost = reached = 0
     for number in range(count):
-        seen = FORK.Value("q", 0)
+        seen, before = FORK.Value("q", 0), drafts(run)
         child = FORK.Process(target=counted, args=(command, seen))
         child.start()
         deadline = time.monotonic() + WAIT
@@ -68,14 +68,14 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
             time.sleep(0.001)
         assert seen.value > reached, "the run does not go on"
         if number % 2:  # every second kill amid a save, where it hurts
-            while not list(run.glob("**/.*.draft")) and time.monotonic() < deadline:
+            while not drafts(run) - before and time.monotonic() < deadline:
                 pass
             time.sleep(chance.uniform(0, 0.01))
         else:
             time.sleep(chance.uniform(0, 0.15))
         child.kill()
         child.join()
-        saving += bool(list(run.glob("**/.*.draft")))
+        saving += bool(drafts(run) - before)
         choice = _choose(run, "auto")
         if choice.path is None:
             unloadable += reached > every
@@ -84,6 +84,15 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
         lost += newest < seen.value - every - 1
         reached = newest
     return Kills(count, saving, unloadable, lost)
+
+
+def drafts(run: Path) -> set[tuple[str, int]]:
+    """What is being written, or was when a run was killed."""
+    found = set()
+    for path in (*run.glob(".*.draft"), *(run / "checkpoints").glob(".*.draft")):
+        with suppress(OSError):  # it has just got its name
+            found.add((path.name, path.stat().st_ino))
+    return found
 
 
 def counted(command: list[str], shared: Any) -> None:
@@ -259,6 +268,7 @@ class Signals(NamedTuple):
 
 def signals(folder: Path, times: int, seed: int = 0) -> Signals:
     root, chance, count, good, slowest = pictures(folder), random.Random(seed), 0, 0, 0.0
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would leave it ignored
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         for phase in ("start-up", "training", "sampling", "saving"):
             for _ in range(times):

@@ -86,7 +86,9 @@ def left(run: Path) -> dict[str, Any]:
     """What a run has left: every number and tensor of its newest checkpoint and model, and every point of every curve
     but those of the clock."""
     newest = checkpoint.saved(run / "checkpoints")[-1]
-    found = dict(flat("state", checkpoint.load(newest)))
+    state = checkpoint.load(newest)
+    del state["config"]  # which names the folder
+    found = dict(flat("state", state))
     found |= {f"model/{path.name}": path.read_bytes() for path in sorted((run / "model").glob("*.safetensors"))}
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()

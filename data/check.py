@@ -19,6 +19,7 @@ from quagga import BadInput
 from quagga.data.decode import read_header, read_native
 from quagga.data.folders import other_files, two_folders
 from quagga.data.form import finite, on_white
+from quagga.data.look import SPARSE
 
 LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
@@ -37,7 +38,9 @@ class Look(NamedTuple):
     size: tuple[int, int] = (0, 0)  # width, height
     kind: str = ""
     contrast: float = 255.0
-    options: str = ""  # without which training would refuse it, of side X
+    options: str = ""  # without which training would refuse it or see little, of side X
+    low: float = 0.0  # its values
+    high: float = 255.0
     fault: str = ""  # why it cannot be read; then the three before say nothing
 
 
@@ -52,8 +55,12 @@ class Part(NamedTuple):
     @property
     def options(self) -> str:
         """What most of its pictures need."""
-        needed = Counter(look.options for look in self.looks if not look.fault)
-        return needed.most_common(1)[0][0].replace("--x_", f"--{self.letter}_") if needed else ""
+        good = [look for look in self.looks if not look.fault]
+        if not good:
+            return ""
+        needed = Counter(look.options for look in good).most_common(1)[0][0]
+        low, high = min(look.low for look in good), max(look.high for look in good)
+        return needed.replace("--x_", f"--{self.letter}_").replace("LOW, HIGH", f"{low:g}, {high:g}")
 
 
 class Finding(NamedTuple):
@@ -154,14 +161,18 @@ def look_at_one(path: Path) -> Look:
     kind = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels") if mode == "deep" else mode
     if pixels.dtype != np.uint8:
         kind += f" ({DEPTHS.get(pixels.dtype.name, pixels.dtype.name)})"
-    return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha), wanting(pixels, alpha))
+    values = float(pixels.min()), float(pixels.max())
+    return Look(path, digest, (width, height), kind, contrast_of(pixels, alpha), wanting(pixels, alpha), *values)
 
 
 def wanting(pixels: np.ndarray, alpha: bool) -> str:
-    """The options that a picture of side X needs, since it is neither grey nor RGB, or has no black and no white."""
+    """The options that a picture of side X needs, since it is neither grey nor RGB, has no black and no white, or uses
+    little of 16 bits."""
     channels = pixels.shape[-1] - alpha
     words = [f"--x_channels {channels}"] if channels not in (1, 3) else []
-    if pixels.dtype == np.int16 or (pixels.dtype == np.float32 and not (pixels.min() >= 0 and pixels.max() <= 1)):
+    low, high = float(pixels.min()), float(pixels.max())
+    sparse = pixels.dtype == np.uint16 and high - low < SPARSE * 65535
+    if sparse or pixels.dtype == np.int16 or (pixels.dtype == np.float32 and not (low >= 0 and high <= 1)):
         words.append("--x_value_range '[LOW, HIGH]'")
     return " ".join(words)
 
@@ -233,7 +244,7 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
         unusual = [look for look in good if look.options]
         if unusual:
             yield Finding(
-                f"{_pictures(len(unusual))} of {part.name} neither grey nor RGB, or without a black and a white",
+                f"{_pictures(len(unusual))} of {part.name} of an unusual kind",
                 [f"{name(look)} ({look.kind})" for look in unusual],
                 f"train with {part.options}" if part.options else "training refuses them among others, convert them",
                 fatal=not part.options,

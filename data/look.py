@@ -15,6 +15,7 @@ from quagga.data.form import KINDS, NATURAL, Form, finite, fitting_channels, hol
 
 LOOKED_AT = 128  # pictures a side whose headers are read
 MEASURED = 32  # pictures a side of which the values are read, where they are not 8 bits
+SPARSE = 0.125  # share of the range of 16 bits below which 12 bits, or fewer, are all that is used
 MISTAKEN = 0.5  # share of values outside [0, 1] from which on floats cannot have been meant to be in it
 
 
@@ -139,6 +140,11 @@ def _form(
             f"{outside:,} of {count:,} values ({_percent(outside / count)} %) {are} outside {low:g}..{high:g} and"
             f" {'is' if outside == 1 else 'are'} clipped ({len(own)} pictures of {kind}, {least:.4g}..{most:.4g})"
         ]
+        if stated is None and most - least < SPARSE * (high - low):
+            lines.append(
+                f"they use {100 * (most - least) / (high - low):.1f} % of that range and will look nearly flat to the"
+                f" networks: say {option} '[{least:g}, {most:g}]', or what their values can be"
+            )
     for other in NATURAL:
         if kinds[other] and not form.owns(other):
             low, high = NATURAL[other]

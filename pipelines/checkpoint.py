@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, score
     Raises:
         OSError: it cannot be written; the checkpoints before it are as they were.
     """
+    mend(folder)
     for left in (*folder.glob(".*.draft"), *folder.glob(".*.going")):  # by a kill
         shutil.rmtree(left, ignore_errors=True)
     tensors: dict[str, torch.Tensor] = {}
@@ -61,18 +61,26 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, score
 
 def saved(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first; whether they are whole, `load` tells."""
-    if not folder.is_dir():
-        return []
-    for hidden in folder.glob(".*.previous"):  # where a kill came between two renames: see `whole`
+    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+
+
+def mend(folder: Path) -> None:
+    """Puts back what a kill between two renames has left under its second name (see `whole`). Only for the process that
+    holds the run's lock: in another's hands it would come between the renames of a save."""
+    for hidden in folder.glob(".*.previous"):
         place = folder / hidden.name.removeprefix(".").removesuffix(".previous")
         if not place.exists():
-            with suppress(OSError):  # another process of the run has just done so
-                hidden.rename(place)
-    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+            hidden.rename(place)
 
 
 def best(folder: Path) -> Path | None:
     """The checkpoint with the lowest score; None where none has one."""
+    found = scores(folder)
+    return min(found, key=found.__getitem__) if found else None
+
+
+def scores(folder: Path) -> dict[Path, float]:
+    """The scores of the checkpoints that have one."""
     scores = {}
     for path in saved(folder):
         try:
@@ -81,7 +89,7 @@ def best(folder: Path) -> Path | None:
             continue
         if score is not None:
             scores[path] = score
-    return min(scores, key=scores.__getitem__) if scores else None
+    return scores
 
 
 def load(path: Path) -> dict[str, Any]:

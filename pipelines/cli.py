@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -134,7 +135,8 @@ def explained(action: Callable[[], int]) -> int:
         return 141
     except Stopped as stop:
         if os.environ.get("RANK", "0") == "0":
-            print(f"quagga: {stop}", file=sys.stderr, flush=True)
+            with suppress(OSError):  # the terminal may have gone
+                print(f"quagga: {stop}", file=sys.stderr, flush=True)
         return stop.code
     except BadInput as error:
         # A data loader's worker hands its traceback over as the message: the last line is what was said.
@@ -201,4 +203,5 @@ def complain(message: str) -> None:
     # another one failed it speaks after all, and nothing is lost.
     if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(3)
-    print(f"quagga: error: {message}", file=sys.stderr, flush=True)
+    with suppress(OSError):
+        print(f"quagga: error: {message}", file=sys.stderr, flush=True)

@@ -207,7 +207,8 @@ def check(argv: list[str]) -> None:
     if report.warnings and chosen.strict:
         raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
     pictures = f"--root {chosen.root}" if chosen.root else f"--x {chosen.x} --y {chosen.y}"
-    print(f"training can start: quagga train cyclegan {pictures} {report.options}".rstrip())
+    cut = f" --load_size {chosen.crop_size} --crop_size {chosen.crop_size}" if chosen.crop_size != 256 else ""
+    print(f"training can start: quagga train cyclegan {pictures}{cut} {report.options}".rstrip())
 
 
 def preview(argv: list[str]) -> None:

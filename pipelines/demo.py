@@ -19,7 +19,10 @@ from quagga.data import embedded, translation_error
 from quagga.data.preview import contact_sheet
 from quagga.data.tensors import to_uint8
 from quagga.pipelines import cyclegan, options, run, terminal
+from quagga.pipelines.lock import locked
 from quagga.pipelines.minimax import Images
+from quagga.pipelines.resume import CONFIG
+from quagga.pipelines.stop import Stopped
 
 SIZE = 64
 LEFT = ("pictures", "checkpoints", "model", "samples", "config.yaml", "zebras.png", "timelapse.png")  # by a demo
@@ -76,15 +79,20 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "pictures" / embedded.CARD).is_file():
             raise BadInput(f"{folder} holds something that no demo has left: choose another --output")
-        for old in (*folder.glob("events.*"), *(folder / name for name in LEFT)):
-            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        with locked(folder):  # not of a demo that is being played
+            for old in (*folder.glob("events.*"), *(folder / name for name in LEFT)):
+                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
     pictures = embedded.write(folder / "pictures", train=chosen.animals, size=SIZE, seed=chosen.seed)
     print(f"drew {chosen.animals} horses and {chosen.animals} other animals as zebras: {pictures}")
     words = [f"--{name}={value}" for name, value in recipe(chosen, pictures, folder).items()]
     print("quagga train cyclegan " + " ".join(words), flush=True)
     config, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, words, "quagga train cyclegan")
     film = Film(chosen.images)
-    run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=film)
+    try:
+        run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=film)
+    except Stopped as stop:
+        goes_on = f"quagga train cyclegan --config {folder / CONFIG}"
+        raise Stopped(stop.code - 128, f"{stop}: as `{goes_on}`; the demo itself begins anew") from None
     film.save(folder / "timelapse.png")
 
     to_zebra, to_horse = quagga.load(folder, to="y"), quagga.load(folder, to="x")

@@ -44,7 +44,7 @@ def init_from(game: Game, source: Path) -> list[str]:
             lines.append(f"{name}: begins anew, {source} has no weights for it")
             continue
         count, left = take(network, states[name])
-        taken += count
+        taken += count if name in game.generators else 0
         lines.append(f"{name}: {count} of {count + len(left)} layers taken from {source}")
         lines += [f"    {line}" for line in left]
     if not taken:

@@ -4,6 +4,7 @@ then a line."""
 import json
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class Logbook:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.close()
+        with suppress(OSError):
+            self.bar.close()
         self._write(lambda writer: writer.close())
 
     def _open(self, purge_step: int) -> None:
@@ -85,10 +87,12 @@ class Logbook:
         self._open(images_seen + 1 if images_seen else 1)
         self.told = min(self.told, images_seen)
         self.bar.n = images_seen
-        self.bar.refresh()
+        with suppress(OSError):
+            self.bar.refresh()
 
     def progress(self, images: int) -> None:
-        self.bar.update(images)
+        with suppress(OSError):  # a terminal that has gone does not end a run
+            self.bar.update(images)
 
     def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
         self.seen = images_seen
@@ -108,12 +112,10 @@ class Logbook:
         if self.bar.disable and (images_seen - self.told >= self.length / 20 or images_seen >= self.length):
             self.told = images_seen
             speed = values["speed/images_per_second"]
-            left = max(0.0, self.length - images_seen) / max(speed, 1e-9)
+            seconds = max(0.0, self.length - images_seen) / max(speed, 1e-9)
             read = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            print(
-                f"{images_seen:,} of {self.length:,} images, {speed:.1f} images/s, {left / 60:.0f} min left, {read}",
-                flush=True,
-            )
+            left = tqdm.format_interval(seconds)
+            self.say(f"{images_seen:,} of {self.length:,} images, {speed:.1f} images/s, {left} left, {read}")
 
     def strips(self, strips: Mapping[str, Images], which: str, images_seen: int) -> None:
         """One picture a strip: a row an example, a captioned column a stage."""
@@ -122,8 +124,10 @@ class Logbook:
             self._write(lambda w, tag=f"{name}/{which}", s=sheet: w.add_image(tag, s, images_seen, dataformats="HWC"))
 
     def say(self, line: str) -> None:
-        self.bar.write(line, file=sys.stdout)
-        sys.stdout.flush()
+        """Prints a line; where nobody listens any more (a closed pipe, a full disk), the run goes on all the same."""
+        with suppress(OSError):
+            self.bar.write(line, file=sys.stdout)
+            sys.stdout.flush()
 
     def flush(self) -> None:
         if self.writer is None:

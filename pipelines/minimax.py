@@ -254,7 +254,8 @@ class NotFinite(ArithmeticError):
     """
 
     def __init__(self, what: list[str], images_seen: int, rows: range):
-        super().__init__(f"{', '.join(what)} not finite after {images_seen:,} images")
+        some = ", ".join(what[:6]) + (f" and {len(what) - 6} more" if len(what) > 6 else "")
+        super().__init__(f"{some} not finite after {images_seen:,} images")
         self.what, self.images_seen, self.rows = what, images_seen, rows
 
 
@@ -305,14 +306,15 @@ class Trainer:
     # -- playing ------------------------------------------------------------------------------------------------------
 
     def play(self, batches: Callable[[int], Iterator[Batch]]) -> Iterator[int]:
-        """Plays from where the game stands to the end of its length; yields the images seen after every step. All
-        processes must take their steps together."""
+        """Plays from where the game stands to the end of its length; yields the images seen after every step, and
+        after every move of a head start. All processes must take their steps together."""
         stream = batches(self.row)
         while self.row < self.schedule.head_start:
             minibatch = self._minibatch(stream)
             self.between_steps = False
             self._discriminators_move(minibatch, last=False)
             self.between_steps = True
+            yield self.images_seen
         while self.images_seen < self.length:
             for move in range(self.schedule.k):
                 minibatch = self._minibatch(stream)

@@ -268,4 +268,6 @@ def in_one_line(message: str, hints: Mapping[str, Any]) -> str:
     value = re.search(r"(?:Got value|Given value): (.*)\Z", message, re.DOTALL)
     if key and value:
         return f"--{key[1]} should be {described(hints[key[1]])}, not {' '.join(value[1].split())}"
+    if lone := re.match(r"argument --(\w+): expected one argument", message):
+        return f"--{lone[1]} needs a value: {described(hints.get(lone[1], str))}"
     return " ".join(re.sub("[Uu]nrecognized arguments:", "options begin with --, unlike", message).split())

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from signal import Signals
 from statistics import fmean
@@ -27,6 +28,7 @@ Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and
 
 AGREE = 2.0  # seconds after which processes ask each other, at the latest, whether one of them has heard a signal
 ROLLBACKS = 3  # from one checkpoint
+AUTO = ("auto", "latest")  # what --resume says where the same command goes on
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Play:
     ear: Ear
     keep_model: Callable[[Path], None]
     watch: Watch | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)  # all options, for the checkpoints
     scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
     rollbacks: Counter[Path] = field(default_factory=Counter)
 
@@ -63,15 +66,22 @@ class Play:
             BadInput: a loss or gradient is not finite, a picture cannot be read, or the last checkpoint not be written.
             DataFault: a worker died, hung or raised; the run has been saved if it is played by one process.
         """
+        self.ear.playing = True
+        try:
+            self._play()
+        finally:
+            self.ear.playing, self.ear.over = False, True
+
+    def _play(self) -> None:
         trainer, several = self.trainer, self.trainer.accelerator.num_processes > 1
         self.held_out = self.rows.held_out(self.options.samples)
-        self.ear.playing = True
         self.clock = self.asked_at = perf_counter()
         self.pending, self.steps_unasked, self.patience, self.moment = 0, 0, 1, 0
         if trainer.images_seen == 0:
             self.show(0)
-            if self.options.on_nonfinite == "rollback":
-                self.save(0)  # to have something to go back to
+        begins = trainer.images_seen == 0 or self.options.resume not in AUTO
+        if begins and self.options.on_nonfinite == "rollback":
+            self.save(trainer.images_seen)  # to have something to go back to
         place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
         while True:
             try:
@@ -88,6 +98,10 @@ class Play:
                 raise
 
     def after_step(self, seen: int) -> None:
+        if seen == 0:  # the discriminators' head start
+            if asked := self.asked(logging=False):
+                self.stop(asked)
+            return
         step = self.trainer.minibatch
         self.pending += step
         if self.log:
@@ -103,13 +117,20 @@ class Play:
             self.read(seen)
         if showing and not asked:
             self.show(seen)
-        if saving or asked:
-            self.save(seen, last_word=bool(asked) or seen >= self.trainer.length)
         if asked and seen < self.trainer.length:
-            of = f"{seen:,} of {self.trainer.length:,} images"
-            raise Stopped(asked, f"stopped by {Signals(asked).name} at {of}: saved, and the same command goes on")
+            self.stop(asked)
+        if saving:
+            self.save(seen, last_word=seen >= self.trainer.length)
         if logging:
             self.pending, self.clock = 0, perf_counter()
+
+    def stop(self, number: int) -> None:
+        """Saves and leaves, on every process. Raises Stopped, or Unsaved."""
+        seen = self.trainer.images_seen
+        self.save(seen, last_word=True, scored=False)
+        again = "the same command goes on" + ("" if self.options.resume in AUTO else " with --resume auto")
+        of = f"{seen:,} of {self.trainer.length:,} images"
+        raise Stopped(number, f"stopped by {Signals(number).name} at {of}: saved, and {again}")
 
     def read(self, seen: int) -> None:
         """A point of every curve."""
@@ -153,28 +174,31 @@ class Play:
                 if self.watch:
                     self.watch(seen, strips)
 
-    def save(self, seen: int, last_word: bool = False) -> None:
+    def save(self, seen: int, last_word: bool = False, scored: bool = True) -> None:
         """Saves on the main process; every process must call it. A full disk does not end a run, which would save
-        nothing either, until it is the last word.
+        nothing either, until it is the last word. Without `scored` the readings of `keep_best` wait for the next one.
 
         Raises:
             NotFinite: there is something that must not be saved.
             Unsaved: this was the last word, and could not be saved.
         """
         state = self.trainer.state_dict()
-        score = fmean(self.scores) if self.scores else None
-        self.scores = []
+        score = fmean(self.scores) if self.scores and scored else None
+        self.scores = [] if scored else self.scores
         if self.log is None:
             return
         checkpoints = self.folder / CHECKPOINTS
         try:
-            self.keep_model(self.folder / "model")  # first: a stop between the two leaves a run that will save again
-            saved = checkpoint.save(checkpoints, seen, state, self.options.keep, score)
-            if self.options.keep_best and checkpoint.best(checkpoints) == saved:
+            self.keep_model(self.folder / "model")  # first: a kill between the two leaves a run that will save again
+            if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
                 self.keep_model(self.folder / "best")
+            more = {"scores": self.scores, "config": dict(self.config)}
+            checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
         except (OSError, BadInput) as error:
-            newest = next((path.name for path in reversed(checkpoint.saved(checkpoints))), "none")
-            problem = f"could not save at {seen:,} images: {_line(error)}; the last checkpoint is {newest}"
+            kept = [f"the last checkpoint is {path.name}" for path in checkpoint.saved(checkpoints)]
+            full = "no space left" in str(error).lower()
+            why = f"no space left on the disk of {self.folder}, free some" if full else _line(error)
+            problem = f"could not save at {seen:,} images: {why}; {['there is no checkpoint yet', *kept][-1]}"
             if last_word:
                 raise Unsaved(problem) from error
             self.log.say(f"{problem}; the run goes on, and tries again after {self.options.save_every:,} images")
@@ -198,12 +222,15 @@ class Play:
 
     def after_fault(self, fault: NotFinite) -> None:
         """Stops, or goes back to the newest checkpoint and past the rows that did it. The same on every process."""
-        files = [name for row in list(fault.rows)[:8] for name in self.rows.files(row)]
-        said = f"{fault}; the pictures were {', '.join(files)}"
+        files = [name for row in fault.rows for name in self.rows.files(row)]
+        said = f"{fault}; the pictures were {_some(files, 8)}"
         advice = "What was saved is clean; try a lower --lr, or --clip_gradients 1"
         if self.options.on_nonfinite == "stop":
             raise BadInput(f"{said}. {advice}") from fault
-        path = back_to_newest(self.trainer, self.folder)
+        try:
+            path, lines = back_to_newest(self.trainer, self.folder)
+        except BadInput as error:
+            raise BadInput(f"{said}; {error}") from fault
         self.rollbacks[path] += 1
         if self.rollbacks[path] > ROLLBACKS:
             raise BadInput(f"{said}, after {ROLLBACKS} returns to {path}. {advice}") from fault
@@ -211,7 +238,8 @@ class Play:
         self.scores, self.moment, self.pending, self.clock = [], 0, 0, perf_counter()
         if self.log:
             self.log.rewind(self.trainer.images_seen)
-            self.log.say(f"{said}. Back to {path.name}, and on after these rows")
+            for line in [*lines, f"{said}. Back to {path.name}, and on after these rows"]:
+                self.log.say(line)
 
 
 class Unsaved(BadInput):
@@ -229,6 +257,10 @@ def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -
     folder.mkdir(exist_ok=True)
     for name, images in strips.items():
         contact_sheet(images, folder / f"{images_seen:09d} {name}.png")
+
+
+def _some(names: list[str], count: int) -> str:
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
 
 def _line(error: Exception) -> str:

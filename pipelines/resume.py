@@ -1,6 +1,7 @@
 """Going on with a run: only with the run that the folder holds, and on all processes from the same checkpoint."""
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,12 @@ class Choice(NamedTuple):
     error: str = ""
 
 
-def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) -> list[str]:
+class Resumed(NamedTuple):
+    lines: list[str]  # for each checkpoint that is damaged and for each option that has changed
+    scores: list[float]  # readings of the curve `keep_best` that belong to the next checkpoint
+
+
+def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) -> Resumed:
     """Goes on from a checkpoint, if there is one; every process must call it.
 
     Args:
@@ -39,38 +45,53 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) 
             path of a checkpoint, or of a run whose newest is taken.
         config: all options, to be compared with those the checkpoint was played with.
 
-    Returns:
-        A line for each checkpoint that is damaged and for each option that has changed.
-
     Raises:
         BadInput: no checkpoint is whole, the folder holds another run, or this process does not see the main process's
             checkpoint.
     """
+    if trainer.accelerator.is_main_process:
+        checkpoint.mend(folder / CHECKPOINTS)
     choice = _agreed(trainer.accelerator, lambda: _choose(folder, how))
     if choice.path is None:
-        return []
+        return Resumed([], [])
     path = Path(choice.path)
-    changed = differences(path.parent.parent, config)
+    state = _read(path)
+    changed = differences(state["config"] if isinstance(state.get("config"), dict) else {}, config)
     refused = [f"{key} was {was}, not {now}" for key, (was, now) in changed.items() if key not in MAY_CHANGE]
     if refused:
-        raise BadInput(f"{path.parent.parent} holds another run: {'; '.join(refused)}. Choose another --output")
-    _load(trainer, path)
+        raise BadInput(f"{path} is of another run: {'; '.join(refused)}. Choose another --output")
+    _put(trainer, path, state)
     lines = list(choice.lines)
-    if trainer.accelerator.is_main_process and path.parent == folder / CHECKPOINTS:
+    if trainer.accelerator.is_main_process and run_of(path).resolve() == folder.resolve():
         lines += _set_aside(folder, path)
-    return lines + [f"{key}: {now}, until now {was}" for key, (was, now) in changed.items() if key not in SAID]
+    lines += [f"{key}: {now}, until now {was}" for key, (was, now) in changed.items() if key not in SAID]
+    return Resumed(lines, state.get("scores", []))
+
+
+def run_of(path: Path) -> Path:
+    """The run folder of a checkpoint, which may have been set aside."""
+    return next((parent.parent for parent in path.parents if parent.name == CHECKPOINTS), path.parent.parent)
 
 
 SAID = ("output", "resume", "init_from")  # what the user has just typed needs no repetition
 
 
-def back_to_newest(trainer: Trainer, folder: Path) -> Path:
-    """Puts the trainer back to the newest checkpoint of its own run; every process must call it. Raises BadInput."""
+def back_to_newest(trainer: Trainer, folder: Path) -> tuple[Path, list[str]]:
+    """Puts the trainer back to the newest whole checkpoint of its own run; every process must call it.
+
+    Returns:
+        The checkpoint, and a line for each that is damaged and was set aside.
+
+    Raises:
+        BadInput: there is none.
+    """
     choice = _agreed(trainer.accelerator, lambda: _choose(folder, "auto"))
     if choice.path is None:
         raise BadInput(f"{folder} has no checkpoint to go back to")
-    _load(trainer, Path(choice.path))
-    return Path(choice.path)
+    path = Path(choice.path)
+    _put(trainer, path, _read(path))
+    aside = _set_aside(folder, path) if trainer.accelerator.is_main_process else []
+    return path, [*choice.lines, *aside]
 
 
 def _agreed(accelerator: Accelerator, choose) -> Choice:
@@ -97,11 +118,12 @@ def _choose(folder: Path, how: str) -> Choice:
         return Choice(None, [])
     else:
         place = Path(how).expanduser()
-        named = (place / checkpoint.MANIFEST).exists() or place.parent.name == CHECKPOINTS
+        named = (place / checkpoint.MANIFEST).exists() or place.parent.name in (CHECKPOINTS, ASIDE)
         candidates = [place] if named else checkpoint.saved(place / CHECKPOINTS)
         if not candidates or not place.is_dir():
             return Choice(None, [], f"--resume {how} is no checkpoint and no run that has one: try --resume auto")
-        if own and place.resolve().parent != (folder / CHECKPOINTS).resolve() and place.resolve() != folder.resolve():
+        at_home = folder.resolve() in (place.resolve(), run_of(place.resolve()))
+        if own and not at_home:
             return Choice(None, [], f"{folder} holds a run already: choose another --output to go on from {how} there")
     damages: list[str] = []
     for path in reversed(candidates):
@@ -120,10 +142,16 @@ def _choose(folder: Path, how: str) -> Choice:
     return Choice(None, [], f"none of {len(damages)} checkpoints is whole: {damages[0]}: choose another --output")
 
 
-def _load(trainer: Trainer, path: Path) -> None:
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise BadInput(f"this process does not see {path}: every machine needs the same --output on a shared disk")
     state = checkpoint.load(path)
+    if not isinstance(state, dict):
+        raise BadInput(f"{path} is no checkpoint of a run: choose another one with --resume PATH")
+    return state
+
+
+def _put(trainer: Trainer, path: Path, state: dict[str, Any]) -> None:
     try:
         if (rows := state["counters"]["minibatch"]) != trainer.minibatch:
             raise BadInput(
@@ -146,24 +174,19 @@ def _set_aside(folder: Path, path: Path) -> list[str]:
     aside = folder / CHECKPOINTS / ASIDE
     aside.mkdir(exist_ok=True)
     for other in newer:
-        whole.remove(aside / other.name)
-        other.rename(aside / other.name)
+        names = (f"{other.name}{f'.{number}' if number else ''}" for number in count())
+        other.rename(next(place for name in names if not (place := aside / name).exists()))
     return [f"newer checkpoints are set aside in {aside}: {', '.join(other.name for other in newer)}"]
 
 
-def differences(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Option -> (what it was in the folder's run, what it is now), where the two differ."""
-    try:
-        old = yaml.safe_load((folder / CONFIG).read_text("utf-8"))
-        return {key: (old.get(key), value) for key, value in config.items() if old.get(key) != value}
-    except (OSError, AttributeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{folder / CONFIG} cannot be read, so nobody knows what this run is: {reason}") from error
+def differences(old: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Option -> (what it was when the checkpoint was written, what it is now), where the two differ."""
+    return {key: (old.get(key), value) for key, value in config.items() if old.get(key) != value}
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Writes down all options. Raises BadInput where that cannot be."""
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    """Writes down all options, so that the config alone goes on with the run. Raises BadInput where that cannot be."""
+    text = yaml.safe_dump({**config, "resume": "auto"}, sort_keys=False, allow_unicode=True)
     try:
         whole.write_file(folder / CONFIG, text.encode())
     except OSError as error:

@@ -25,9 +25,9 @@ from quagga.pipelines import checkpoint
 from quagga.pipelines.init_from import init_from
 from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Batch, Schedule, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.play import Play, Watch
+from quagga.pipelines.play import AUTO, Play, Watch
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.stop import Stopped, listening
@@ -101,24 +101,35 @@ def train(
                 f'{pipeline} does not say what it translates: give its game translations = {{"G": ("x", "y")}}'
             )
         folder = Path(run.output or f"runs/{rows.names['x']}2{rows.names['y']}-{pipeline}")
+        if run.init_from and run.resume not in (*AUTO, "never"):
+            raise BadInput("--init_from begins a run, --resume PATH goes on with one: choose one of them")
         begun = bool(checkpoint.saved(folder / CHECKPOINTS))
         taken = init_from(game, Path(run.init_from)) if run.init_from and not begun else []
         trainer = Trainer(game, schedule, length, accelerator)
         if accelerator.is_main_process:
             stack.enter_context(locked(folder))
-        lines = resume(trainer, folder, run.resume, config)
+        resumed = resume(trainer, folder, run.resume, config)
         log = None
         if accelerator.is_main_process:
             write_config(folder, config)
             log = stack.enter_context(Logbook(folder, config, trainer.images_seen, length))
-            for line in [*rows.notices, *(str(remark.message) for remark in remarks), *taken, *lines]:
+            for line in [*rows.notices, *(str(remark.message) for remark in remarks), *taken, *resumed.lines]:
                 log.say(line)
             for line in not_deterministic(trainer) if run.deterministic else []:
                 log.say(line)
             log.say(describe(trainer, folder))
-        keep = partial(keep_model, trainer=trainer, pipeline=pipeline, rows=rows, options=options["build"])
+        keep = partial(
+            keep_model,
+            trainer=trainer,
+            pipeline=pipeline,
+            rows=rows,
+            options=options["build"],
+            example=rows.held_out(1),  # now: a picture that is gone later must not keep a run from saving
+        )
         try:
-            Play(trainer, rows, run, folder, log, ear, keep, watch).to_the_end()
+            Play(trainer, rows, run, folder, log, ear, keep, watch, config, resumed.scores).to_the_end()
+            if log:
+                log.say(f"{folder / 'model'} is the result; next: quagga translate {folder} PICTURE --output DIR")
         finally:
             if log and rows.skipped:
                 log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
@@ -165,9 +176,15 @@ def describe(trainer: Trainer, folder: Path) -> str:
     return f"{begun} {length:,} images on {where}\nparameters: {sizes}\nwatch: {watch}"
 
 
-def keep_model(folder: Path, trainer: Trainer, pipeline: str, rows: Any, options: Mapping[str, Any]) -> None:
+def keep_model(
+    folder: Path,
+    trainer: Trainer,
+    pipeline: str,
+    rows: Any,
+    options: Mapping[str, Any],
+    example: Batch,
+) -> None:
     """Writes the averaged generators as a folder that describes itself."""
-    example = rows.held_out(1)
     translations = trainer.game.translations  # pyright: ignore[reportAttributeAccessIssue]
     save_model(
         folder,

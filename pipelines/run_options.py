@@ -15,7 +15,7 @@ class RunOptions:
         resume: auto (or latest) goes on from the folder's newest checkpoint that is whole; never refuses a folder that
             has one; a path names a checkpoint, or a run whose newest is taken.
         init_from: a run whose model's weights the new run begins with (fine-tuning); None begins anew.
-        log_every: images between two points of a curve.
+        log_every: images between two points of a curve; strips and checkpoints make a point too.
         sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images
             each.)
         samples: held-out pictures in a strip.

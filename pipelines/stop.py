@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 
@@ -38,18 +38,23 @@ class Ear:
         alone: Nobody else lives in this process (the command line): leaving is ending it, at any point, without a
             traceback. Otherwise (a notebook) leaving raises KeyboardInterrupt.
         playing: Whether a training loop looks at `asked` from time to time. Before that there is nothing to save.
+        over: Whether it has done so, and all is saved.
         asked: The number of the first signal; 0: none.
     """
 
     alone: bool
     playing: bool = False
+    over: bool = False
     asked: int = 0
     since: float = 0.0
 
     def hear(self, number: int, _frame: object = None) -> None:
         name = signal.Signals(number).name
         if not self.playing:
-            self._leave(number, f"{name} before the first step: there was nothing to save")
+            when = (
+                "after the last step: all is saved" if self.over else "before the first step: there was nothing to save"
+            )
+            self._leave(number, f"{name} {when}")
         elif not self.asked:
             self.asked, self.since = number, monotonic()
             _say(f"{name}: saving at the end of this step; once more leaves at once")
@@ -95,5 +100,7 @@ def listening(alone: bool = False) -> Iterator[Ear]:
 
 def _say(line: str) -> None:
     if os.environ.get("RANK", "0") == "0":
-        # Not print: the signal may have come in the middle of one, and files are not re-entrant.
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\nquagga: {line}\n".encode())
+        # Not print: the signal may have come in the middle of one, and files are not re-entrant. SIGHUP comes when the
+        # terminal has gone, and cannot be written to.
+        with suppress(OSError):
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\nquagga: {line}\n".encode())

@@ -229,9 +229,9 @@ def load(
     """
     folder = read_model(Path(run).expanduser())
     translator = load_translation(folder, _direction(folder, to), device, build)
-    if resolution not in ("model", "full") and (not isinstance(resolution, int) or resolution < 1):
+    if resolution not in ("model", "full") and (type(resolution) is not int or resolution < 1):
         raise BadInput(f"resolution is {resolution}: choose model, full, or the pixels of the shorter side")
-    if tile is not None and tile != "auto" and tile < LEAST_TILE:
+    if tile is not None and tile != "auto" and (type(tile) is not int or tile < LEAST_TILE):
         raise BadInput(f"tile is {tile}: it must be {LEAST_TILE} pixels or more, auto, or null for the whole picture")
     translator.resolution = resolution
     translator.tile = _tile(translator.device) if tile == "auto" else tile

@@ -162,7 +162,7 @@ def test_what_is_typed_wins_over_the_config_on_either_side_of_it(tmp_path):
         (["--precision", "fp8"], "--precision should be one of no, bf16 or null, not fp8"),
         (["--flip", "perhaps"], "--flip should be true or false, not perhaps"),
         (["--augment", "[1]"], "--augment should be a dictionary or null, not [1]"),
-        (["--width"], "--width: expected one argument"),
+        (["--width"], "--width needs a value: a whole number"),
         (["--config"], "--config needs a value"),
         (["pictures"], "options begin with --, unlike pictures"),
         (["--config", "nowhere.yaml"], "cannot read the config nowhere.yaml: No such file"),

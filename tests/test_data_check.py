@@ -98,7 +98,7 @@ def test_a_picture_that_training_would_refuse_among_others_is_an_error(root):
     Image.fromarray(np.full((20, 24), 300.0, np.float32)).save(root / "trainA" / "0.tif")
     report = report_of(root)
     assert "    trainA/0.tif (grey (floats))" in report.lines
-    assert report.fatal.startswith("1 picture of horse train neither grey nor RGB")
+    assert report.fatal.startswith("1 picture of horse train of an unusual kind")
 
 
 def test_unusual_pictures_train_with_options_that_are_named(root):
@@ -109,7 +109,7 @@ def test_unusual_pictures_train_with_options_that_are_named(root):
             np.full((20, 24, 12), number - 2, np.int16) * np.arange(12, dtype=np.int16),
         )
     report = report_of(root)
-    assert report.options == "--y_channels 12 --y_value_range '[LOW, HIGH]'" and not report.fatal
+    assert report.options == "--y_channels 12 --y_value_range '[-22, 11]'" and not report.fatal
     assert "train with --y_channels 12" in "\n".join(report.lines)
 
 
@@ -183,7 +183,8 @@ def test_two_folders_without_a_test(root, capsys, tmp_path):
     assert command_line(words) == 0
     said = capsys.readouterr().out
     assert "4 of 10 pictures are held out" in said
-    assert said.endswith(f"training can start: quagga train cyclegan --x {tmp_path / 'horses'} --y {root / 'trainB'}\n")
+    pictures = f"--x {tmp_path / 'horses'} --y {root / 'trainB'}"
+    assert said.endswith(f"training can start: quagga train cyclegan {pictures} --load_size 16 --crop_size 16\n")
     rows = [line.split()[:3] for line in said.splitlines()[1:5]]
     assert rows == [
         ["horses", "train", "6"],

@@ -184,6 +184,41 @@ def test_a_worker_that_dies_costs_nothing_that_was_played(root, tmp_path, monkey
     assert train(root, tmp_path / "run", workers=1) == 0
 
 
+def test_a_held_out_picture_that_goes_keeps_no_run_from_saving(tmp_path, monkeypatch):
+    root = tiny_run.pictures(tmp_path)
+    from quagga.pipelines.play import Play
+
+    after_step = Play.after_step
+
+    def losing(play, seen):
+        if seen == 3:
+            for path in (root / "testA").iterdir():
+                path.unlink()
+        after_step(play, seen)
+
+    monkeypatch.setattr(Play, "after_step", losing)
+    assert train(root, tmp_path / "run", images=16) == 0
+    assert [path.name for path in checkpoint.saved(tmp_path / "run" / "checkpoints")][-1] == "000000016"
+
+
+def test_a_branch_that_meets_nan_at_once_can_go_back_too(root, tmp_path, poisoned, capsys):
+    assert train(root, tmp_path / "run", images=14) == 0
+    rows, _ = poisoned
+    rows.add(15)
+    branch = ["--on_nonfinite=rollback", f"--resume={tmp_path / 'run'}"]
+    assert train(root, tmp_path / "branch", *branch, images=18) == 0
+    assert "Back to 000000014" in capsys.readouterr().out
+
+
+def test_a_refused_demo_has_deleted_nothing(tmp_path, capsys):
+    words = ["demo", "--output", str(tmp_path / "demo"), "--images", "2", "--animals", "6", "--device", "cpu"]
+    assert command_line(words) == 0
+    before = sorted(path.name for path in (tmp_path / "demo").iterdir() if not path.name.startswith("."))
+    with locked(tmp_path / "demo"):
+        assert command_line(words) == 2
+    assert before == sorted(path.name for path in (tmp_path / "demo").iterdir() if not path.name.startswith("."))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_false_alarm_in_ten_thousand_steps():

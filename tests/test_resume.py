@@ -84,6 +84,32 @@ def test_a_named_checkpoint_is_gone_back_to_and_later_ones_are_set_aside(root, s
     assert differing(left(straight), left(run)) == 0
 
 
+def test_going_back_twice_loses_nothing_and_what_is_aside_can_be_taken(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the folder and the checkpoint spelled differently
+    assert train(root, Path("run")) == 0
+    aside = tmp_path / "run" / "checkpoints" / "aside"
+    for _ in range(2):
+        another_second()
+        assert train(root, Path("run"), f"--resume={tmp_path / 'run' / 'checkpoints' / '000000014'}") == 0
+    assert {path.name for path in aside.iterdir()} == {"000000021", "000000024", "000000021.1", "000000024.1"}
+    another_second()
+    assert train(root, Path("run"), f"--resume={aside / '000000021'}") == 0
+    assert train(root, tmp_path / "branch", f"--resume={aside / '000000021'}") == 0
+
+
+def test_the_config_goes_on_with_the_run_and_editing_it_changes_nothing(root, tmp_path, capsys):
+    run = tmp_path / "run"
+    with signalled(signal.SIGTERM, 3):
+        assert train(root, run) == 143
+    config = run / "config.yaml"
+    assert command_line(["train", "--config", str(config), "--images=6"]) == 0
+    config.write_text(config.read_text().replace("lr: 0.001", "lr: 0.01"))
+    assert command_line(["train", "--config", str(config)]) == 2
+    assert "lr was 0.001, not 0.01" in capsys.readouterr().err
+    config.write_text("lrr: 1")
+    assert train(root, run, images=8) == 0
+
+
 def test_another_folder_goes_on_from_a_run(root, straight, tmp_path):
     assert train(root, tmp_path / "branch", "--resume", str(straight), images=30) == 0
     assert checkpoint.saved(tmp_path / "branch" / "checkpoints")[-1].name == "000000030"

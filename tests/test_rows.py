@@ -274,7 +274,8 @@ def test_what_is_clipped_is_counted_and_said_before_training(folders, tmp_path):
     x = deep(tmp_path, "ct", *[high] * 4)
     [line] = said_of("ct", Unpaired(x=x, y=folders["y"], x_channels=1, x_value_range=[0, 4095], **SMALL))
     assert "10 of 800 values (1.25 %) lie outside 0..4095 and are clipped" in line  # 2 of 4 are trained on
-    [line] = said_of("ct", Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL))
+    [line, advice] = said_of("ct", Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL))
+    assert "they use 7.6 % of that range" in advice and "say --x_value_range '[0, 5000]'" in advice
     assert "0 of 800 values (0.00 %) lie outside 0..65535" in line
     x = deep(tmp_path, "floats", *[planes("float32", 1, -0.01, 1) * np.float32(1 - n / 1000) for n in range(2)])
     [line] = said_of("floats", Unpaired(x=x, y=folders["y"], x_channels=1, **SMALL))

@@ -14,6 +14,7 @@ import tiny_run
 from tiny_run import words
 
 from quagga.pipelines import checkpoint, stop
+from quagga.pipelines.cli import command_line
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -103,6 +104,50 @@ def test_a_signal_during_start_up_has_nothing_to_save(tmp_path):
     command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)
     code, said, _ = survival.start_up(command, signal.SIGINT, "start-up", random.Random(0))
     assert code == 130 and survival.explained(tmp_path / "run", said)
+
+
+def test_a_terminal_that_goes_leaves_a_saved_run(tmp_path):
+    """SIGHUP comes when the terminal has gone: nothing can be written to it any more."""
+    import pty
+
+    command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)
+    master, slave = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "quagga", *command], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
+    os.close(slave)
+    deadline = time.monotonic() + 120
+    while not checkpoint.saved(tmp_path / "run" / "checkpoints") and time.monotonic() < deadline:
+        os.read(master, 4096)
+    os.close(master)
+    child.send_signal(signal.SIGHUP)
+    assert child.wait(60) == 129
+    newest = checkpoint.load(checkpoint.saved(tmp_path / "run" / "checkpoints")[-1])
+    assert newest["counters"]["images_seen"] > 0
+
+
+def test_nobody_listens_and_the_run_goes_on(tmp_path):
+    command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=30)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "quagga", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdout and child.stdout.readline()
+    child.stdout.close()  # as `| head -1` does
+    child.wait(120)
+    assert checkpoint.saved(tmp_path / "run" / "checkpoints")[-1].name == "000000030"
+
+
+def test_a_head_start_hears_signals(tmp_path):
+    command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=4, head_start=12)
+    with tiny_run.signalled(signal.SIGTERM, 5):
+        assert command_line(command) == 143
+    (saved,) = checkpoint.saved(tmp_path / "run" / "checkpoints")
+    assert checkpoint.load(saved)["counters"] == {"images_seen": 0, "row": 5, "minibatch": 1}
+    tiny_run.another_second()
+    assert command_line(command) == 0
+    straight = words(tmp_path / "pictures", tmp_path / "straight", images=4, head_start=12)
+    assert command_line(straight) == 0
+    assert tiny_run.differing(tiny_run.left(tmp_path / "run"), tiny_run.left(tmp_path / "straight")) == 0
 
 
 @pytest.mark.slow
