@@ -92,7 +92,8 @@ def parser_for(prog: str, takers: Takers) -> ArgumentParser:
                 raise TypeError(f"option {name} of {taker.__name__}: {hint} is no type of plain values")
             if name in stated and stated[name].default != own[name].default:
                 raise TypeError(f"option {name} of {taker.__name__} has another default than stated before")
-        about = (inspect.getdoc(taker) or "").partition("\n")[0].rstrip(".")
+        paragraph = " ".join((inspect.getdoc(taker) or "").partition("\n\n")[0].split())
+        about = re.split(r"(?<!et al)\. ", paragraph)[0].rstrip(".")
         group = parser.add_argument_group(f"{title}: {about}" if about else title)
         skip: set[str | int] = {name for name in own if name in stated}
         if isinstance(taker, type):
