@@ -167,9 +167,9 @@ def test_two_processes_stop_together_whichever_hears_it(tmp_path, name, rank):
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_the_launcher_hands_its_own_signal_on(tmp_path, name):
     """To the launcher alone, as a batch system sends it; SIGUSR1 it must be told of (docs/runs.md)."""
-    command = [*LAUNCH, "-m", "quagga", *words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)]
-    named = {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"}
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **named}
+    run = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)
+    command = [*LAUNCH, "--signals-to-handle", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "-m", "quagga", *run]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     launcher = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert launcher.stdout
     for line in launcher.stdout:
