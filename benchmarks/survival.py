@@ -42,6 +42,9 @@ FORK = multiprocessing.get_context("forkserver")
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(":")
 FORK.set_forkserver_preload(["warm", "survival"])
 WAIT = 30.0  # seconds a launcher grants
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell leaves it ignored in the background; forks inherit it
 
 
 # -- kills ------------------------------------------------------------------------------------------------------------
@@ -268,7 +271,6 @@ class Signals(NamedTuple):
 
 def signals(folder: Path, times: int, seed: int = 0) -> Signals:
     root, chance, count, good, slowest = pictures(folder), random.Random(seed), 0, 0, 0.0
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would leave it ignored
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         for phase in ("start-up", "training", "sampling", "saving"):
             for _ in range(times):

@@ -1,5 +1,6 @@
 """The first signal saves and goes, the second goes at once."""
 
+import contextlib
 import os
 import random
 import signal
@@ -170,7 +171,9 @@ def test_the_launcher_hands_its_own_signal_on(tmp_path, name):
     run = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)
     command = [*LAUNCH, "--signals-to-handle", "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "-m", "quagga", *run]
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    launcher = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    launcher = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     assert launcher.stdout
     for line in launcher.stdout:
         if "watch:" in line:
@@ -179,7 +182,11 @@ def test_the_launcher_hands_its_own_signal_on(tmp_path, name):
     while not checkpoint.saved(tmp_path / "run" / "checkpoints") and time.monotonic() < deadline:  # into the game
         time.sleep(0.1)
     launcher.send_signal(getattr(signal, name))
-    said = launcher.communicate(timeout=60)[0]
+    try:
+        said = launcher.communicate(timeout=60)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(launcher.pid, signal.SIGKILL)  # with what it may have left
     assert f"stopped by {name} at" in said, said
     checkpoint.load(checkpoint.saved(tmp_path / "run" / "checkpoints")[-1])
 
