@@ -396,10 +396,12 @@ class Trainer:
         """Chance for one call of the game. Layers that draw by themselves (dropout) take torch's: it, too, starts from
         the rows, so that a resumed game drops the same units, and both phases of an accumulated step do."""
         number = hash((self.schedule.seed, rows[0], purpose)) & (1 << 63) - 1  # of numbers: the same in every process
-        # Not torch.manual_seed: for each kind of device that is not in use it keeps the call, with its stack, for later.
+        # Not torch.manual_seed: for each kind of device not in use it keeps the call, with its stack, for later.
         torch.default_generator.manual_seed(number)
-        if self.accelerator.device.type in ("cuda", "mps"):
-            getattr(torch, self.accelerator.device.type).manual_seed(number)
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+        elif self.accelerator.device.type == "mps":
+            torch.mps.manual_seed(number)
         return Draw(self.schedule.seed, rows, purpose, self.minibatch)
 
     def _to_device(self, batch: Batch) -> Batch:
