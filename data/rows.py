@@ -7,6 +7,7 @@ ahead is no state, and a run resumes exactly from the number of its next row. Th
 
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import traceback
@@ -252,10 +253,14 @@ def _next(iterator: Iterator, desk: _Desk, crew: list, timeout: float) -> Sample
         try:
             return next(iterator)
         except (RuntimeError, OSError, EOFError) as error:
+            slow = "timed out" in str(error)
+            # A broken connection can be seen a moment before the end of the process that broke it.
+            ended = multiprocessing.connection.wait([worker.sentinel for worker in crew], 0 if slow else 1.0)
             for worker in crew:
-                if not worker.is_alive():
+                if worker.sentinel in ended:
+                    worker.join()  # for its exit code
                     raise DataFault(_obituary(worker, desk)) from None
-            if "timed out" not in str(error):
+            if not slow:
                 raise DataFault(f"the data workers failed: {' '.join(str(error).split())}") from error
             waited += POLL
             if waited >= timeout:

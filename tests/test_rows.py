@@ -465,7 +465,9 @@ def test_a_failing_worker_is_reported_with_its_files(trap, line, monkeypatch):
     with pytest.raises(DataFault, match=line) as caught:
         some(stream, 9)
     assert "\n" not in str(caught.value)
-    assert len(crew) == 2 and not any(worker.join(9) or worker.is_alive() for worker in crew)
+    assert crew and not any(  # one of two may have ended before they were counted
+        worker.join(9) or worker.is_alive() for worker in crew
+    )
     assert trap != "hangs" or -signal.SIGKILL in [worker.exitcode for worker in crew]  # not asked to end, in vain
 
 
