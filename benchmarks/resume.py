@@ -135,7 +135,7 @@ def report() -> list[str]:
             )
             print(lines[-1], flush=True)
         for legs in ([(1, 10), (2, 24)], [(2, 10), (1, 24)], [(1, 6), (2, 14), (1, 24)]):
-            folder = Path(temporary) / "legs-".join(["", *(str(leg[0]) for leg in legs)])
+            folder = Path(temporary) / f"legs-{'-'.join(str(leg[0]) for leg in legs)}"
             folder.mkdir()
             distance = other_numbers_of_processes(folder, legs)
             good += distance < 1e-12
