@@ -73,6 +73,8 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
+    """What there is to say of two sides."""
+
     lines: list[str]
     options: str  # that training needs for these pictures
     warnings: int
@@ -146,6 +148,7 @@ def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) ->
 
 
 def look_at_one(path: Path) -> Look:
+    """Hashes and decodes one picture; what is wrong with it becomes its `fault`."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()

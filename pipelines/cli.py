@@ -156,6 +156,7 @@ def explained(action: Callable[[], int]) -> int:
 
 
 def several() -> bool:
+    """Whether this is one process of several that train together."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 

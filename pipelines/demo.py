@@ -92,7 +92,8 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
         run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=film)
     except Stopped as stop:
         goes_on = f"quagga train cyclegan --config {folder / CONFIG}"
-        raise Stopped(stop.code - 128, f"{stop}: as `{goes_on}`; the demo itself begins anew") from None
+        where = str(stop).partition(":")[0]  # "stopped by SIGTERM at 4 of 9 images"
+        raise Stopped(stop.code - 128, f"{where}: saved, `{goes_on}` goes on; the demo itself begins anew") from None
     film.save(folder / "timelapse.png")
 
     to_zebra, to_horse = quagga.load(folder, to="y"), quagga.load(folder, to="x")
