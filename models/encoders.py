@@ -86,7 +86,9 @@ class TransformerEncoder(nn.Module):
     def __init__(self, tokens: int, width: int, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
         if width % (2 * heads):
-            raise ValueError(f"a width of {width} cannot be shared by {heads} heads: expected a multiple of {2 * heads}")
+            raise ValueError(
+                f"a width of {width} cannot be shared by {heads} heads: expected a multiple of {2 * heads}"
+            )
         self.width = width
         self.words = nn.Embedding(tokens, width, padding_idx=0)
         block = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True)

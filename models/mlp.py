@@ -130,7 +130,9 @@ class MaxoutDiscriminator(nn.Module):
     def __init__(self, shape: Shape, encoder: nn.Module, dropout: float = 0.5) -> None:
         super().__init__()
         if encoder.width != 250:
-            raise ValueError(f"the condition's maxout layer has 50 units of 5 pieces: 250 features, not {encoder.width}")
+            raise ValueError(
+                f"the condition's maxout layer has 50 units of 5 pieces: 250 features, not {encoder.width}"
+            )
         self.encoder = encoder
         self.x = Maxout(prod(shape), 240, 5)
         self.joint = Maxout(240 + 50, 240, 4)

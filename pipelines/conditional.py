@@ -10,9 +10,9 @@ another picture's caption, which it must call wrong (Reed et al. 2016, https://a
 else it could win by looking at pictures alone.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import Literal
 
 import torch
@@ -22,7 +22,14 @@ from torch.nn.functional import pdist
 from quagga import BadInput
 from quagga.data.conditioned import Conditioned
 from quagga.data.conditions import Conditions
-from quagga.models import ConvDiscriminator, ConvGenerator, MaxoutDiscriminator, MLPGenerator, encoder_of
+from quagga.models import (
+    ConvDiscriminator,
+    ConvGenerator,
+    MaxoutDiscriminator,
+    MLPDiscriminator,
+    MLPGenerator,
+    encoder_of,
+)
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -72,9 +79,7 @@ class Conditional:
             terms["D"] = (terms["D"] + play.discriminator(real_logits, wrong_logits)) / 2  # Reed et al. 2016, Alg. 1
             read["mismatched"] = wrong_logits.detach().float().mean()
         if self.penalty != "none":
-            terms["D_penalty"] = self.lambda_penalty * penalty(
-                self.penalty, lambda x: self.D(x, c), real, fake, draw
-            )
+            terms["D_penalty"] = self.lambda_penalty * penalty(self.penalty, lambda x: self.D(x, c), real, fake, draw)
         return Loss(terms, {f"D/{name}": value for name, value in read.items()})
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
@@ -91,10 +96,10 @@ class Conditional:
         """
         x, c = batch["x"], batch["c"]
         others, differ = exchanged(c)
-        read = {"D/matching": self.D(x, c).mean()}
+        read = {"D/matching": self.D(x, c).float().mean()}
         if differ.any():
-            read["D/mismatching"] = self.D(x, others)[differ].mean()
-        samples = self.G(draw.normal((self.z_size,), like=x), c)
+            read["D/mismatching"] = self.D(x, others)[differ].float().mean()
+        samples = self.G(draw.normal((self.z_size,), like=x), c).float()
         if len(x) > 1:
             same = torch.stack([(row == c).flatten(1).all(1) if c.ndim > 1 else row == c for row in c])
             pairs = upper(same)
@@ -108,14 +113,23 @@ class Conditional:
         return read
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
-        """A column for each condition among the rows: the real picture, and below it samples; a row of samples has the
-        same noise in all columns, and all through the run."""
-        z = draw.normal((SEEDS, self.z_size), like=batch["x"])[0]
+        """A column for each condition among the rows, and for classes of the others too: on top a real picture (grey
+        where there is none), below it samples. A row of samples has the same noise in all columns and all through the
+        run."""
+        x, c = batch["x"], batch["c"]
+        z = draw.normal((SEEDS, self.z_size), like=x)[0]
+        asked = list(zip(x, c, strict=True))
+        if self.conditions.kind == "class":
+            asked += [
+                (torch.zeros_like(x[0]), number) for number in torch.arange(self.conditions.count, device=c.device)
+            ]
+            first = {int(number): (picture, number) for picture, number in reversed(asked)}
+            asked = [first[number] for number in sorted(first)]
         columns: Images = {}
-        for x, c in zip(batch["x"], batch["c"], strict=True):
-            name = self.conditions.describe(c.cpu())
+        for picture, one in asked:
+            name = fill(self.conditions.describe(one.cpu()), 18)
             if name not in columns and len(columns) < COLUMNS:
-                columns[name] = torch.cat([x[None], self.G(z, c.expand(SEEDS, *c.shape))])
+                columns[name] = torch.cat([picture[None], self.G(z, one.expand(SEEDS, *one.shape))])
         return {"real, and samples": columns}
 
 
@@ -154,6 +168,9 @@ def build(
     width: int = 64,
     width_discriminator: int = 64,
     width_condition: int = 64,
+    widths: list[int] | None = None,
+    widths_discriminator: list[int] | None = None,
+    dropout: float = 0.5,
     text: Literal["gru", "transformer"] = "gru",
     norm: Literal["batch", "conditional_batch", "none"] = "batch",
     norm_discriminator: Literal["batch", "instance", "layer", "none"] | None = None,
@@ -179,10 +196,15 @@ def build(
         width: conv: channels of the generator's largest maps.
         width_discriminator: conv: channels of the discriminator's largest maps.
         width_condition: conv: features each side makes of a condition.
+        widths: mlp: units of the generator's hidden layers after noise (200) and condition (1000) are joined; None
+            takes [1200].
+        widths_discriminator: mlp: units of the discriminator's hidden layers, with leaky ReLU 0.2, for picture and
+            condition joined; None takes the paper's maxout layers.
+        dropout: mlp: share of the discriminator's hidden values that are dropped.
         text: what reads captions.
         norm: conv: normalisation in the generator; conditional_batch takes scale and shift from the condition.
-        norm_discriminator: conv: normalisation in the discriminator; None takes batch, or layer with a penalty or
-            spectral normalisation.
+        norm_discriminator: conv: normalisation in the discriminator; None takes batch, or with a penalty layer, which
+            does not mix the pictures of a batch.
         joining: conv: how D sees the condition: concat (the paper) or projection (Miyato & Koyama 2018).
         upsample: conv: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
         spectral: conv: spectral normalisation of the discriminator (Miyato et al. 2018).
@@ -192,3 +214,55 @@ def build(
         lambda_penalty: its weight; without a penalty it has nothing to weigh.
         diffaugment: differentiable augmentation of all the discriminator sees (Zhao et al. 2020); for few pictures.
     """
+    if names is None or size is None or x_channels is None:
+        raise BadInput("the pictures' names, size and channels are not known: say --names, --size and --x_channels")
+    conditions = Conditions(condition, names, caption_length)
+    for name, number, most in (  # a stranger's config or model must not build without end
+        ("size", size, 1024),
+        ("x_channels", x_channels, 4096),
+        ("z_size", z_size, 4096),
+        ("width", width, 4096),
+        ("width_discriminator", width_discriminator, 4096),
+        ("width_condition", width_condition, 4096),
+        *(("widths", units, 16384) for units in widths or []),
+        *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
+    ):
+        if not 1 <= number <= most:
+            raise BadInput(f"{name} is {number}: it must be from 1 to {most}")
+    if norm_discriminator is None:
+        norm_discriminator = "batch" if penalty == "none" else "layer"
+    if network == "conv" and penalty != "none" and norm_discriminator == "batch":
+        raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
+
+    def encoder(width: int, hot: bool = False) -> nn.Module:
+        return encoder_of(condition, conditions.count, width, text, hot)
+
+    G: nn.Module
+    D: nn.Module
+    shape = (x_channels, size, size)
+    try:
+        if network == "conv":
+            G = ConvGenerator(size, x_channels, z_size, width, norm, upsample, encoder=encoder(width_condition))
+            D = ConvDiscriminator(
+                size, x_channels, width_discriminator, norm_discriminator, spectral, encoder(width_condition), joining
+            )
+        else:
+            hidden = [1200] if widths is None else widths
+            G = MLPGenerator(shape, z_size, hidden, 0.0, False, encoder(1000, hot=True), z_width=200)
+            if widths_discriminator is None:
+                D = MaxoutDiscriminator(shape, encoder(250, hot=True), dropout)
+            else:
+                D = MLPDiscriminator(shape, widths_discriminator, 0.2, dropout, spectral, encoder(1000, hot=True))
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    return Conditional(
+        G,
+        D,
+        conditions,
+        z_size,
+        objective,
+        condition == "caption" if mismatched is None else mismatched,
+        penalty,
+        lambda_penalty,
+        DiffAugment(diffaugment or []),
+    )

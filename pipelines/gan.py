@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pdist
 
 from quagga import BadInput
 from quagga.data.pictures import Pictures
@@ -69,12 +70,12 @@ class GAN:
         """Held-out pictures beside as many samples: is anything left out, does D know its pictures by heart?
 
         "diversity": the mean difference of two samples as a share of that of two held-out pictures. "share/NAME": of the
-        samples, those that are nearest to the mean held-out picture of that mode, a rough measure. "D/held_out": D's
-        mean logit, to be compared with D/real.
+        samples, those that are nearest to the mean held-out picture of that mode, a rough measure. "D/real": D's mean
+        logit for held-out pictures, to be compared with that for those it was trained on.
         """
         x = batch["x"]
-        samples = self.G(draw.normal((self.z_size,), like=x))
-        read = {"D/held_out": self.D(x).mean()}
+        samples = self.G(draw.normal((self.z_size,), like=x)).float()
+        read = {"D/real": self.D(x).float().mean()}
         if len(x) > 1:
             read["diversity"] = spread(samples) / spread(x)
         if "mode" in batch:
@@ -98,7 +99,7 @@ class GAN:
 
 def spread(x: Tensor) -> Tensor:
     """The mean difference of two of the pictures (N, C, H, W), N at least 2: mean |x_i - x_j| over pixels and pairs."""
-    return torch.nn.functional.pdist(x.flatten(1).float(), p=1).mean() / x[0].numel()
+    return pdist(x.flatten(1).float(), p=1).mean() / x[0].numel()
 
 
 def build(
@@ -114,12 +115,13 @@ def build(
     widths_discriminator: list[int] | None = None,
     slope: float = 0.2,
     norm: Literal["batch", "none"] = "batch",
-    norm_discriminator: Literal["batch", "instance", "layer", "none"] = "batch",
+    norm_discriminator: Literal["batch", "instance", "layer", "none"] | None = None,
     upsample: Literal["transposed", "resize"] = "transposed",
     spectral: bool = False,
     objective: ObjectiveName = "non_saturating",
     penalty: PenaltyName = "none",
     lambda_penalty: float = 10.0,
+    clip_weights: float | None = None,
     diffaugment: list[Policy] | None = None,
 ) -> GAN:
     """One folder of pictures: new ones like them, out of noise (Goodfellow et al. 2014).
@@ -136,27 +138,52 @@ def build(
         widths_discriminator: mlp: units of the discriminator's hidden layers; None takes [512, 256].
         slope: mlp: of the leaky ReLU below 0; 0 is ReLU.
         norm: normalisation in the generator.
-        norm_discriminator: conv: normalisation in the discriminator. (The mlp has none.)
+        norm_discriminator: conv: normalisation in the discriminator; None takes batch, or with a penalty layer, which
+            does not mix the pictures of a batch. (The mlp has none.)
         upsample: conv: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
         spectral: spectral normalisation of the discriminator (Miyato et al. 2018).
         objective: the adversarial losses.
         penalty: a penalty on the discriminator's gradient.
         lambda_penalty: its weight; without a penalty it has nothing to weigh.
+        clip_weights: the discriminator's weights are kept within this distance of 0 (Arjovsky et al. 2017); None leaves
+            them.
         diffaugment: differentiable augmentation of all the discriminator sees (Zhao et al. 2020); for few pictures.
     """
     if size is None or x_channels is None:
         raise BadInput("the pictures' size and channels are not known: say --size 64 --x_channels 3, or as they are")
+    for name, number, most in (  # a stranger's config or model must not build without end
+        ("size", size, 1024),
+        ("x_channels", x_channels, 4096),
+        ("z_size", z_size, 4096),
+        ("width", width, 4096),
+        ("width_discriminator", width_discriminator, 4096),
+        *(("widths", units, 16384) for units in widths or []),
+        *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
+    ):
+        if not 1 <= number <= most:
+            raise BadInput(f"{name} is {number}: it must be from 1 to {most}")
+    if norm_discriminator is None:
+        norm_discriminator = "batch" if penalty == "none" else "layer"
+    if network == "conv" and penalty != "none" and norm_discriminator == "batch":
+        raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
+    if objective == "wasserstein" and penalty == "none" and clip_weights is None and not spectral:
+        warnings.warn(
+            "nothing keeps this Wasserstein critic Lipschitz, and its objective has no bound: add --penalty"
+            " gradient_penalty, --clip_weights 0.01 or --spectral true",
+            stacklevel=2,
+        )
     G: nn.Module
     D: nn.Module
-    if network == "mlp":
-        shape = (x_channels, size, size)
-        G = MLPGenerator(shape, z_size, widths or [256, 512, 1024], slope, norm == "batch")
-        D = MLPDiscriminator(shape, widths_discriminator or [512, 256], slope, spectral=spectral)
-    else:
-        check_penalty(penalty, norm_discriminator)
-        try:
+    shape = (x_channels, size, size)
+    try:
+        if network == "conv":
             G = ConvGenerator(size, x_channels, z_size, width, norm, upsample)
             D = ConvDiscriminator(size, x_channels, width_discriminator, norm_discriminator, spectral)
-        except ValueError as error:
-            raise BadInput(f"--size {size}: {error}") from None
+        else:
+            hidden = [256, 512, 1024] if widths is None else widths
+            G = MLPGenerator(shape, z_size, hidden, slope, norm == "batch")
+            hidden = [512, 256] if widths_discriminator is None else widths_discriminator
+            D = MLPDiscriminator(shape, hidden, slope, spectral=spectral)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
     return GAN(G, D, z_size, names or [], objective, penalty, lambda_penalty, DiffAugment(diffaugment or []))

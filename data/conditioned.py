@@ -1,0 +1,1 @@
+from quagga.data.unpaired import Unpaired as Conditioned
