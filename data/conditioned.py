@@ -1,1 +1,0 @@
-from quagga.data.unpaired import Unpaired as Conditioned
