@@ -8,6 +8,7 @@ until it is a picture; D is the way back:
     D at 64 pixels   64, 128, 256, 512 x 4 x 4, a logit                   (strided 4 x 4, batch norm, leaky ReLU 0.2)
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -38,6 +39,16 @@ def halvings(size: int) -> int:
 def channels_of(size: int, width: int) -> list[int]:
     """Channels of the maps from the largest, of half the picture's side, to the smallest: at most 8 * width."""
     return [min(2**i, 8) * width for i in range(halvings(size))]
+
+
+def encoded(encoder: nn.Module | None, c: Tensor | None) -> Tensor | None:
+    """The condition's vector, of length about 1. Adam moves each weight by the learning rate, so that a layer's answer
+    to a vector that is the same time and again moves by the rate times the sum of its |e_i|: with e_i around 1, z was
+    drowned in some hundred steps, and G made one picture of a class."""
+    if encoder is None:
+        return None
+    e = encoder(c)
+    return e / e.shape[1] ** 0.5
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -94,8 +105,7 @@ class ConvGenerator(nn.Module):
         bias = norm == "none"  # a normalisation brings its own
         self.project = nn.Linear(z_size + e_width, maps[0] * self.first**2, bias=bias)
         self.ups = nn.ModuleList(
-            upsampling(upsample, inputs, outputs, kernel=4, bias=bias)
-            for inputs, outputs in zip(maps, maps[1:], strict=False)
+            upsampling(upsample, inputs, outputs, kernel=4, bias=bias) for inputs, outputs in pairwise(maps)
         )
         self.last = upsampling(upsample, maps[-1], channels, kernel=4)
         self.norms = nn.ModuleList(
@@ -107,12 +117,16 @@ class ConvGenerator(nn.Module):
             for count in maps
         )
         init_normal_(self)
+        import os
+
+        if os.environ.get("PI"):
+            nn.init.normal_(self.project.weight, 0, float(os.environ["PI"]))
         if spectral:
             spectral_norm_(self)
         self.encoder = encoder  # last: it has started in its own way
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        e = self.encoder(c) if self.encoder is not None else None
+        e = encoded(self.encoder, c)
         h = self.project(z if e is None else torch.cat([z, e], 1)).unflatten(1, (-1, self.first, self.first))
         for up, norm in zip([nn.Identity(), *self.ups], self.norms, strict=True):
             h = up(h)
@@ -152,7 +166,7 @@ class ConvDiscriminator(nn.Module):
         first, maps = size >> halvings(size), channels_of(size, width)
         e_width: int = encoder.width if encoder else 0  # pyright: ignore[reportAssignmentType]
         body: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for inputs, outputs in zip(maps, maps[1:], strict=False):
+        for inputs, outputs in pairwise(maps):
             body += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm != "batch"), normalisation(norm, outputs)]
             body += [nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*body)

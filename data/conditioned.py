@@ -1,0 +1,3 @@
+"""To come."""
+
+from quagga.data.unpaired import Unpaired as Conditioned  # noqa: F401
