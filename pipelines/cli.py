@@ -24,7 +24,8 @@ from quagga.pipelines.stop import Stopped, listening
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
     "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),
-    "verify": ("quagga.pipelines.verify", "replay the picture saved with a model: does it still come out the same?"),
+    "sample": ("quagga.pipelines.sample_command", "make pictures of noise and conditions with what was trained"),
+    "verify": ("quagga.pipelines.verify", "replay what was saved with a model: does it still come out the same?"),
     "import": ("quagga.pipelines.import_command", "make a run of weights of the CycleGAN and pix2pix authors' program"),
     "export": ("quagga.pipelines.export_command", "write a run's networks as weights for that program"),
     "data": ("quagga.pipelines.data_command", "get pictures, check them, look at what training will see"),
@@ -85,7 +86,7 @@ def dispatch(argv: list[str]) -> int:
 
 def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) -> int:
     script = Path(inspect.getfile(build)).name
-    commands = {name: COMMANDS[name] for name in ("train", "translate", "verify")}
+    commands = {name: COMMANDS[name] for name in ("train", "translate", "sample", "verify")}
     if not argv or argv[0] in HELP:
         after = f"The pipeline is {name_of(build)}."
         print(usage(f"python {script} COMMAND [OPTION ...]", "commands", commands, after))
