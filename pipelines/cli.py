@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +31,7 @@ COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "data": ("quagga.pipelines.data_command", "get pictures, check them, look at what training will see"),
     "demo": ("quagga.pipelines.demo", "from horses to zebras in minutes, on any machine, without a download"),
 }
-PIPELINES = {  # name -> (module with `build` and `data`, help line)
+PIPELINES = {  # name -> (module with `build`, `data` and `defaults`, help line)
     "cyclegan": ("quagga.pipelines.cyclegan", "two folders of pictures, unpaired: horses <-> zebras"),
 }
 PLAYED = ("train", "demo")  # what saves when a signal comes
@@ -44,7 +44,12 @@ def command_line(argv: Sequence[str]) -> int:
     return explained(lambda: dispatch(list(argv)))
 
 
-def main(build: Callable[..., Any], data: type | None = None, argv: Sequence[str] | None = None) -> NoReturn:
+def main(
+    build: Callable[..., Any],
+    data: type | None = None,
+    argv: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> NoReturn:
     """The whole command line for a game written outside this package. A file `stripes.py` that ends with
 
         if __name__ == "__main__":
@@ -56,9 +61,10 @@ def main(build: Callable[..., Any], data: type | None = None, argv: Sequence[str
         build: the function that makes the game; its typed keyword arguments become options of `train`
         data: the class of its data, whose fields become options as well; None: two folders, unpaired (`Unpaired`)
         argv: what stands after the file's name; None: what the process was started with
+        defaults: options whose defaults are others than data, `Schedule` and `RunOptions` have: {"batch_size": 64}
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(explained(lambda: dispatch_for(build, data, arguments)))
+    sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults)))
 
 
 def dispatch(argv: list[str]) -> int:
@@ -84,7 +90,9 @@ def dispatch(argv: list[str]) -> int:
     return import_module(COMMANDS[command][0]).main(rest)
 
 
-def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) -> int:
+def dispatch_for(
+    build: Callable[..., Any], data: type | None, argv: list[str], defaults: Mapping[str, Any] | None = None
+) -> int:
     script = Path(inspect.getfile(build)).name
     commands = {name: COMMANDS[name] for name in ("train", "translate", "sample", "verify")}
     if not argv or argv[0] in HELP:
@@ -99,7 +107,7 @@ def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) 
     with listening(alone=True):
         module = import_module(COMMANDS[command][0])
         data = data or import_module("quagga.data.unpaired").Unpaired
-        return module.train(name_of(build), build, data, rest, prog=f"python {script} train")
+        return module.train(name_of(build), build, data, rest, f"python {script} train", defaults)
 
 
 def name_of(build: Callable[..., Any]) -> str:

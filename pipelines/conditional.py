@@ -16,11 +16,11 @@ from textwrap import fill
 from typing import Literal
 
 import torch
+from quagga.data.conditioned import Conditioned
 from torch import Tensor, nn
 from torch.nn.functional import pdist
 
 from quagga import BadInput
-from quagga.data.conditioned import Conditioned
 from quagga.data.conditions import Conditions
 from quagga.models import (
     ConvDiscriminator,
@@ -35,6 +35,7 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Conditioned  # what the pipeline is trained on
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
 
 COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 

@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from quagga.data.pictures import Pictures
 from torch import Tensor, nn
 from torch.nn.functional import pdist
 
 from quagga import BadInput
-from quagga.data.pictures import Pictures
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Pictures  # what the pipeline is trained on
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
 
 
 @dataclass

@@ -220,7 +220,8 @@ def test_every_command_and_pipeline_named_in_the_tables_is_there():
     for name, (module, _) in PIPELINES.items():
         pipeline = import_module(module)
         takers = options.takers_of(pipeline.build, pipeline.data)
-        config = options.parse("", takers, [], pipeline=name)
+        config = options.parse("", takers, [], pipeline=name, defaults=pipeline.defaults)
+        assert {key: config[key] for key in pipeline.defaults} == pipeline.defaults
         assert config == {
             "pipeline": name,
             **{key: value for part in options.split(config, takers).values() for key, value in part.items()},
