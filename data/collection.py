@@ -12,6 +12,7 @@ from quagga import BadInput
 from quagga.data.conditions import name_of
 from quagga.data.decode import SUFFIXES
 from quagga.data.folders import HELD_OUT_LEAST, HELD_OUT_MOST, HELD_OUT_SHARE, find_all, fingerprint
+from quagga.data.gallery import Joined
 from quagga.data.idx import idx_files, idx_labels, idx_pictures
 
 SPLITS = {  # how splits are called -> whether they are held out
@@ -20,11 +21,14 @@ SPLITS = {  # how splits are called -> whether they are held out
 }
 
 
+Pictures = Sequence[Path] | np.ndarray | Joined  # files, uint8 (N, H, W, C), or datasets
+
+
 class Collection(NamedTuple):
     """Pictures in one order, files or arrays, and what is known of them."""
 
     title: str
-    pictures: Sequence[Path] | np.ndarray  # files, or uint8 (N, H, W, C)
+    pictures: Pictures
     labels: list[str] | None  # of each picture
     test: np.ndarray | None  # bool (N,): whether it is held out of training; None where nothing says
     notices: list[str]
@@ -80,6 +84,22 @@ def in_order(labels: Iterable[str]) -> list[str]:
     return sorted(different)
 
 
+def count_of(pictures: Pictures) -> int:
+    return pictures.count() if isinstance(pictures, Joined) else len(pictures)
+
+
+def taken(collection: Collection, chosen: np.ndarray) -> Collection:
+    """The pictures of these numbers, with all that belongs to them."""
+    pictures = collection.pictures
+    if isinstance(pictures, np.ndarray):
+        some: Pictures = pictures[chosen]
+    else:
+        some = pictures.only(chosen) if isinstance(pictures, Joined) else [pictures[int(number)] for number in chosen]
+    labels = collection.labels and [collection.labels[number] for number in chosen]
+    test = None if collection.test is None else collection.test[chosen]
+    return collection._replace(pictures=some, labels=labels, test=test)
+
+
 def held_out(keys: Sequence[bytes], classes: Sequence[Hashable]) -> np.ndarray:
     """Chooses 5 % (4 to 64, at most half) of pictures by their keys alone: bool (N,), True for those to test on.
 
@@ -102,8 +122,34 @@ def held_out(keys: Sequence[bytes], classes: Sequence[Hashable]) -> np.ndarray:
     return test
 
 
-def keys_of(pictures: Sequence[Path] | np.ndarray) -> list[bytes]:
-    """A hash of each picture's file, or of its values."""
+def divided(
+    collection: Collection, classes: Sequence[Hashable], groups: Sequence[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Which pictures are held out, bool (N,): those that are called so, or a share, see `held_out`; and a line on it.
+
+    Args:
+        collection: The pictures.
+        classes: Of each picture.
+        groups: Of each picture, what stays together. None: its copies.
+    """
+    if collection.test is not None:
+        return collection.test, []
+    keys = keys_of(collection.pictures)
+    if groups is not None:
+        keys = [hashlib.blake2b(group.encode(), digest_size=16).digest() for group in groups]
+    test = held_out(keys, classes)
+    if not test.any():
+        return test, ["too few different pictures to hold any out; the samples show training pictures"]
+    by = "groups" if groups is not None else "pictures"
+    return test, [
+        f"no test set, so {test.sum()} of {len(test)} pictures are held out of training, by a hash of the {by}"
+    ]
+
+
+def keys_of(pictures: Pictures) -> list[bytes]:
+    """A hash of each picture's file, or of its values; of a dataset's, not to read it all, of its number."""
+    if isinstance(pictures, Joined):
+        return [hashlib.blake2b(str(number).encode(), digest_size=16).digest() for number in range(pictures.count())]
     if isinstance(pictures, np.ndarray):
         return [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures]
     return [fingerprint(path) for path in pictures]

@@ -30,7 +30,7 @@ class IdxSplit(NamedTuple):
 
 
 def idx_files(folder: Path) -> dict[str, IdxSplit]:
-    """"train" and, if it is there, "test" -> files; empty where the folder holds no idx files.
+    """ "train" and, if it is there, "test" -> files; empty where the folder holds no idx files.
 
     Raises:
         BadInput: pictures of several sets, or none to train on.
@@ -74,7 +74,9 @@ def idx_labels(path: Path, count: int) -> np.ndarray:
     if labels.ndim != 1:
         raise BadInput(f"{path}: its axes are {labels.shape}: expected one label for each picture")
     if len(labels) != count:
-        raise BadInput(f"{path} has {len(labels):,} labels for {count:,} pictures: are both files of one set, and whole?")
+        raise BadInput(
+            f"{path} has {len(labels):,} labels for {count:,} pictures: are both files of one set, and whole?"
+        )
     return labels
 
 
@@ -94,7 +96,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise BadInput(f"{path}: {' '.join(str(error).split())}: get it again") from None
 
 
-def _read(file: IO[bytes]) -> np.ndarray:
+def _read(file: IO[bytes] | gzip.GzipFile) -> np.ndarray:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] != UNSIGNED_BYTES or not 1 <= start[3] <= 4:
         raise ValueError("it is no idx file of bytes")

@@ -160,7 +160,9 @@ def _json(path: Path, text: str) -> Table:
         if missing := [key for key in columns if key not in entry]:
             raise BadInput(f"{path}, entry {number + 1} has no {missing[0]!r}: every entry needs {', '.join(columns)}")
         if nested := [key for key, value in entry.items() if isinstance(value, list | dict)]:
-            raise BadInput(f"{path}, entry {number + 1}: {nested[0]!r} is a list or an object: expected text or a number")
+            raise BadInput(
+                f"{path}, entry {number + 1}: {nested[0]!r} is a list or an object: expected text or a number"
+            )
         rows.append(["" if entry[key] is None else str(entry[key]).strip() for key in columns])
     named = [name_of(key) for key in columns]
     _unique(path, named)
