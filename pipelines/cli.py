@@ -32,6 +32,7 @@ COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
 }
 PIPELINES = {  # name -> (module with `build` and `data`, help line)
     "cyclegan": ("quagga.pipelines.cyclegan", "two folders of pictures, unpaired: horses <-> zebras"),
+    "pix2pix": ("quagga.pipelines.pix2pix", "pairs of pictures: edges -> photos, label maps -> facades"),
 }
 PLAYED = ("train", "demo")  # what saves when a signal comes
 HELP = ("-h", "--help")

@@ -1,0 +1,89 @@
+"""Networks as pix2pix uses them: dropout stays on, and batch normalisation takes the statistics of the picture itself.
+
+Isola et al. 2017, Sec. 3.4 (arXiv:1611.07004): "At inference time, we run the generator net in exactly the same manner
+as during the training phase. This differs from the usual protocol in that we apply dropout at test time, and we apply
+batch normalization using the statistics of the test batch, rather than aggregated statistics of the training batch."
+
+Each picture goes through by itself, and its dropout begins from the same seed: what becomes of it depends neither on the
+others nor on the device.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Statistics = Literal["batch", "running"]
+
+
+class Mode(NamedTuple):
+    """How a network is used when it no longer learns.
+
+    Args:
+        dropout: Whether dropout is on.
+        statistics: What batch normalisation takes: "batch", those of the picture itself, or "running", the averages of
+            training.
+        seed: Of the dropout.
+    """
+
+    dropout: bool = False
+    statistics: Statistics = "running"
+    seed: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is what `eval()` means."""
+        return not self.dropout and self.statistics == "running"
+
+
+class SeededDropout(nn.Module):
+    """Dropout that is always on. Its numbers come from a generator on the CPU, so that every device drops the same."""
+
+    def __init__(self, p: float, source: torch.Generator) -> None:
+        super().__init__()
+        self.p, self.source = p, source
+
+    def mask(self, shape: torch.Size, like: Tensor) -> Tensor:
+        """Of that shape: 0 where a number is dropped, 1 / (1 - p) elsewhere."""
+        kept = torch.rand(shape, generator=self.source) >= self.p
+        return kept.to(like.device, like.dtype) / (1 - self.p) if self.p < 1 else torch.zeros_like(like)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.mask(x.shape, x)
+
+
+def used(network: nn.Module, x: Tensor, mode: Mode) -> Tensor:
+    """What a network in eval mode makes of pictures (N, C, H, W) in a mode, each by itself."""
+    if mode.plain:
+        return network(x)
+    made = []
+    for one in x.split(1):
+        with in_mode(network, mode):
+            made.append(network(one))
+    return torch.cat(made)
+
+
+@contextmanager
+def in_mode(network: nn.Module, mode: Mode) -> Iterator[None]:
+    """Within, a network in eval mode does as the mode says; its weights and running statistics stay as they are."""
+    swapped: list[tuple[nn.Module, str, nn.Module]] = []
+    emptied: list[tuple[nn.BatchNorm2d, Tensor | None, Tensor | None]] = []
+    source = torch.Generator().manual_seed(mode.seed)
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if mode.dropout and isinstance(layer, nn.Dropout) and layer.p:
+                swapped.append((parent, name, layer))
+                parent.add_module(name, SeededDropout(layer.p, source))
+        if mode.statistics == "batch" and isinstance(parent, nn.BatchNorm2d):
+            # In eval mode a batch normalisation that has no averages takes the statistics of what it is given.
+            emptied.append((parent, parent.running_mean, parent.running_var))
+            parent.running_mean = parent.running_var = None
+    try:
+        yield
+    finally:
+        for parent, name, layer in swapped:
+            parent.add_module(name, layer)
+        for layer, mean, variance in emptied:
+            layer.running_mean, layer.running_var = mean, variance
