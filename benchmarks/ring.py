@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
-from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Stateful, Trainer
+from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Stateful, Terms, Trainer
 
 RADIUS, SIGMA, NOISE, WIDTH, BATCH = 2.0, 0.05, 16, 128, 128
 ANGLES = torch.arange(8) * torch.pi / 4
@@ -72,6 +72,9 @@ class Ring:
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
         return {}  # points are not pictures
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        return {}
 
 
 def batches(from_row: int) -> Iterator[Batch]:

@@ -63,7 +63,8 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
     chance = random.Random(seed)
     saving = unloadable = lost = reached = 0
     for number in range(count):
-        seen, before = FORK.Value("q", 0), drafts(run)
+        # No lock: the kill may hit the child while it holds one, and then nobody could read the number any more.
+        seen, before = FORK.Value("q", 0, lock=False), drafts(run)
         child = FORK.Process(target=counted, args=(command, seen))
         child.start()
         deadline = time.monotonic() + WAIT

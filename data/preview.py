@@ -74,20 +74,20 @@ def contact_sheet(
 
 def for_the_eye(
     strips: Mapping[str, Mapping[str, Tensor]],
-    translations: Mapping[str, tuple[str, str]],
+    gives: Mapping[str, str],
     forms: Mapping[str, Form],
 ) -> dict[str, dict[str, Tensor]]:
     """Strips of a game, the columns of sides that are not of 8 bits stretched.
 
     Args:
         strips: Name -> columns "x", "G(x)", "F(G(x))", each (N, C, H, W) in [-1, 1].
-        translations: Network -> the sides it takes and gives: F(G(x)) is of the side that F gives.
+        gives: Network -> the side whose pictures it makes: F(G(x)) is of the side that F gives.
         forms: Side -> what its pictures are like.
     """
 
     def stretched(column: str) -> bool:
         name = column.partition("(")[0]
-        side = translations[name][1] if name in translations else name
+        side = gives.get(name, name)
         return side in forms and not forms[side].eight_bits
 
     return {name: windowed(columns, [c for c in columns if stretched(c)]) for name, columns in strips.items()}

@@ -11,7 +11,7 @@ import multiprocessing.connection
 import os
 import signal
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from quagga import BadInput
+from quagga.data.form import Form
 
 Batch = dict[str, Tensor]
 Batches = Generator[Batch, None, None]  # without end; closing it ends the workers
@@ -47,10 +48,30 @@ class Sample(NamedTuple):
 
 
 class Source(Protocol):
-    """What a kind of data has to say."""
+    """What a kind of data has to say for its rows to be read."""
 
     def sample(self, row: int) -> Sample: ...  # the same tensors for the same row, in any process
     def files(self, row: int) -> list[str]: ...  # where the row comes from
+
+
+class Rows(Source, Protocol):
+    """What a kind of data has to say to be trained on: `Unpaired` and its kin, or your own class."""
+
+    names: Mapping[str, str]  # side -> what its pictures are called: {"x": "horse", "y": "zebra"}
+    forms: Mapping[str, Form]  # side -> channels, kind and value range of its pictures
+    notices: Sequence[str]  # what the user should hear before training
+    skipped: Mapping[str, int]  # "path: why" -> how often another picture took its place
+
+    @property
+    def title(self) -> str: ...  # "horse2zebra": a run's folder is runs/<title>-<pipeline> where none is named
+    @property
+    def images_per_epoch(self) -> int: ...
+    def check(self, global_batch: int) -> None: ...  # BadInput where there is too little for a batch of all processes
+    def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches: ...
+    def held_out(self, count: int) -> Batch: ...  # up to `count` rows that training never sees, the same every time
+    def preprocessing(self) -> dict[str, Any]: ...  # what was done to the pictures, for the model to carry along (JSON)
+    def domains(self) -> dict[str, dict[str, Any]]: ...  # side -> name, channels, value_range, kind (JSON)
+    def known(self) -> dict[str, Any]: ...  # options of `build` that follow from the data where the user gives none
 
 
 # -- which picture is in which row ------------------------------------------------------------------------------------

@@ -98,6 +98,13 @@ class Unpaired:
         self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place
 
     @property
+    def title(self) -> str:
+        return f"{self.names['x']}2{self.names['y']}"
+
+    def known(self) -> dict[str, Any]:
+        return {}
+
+    @property
     def images_per_epoch(self) -> int:
         return max(len(side.train) for side in self.sides.values())
 

@@ -101,6 +101,13 @@ class CycleGAN:
             "y to x": {"y": y, "F(y)": fake_x, "G(F(y))": self.G(fake_x)},
         }
 
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        """How far pictures that were never trained on come back, Eq. 2 without its weight."""
+        some = zip(batch["x"].split(4), batch["y"].split(4), strict=True)  # few at a time: a picture's maps are large
+        back = [(l1_loss(self.F(self.G(x)), x), l1_loss(self.G(self.F(y)), y), len(x)) for x, y in some]
+        count = sum(n for *_, n in back)
+        return {"cycle_x": sum(x * n for x, _, n in back) / count, "cycle_y": sum(y * n for _, y, n in back) / count}
+
 
 def build(
     *,

@@ -29,7 +29,7 @@ def init_from(game: Game, source: Path) -> list[str]:
     """
     model = read_model(source.expanduser())
     states: dict[str, State] = {
-        name: model.tensors(f"{name}.safetensors") for name in model.translations if name in game.generators
+        name: model.tensors(f"{name}.safetensors") for name in model.networks if name in game.generators
     }
     for path in reversed(checkpoint.saved(model.path.parent / "checkpoints")):
         try:

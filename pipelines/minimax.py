@@ -30,6 +30,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
 Terms = dict[str, Tensor]  # name -> scalar
@@ -100,7 +101,8 @@ class Game(Protocol):
     def generate(self, batch: Batch, draw: Draw) -> Images: ...
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # fakes arrive detached
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # discriminators hold still
-    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]: ...  # strips of pictures worth looking at
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]: ...  # strips of held-out pictures
+    def examine(self, batch: Batch, draw: Draw) -> Terms: ...  # scalars of held-out pictures, read beside the strips
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ class Trainer:
     """
 
     # What a row's chance is for. The fakes of both moves share a purpose unless the game asks for fresh noise.
-    GENERATE, GENERATE_AGAIN, DISCRIMINATOR, GENERATOR, LOOK = range(5)
+    GENERATE, GENERATE_AGAIN, DISCRIMINATOR, GENERATOR, LOOK, ESTIMATE = range(6)
 
     def __init__(self, game: Game, schedule: Schedule, length: int, accelerator: Accelerator | None = None):
         self.game, self.schedule, self.length = game, schedule, length
@@ -421,36 +423,81 @@ class Trainer:
                 ours.copy_(theirs)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Within, the game's generators carry their averaged weights."""
+    def averaged(self, rows: Sequence[Batch] = ()) -> Iterator[None]:
+        """Within, the game's generators carry their averaged weights.
+
+        Batch normalisation remembers means and variances of the weights that played, which are not those of their
+        average: they are taken anew, over the minibatches `rows`, and given back afterwards.
+        """
         pairs = [
             (p, q)
             for name, network in self.game.generators.items()
             for p, q in zip(network.parameters(), self.averages[name].parameters(), strict=True)
         ]
+        buffers = [buffer for network in self.game.generators.values() for buffer in network.buffers()]
+        kept = [buffer.clone() for buffer in buffers]
         for p, q in pairs:
             p.data, q.data = q.data, p.data
         try:
+            self._estimate_statistics(rows)
             yield
         finally:
             for p, q in pairs:
                 p.data, q.data = q.data, p.data
+            for buffer, was in zip(buffers, kept, strict=True):
+                buffer.copy_(was)
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether a generator remembers statistics of batches, so that `averaged` needs rows."""
+        return bool(self._statistics())
+
+    def _statistics(self) -> list[_BatchNorm]:
+        layers = (layer for network in self.game.generators.values() for layer in network.modules())
+        return [layer for layer in layers if isinstance(layer, _BatchNorm) and layer.running_mean is not None]
 
     @torch.no_grad()
-    def visualize(self, batch: Batch) -> dict[str, Images]:
-        """The game's strips for a fixed batch, on the CPU in float32. Rows of `batch` draw as rows 0, 1, ... of the
-        run."""
+    def _estimate_statistics(self, rows: Sequence[Batch]) -> None:
+        layers = self._statistics() if rows else []
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # a plain mean over the minibatches
+        try:
+            for batch in rows if layers else ():
+                with self.accelerator.autocast():
+                    self.game.generate(self._to_device(batch), self._draw(batch["row"].tolist(), self.ESTIMATE))
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Within, all networks are as they are used, not as they train."""
         networks = [*self.game.generators.values(), *self.game.discriminators.values()]
         for network in networks:
             network.eval()
-        rows = list(range(len(next(iter(batch.values())))))
-        with self.accelerator.autocast():
-            strips = self.game.visualize(self._to_device(batch), self._draw(rows, self.LOOK))
-        for network in networks:
-            network.train()
+        try:
+            with torch.no_grad(), self.accelerator.autocast():
+                yield
+        finally:
+            for network in networks:
+                network.train()
+
+    def visualize(self, batch: Batch) -> dict[str, Images]:
+        """The game's strips for a fixed batch, on the CPU in float32. Rows of `batch` draw as rows 0, 1, ... of the
+        run."""
+        with self._looking():
+            strips = self.game.visualize(self._to_device(batch), self._draw(_numbered(batch), self.LOOK))
         return {
             strip: {name: image.float().cpu() for name, image in images.items()} for strip, images in strips.items()
         }
+
+    def examine(self, batch: Batch) -> dict[str, float]:
+        """What the game reads off a fixed batch of held-out pictures; rows draw as in `visualize`."""
+        with self._looking():
+            read = self.game.examine(self._to_device(batch), self._draw(_numbered(batch), self.LOOK))
+        return {name: float(value) for name, value in read.items()}
 
     # -- readings -----------------------------------------------------------------------------------------------------
 
@@ -546,3 +593,7 @@ class Trainer:
             self.tally = {name: share.mean(0).to(self.accelerator.device) for name, share in shares.items()}
         self.counts = dict(noted[0]["counts"])
         self.fault = torch.full_like(self.fault, -1)
+
+
+def _numbered(batch: Batch) -> list[int]:
+    return list(range(len(next(iter(batch.values())))))

@@ -4,7 +4,9 @@
       model.json           what played, with which options, between which domains; a SHA-256 of each file below
       G.safetensors        the averaged weights of the generator G: X -> Y, float32
       F.safetensors        and of F: Y -> X
-      golden.safetensors   a fixed picture per translation and what the saved network made of it
+      golden.safetensors   a fixed input of each network and what the saved network made of it
+
+A generator that makes pictures of noise, G(z) or G(z, c), is listed under "samples" instead of "translations".
 
 Nothing in it is pickle and nothing in it is run: model.json is plain JSON of numbers, words and lists. The folder is
 written beside its place, synced and renamed, so that a kill or a full disk leaves the model before it whole.
@@ -17,7 +19,7 @@ import json
 import math
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,7 @@ class ModelFolder:
         pipeline: The name of the pipeline whose `build` makes the networks.
         options: The resolved options of that `build`, by name.
         translations: Name of a network to (source, target), e.g. `{"G": ("x", "y"), "F": ("y", "x")}`.
+        samples: Name of a network that makes pictures of noise to the domain it makes, e.g. `{"G": "x"}`.
         domains: Each letter's `name` ("horse"), number of `channels`, `value_range` [low, high] and `kind` of number
             ("uint8"); models of 8 bits may lack the last two.
         preprocessing: What training did to a picture before the network saw it.
@@ -64,6 +67,12 @@ class ModelFolder:
     images_seen: int
     versions: dict[str, str]
     files: dict[str, str]
+    samples: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks it holds."""
+        return [*self.translations, *self.samples]
 
     def tensors(self, file: str) -> dict[str, Tensor]:
         """The tensors of one of the folder's files, on the CPU. The bytes that are hashed are the bytes that are used.
@@ -96,7 +105,8 @@ def save_model(
     domains: Mapping[str, dict[str, Any]],
     preprocessing: dict[str, Any],
     images_seen: int,
-    golden: Mapping[str, Tensor] | None = None,
+    golden: Mapping[str, tuple[Tensor, ...]] | None = None,
+    samples: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the model folder, in place of an older one.
 
@@ -104,24 +114,30 @@ def save_model(
         folder: Where, usually `RUN/model`.
         pipeline: The name of the pipeline.
         options: The resolved options of its `build`: numbers, words, None, and lists and dictionaries of them.
-        networks: The averaged generators by name, on any device, in any mode; they are left as they are.
+        networks: The generators by name, on any device, in any mode; they are left as they are.
         translations: Name of a network to (source, target) domain.
         domains: `{"x": {"name": "horse", "channels": 3, "value_range": [0, 255], "kind": "uint8"}, "y": ...}`.
         preprocessing: What training did to a picture, e.g. `{"load_size": 286, "crop_size": 256}`.
         images_seen: How many images the networks were trained on.
-        golden: For each translation an input `(1, C, H, W)` in [-1, 1]; None takes fixed noise of 64 x 64 pixels.
+        golden: For each network what it is called with: a picture `(1, C, H, W)` in [-1, 1] of a translation, z and
+            perhaps c of a network that makes pictures of noise. None takes fixed noise of 64 x 64 pixels; not for the
+            latter.
+        samples: Name of a network that makes pictures of noise to its domain.
 
     Raises:
         BadInput: the folder cannot be written; an older model in its place is still there.
     """
     # Twins on the CPU in float32: what is replayed is what is stored, and the caller's networks keep device and mode.
-    twins = {name: copy.deepcopy(networks[name]).to("cpu", torch.float32).eval() for name in translations}
+    samples = dict(samples or {})
+    twins = {name: copy.deepcopy(networks[name]).to("cpu", torch.float32).eval() for name in (*translations, *samples)}
     replay: dict[str, Tensor] = {}
-    for name, (source, _) in translations.items():
-        x = golden[name].detach().to("cpu", torch.float32) if golden else golden_noise(domains[source]["channels"])
-        replay[f"{name}.input"] = x
+    for name, twin in twins.items():
+        inputs = golden[name] if golden else (golden_noise(domains[translations[name][0]]["channels"]),)
+        inputs = [x.detach().cpu() for x in inputs]
+        inputs = [x.float() if x.is_floating_point() else x for x in inputs]
+        replay |= {f"{name}.{part}": x for part, x in zip(("input", "condition"), inputs, strict=False)}
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            replay[f"{name}.output"] = twins[name](x)
+            replay[f"{name}.output"] = twin(*inputs)
     contents = {f"{name}.safetensors": _pack(twin.state_dict()) for name, twin in twins.items()}
     contents[GOLDEN] = _pack(replay)
     card = {
@@ -129,6 +145,7 @@ def save_model(
         "pipeline": pipeline,
         "images_seen": images_seen,
         "translations": {name: list(ends) for name, ends in translations.items()},
+        "samples": samples,
         "domains": dict(domains),
         "value_range": [-1.0, 1.0],  # of the tensors that the networks take and give
         "preprocessing": preprocessing,
@@ -174,13 +191,16 @@ def read_model(run: Path) -> ModelFolder:
             f" Quagga {__version__} reads up to format {FORMAT}, install a newer one (pip install --upgrade quagga)"
         )
     for key, fits in SHAPE.items():
-        if not fits(card.get(key)):
+        if not fits(card.get(key, {} if key == "samples" else None)):  # older models have no samples
             raise BadInput(f"{path} is damaged: '{key}' is missing or not what Quagga writes; copy the model again")
     translations: dict[str, tuple[str, str]] = {name: (a, b) for name, (a, b) in card["translations"].items()}
-    for letter in {letter for ends in translations.values() for letter in ends}:
+    samples: dict[str, str] = card.get("samples", {})
+    if not translations and not samples:
+        raise BadInput(f"{path} is damaged: it lists no network; copy the model again")
+    for letter in {*(letter for ends in translations.values() for letter in ends), *samples.values()}:
         if letter not in card["domains"]:
-            raise BadInput(f"{path} is damaged: the domain '{letter}' is translated but not described")
-    checked: dict[str, Any] = {key: card[key] for key in SHAPE} | {"translations": translations}
+            raise BadInput(f"{path} is damaged: the domain '{letter}' is made but not described")
+    checked: dict[str, Any] = {key: card.get(key, {}) for key in SHAPE} | {"translations": translations}
     return ModelFolder(path=folder, **checked)
 
 
@@ -228,10 +248,13 @@ def _is_translations(value: object) -> bool:
     # A network's name becomes a file's name, so that it must not be able to climb out of the folder.
     return (
         isinstance(value, dict)
-        and len(value) > 0
         and all(name.isidentifier() for name in value)
         and all(isinstance(v, list) and len(v) == 2 and all(isinstance(end, str) for end in v) for v in value.values())
     )
+
+
+def _is_samples(value: object) -> bool:
+    return _is_words(value) and isinstance(value, dict) and all(name.isidentifier() for name in value)
 
 
 def _is_domains(value: object) -> bool:
@@ -263,6 +286,7 @@ SHAPE = {  # key of model.json -> what its value must look like before anything 
     "pipeline": lambda value: isinstance(value, str),
     "options": lambda value: isinstance(value, dict) and _is_plain(value),
     "translations": _is_translations,
+    "samples": _is_samples,
     "domains": _is_domains,
     "preprocessing": lambda value: isinstance(value, dict),
     "images_seen": _is_count,

@@ -1,7 +1,7 @@
 """A run as it is played: readings, strips and checkpoints where they are due, and what happens when something fails."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -19,7 +19,7 @@ from quagga.data.rows import DataFault
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import suggestion
 from quagga.pipelines.logbook import Logbook
-from quagga.pipelines.minimax import Images, NotFinite, Trainer
+from quagga.pipelines.minimax import Batch, Images, NotFinite, Trainer
 from quagga.pipelines.resume import CHECKPOINTS, back_to_newest
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.stop import Ear, Stopped
@@ -42,7 +42,8 @@ class Play:
         folder: the run's.
         log: on the main process; None on the others.
         ear: hears signals.
-        keep_model: writes the averaged generators into the folder it is given.
+        keep_model: writes the game's generators into the folder it is given.
+        statistics: minibatches over which averaged weights take their batch statistics anew.
         watch: is shown the strips.
     """
 
@@ -55,6 +56,7 @@ class Play:
     keep_model: Callable[[Path], None]
     watch: Watch | None = None
     config: Mapping[str, Any] = field(default_factory=dict)  # all options, for the checkpoints
+    statistics: Sequence[Batch] = ()
     scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
     rollbacks: Counter[Path] = field(default_factory=Counter)
 
@@ -75,6 +77,7 @@ class Play:
     def _play(self) -> None:
         trainer, several = self.trainer, self.trainer.accelerator.num_processes > 1
         self.held_out = self.rows.held_out(self.options.samples)
+        self.examined = self.rows.held_out(self.options.examined) if self.options.examined else None
         self.clock = self.asked_at = perf_counter()
         self.pending, self.steps_unasked, self.patience, self.moment = 0, 0, 1, 0
         if trainer.images_seen == 0:
@@ -114,7 +117,8 @@ class Play:
         logging = due(self.options.log_every) or saving or showing
         asked = self.asked(logging)
         if logging:
-            self.read(seen)
+            examining = due(self.options.sample_every) and not asked
+            self.read(seen, self.examine() if examining else {})
         if showing and not asked:
             self.show(seen)
         if asked and seen < self.trainer.length:
@@ -132,10 +136,17 @@ class Play:
         of = f"{seen:,} of {self.trainer.length:,} images"
         raise Stopped(number, f"stopped by {Signals(number).name} at {of}: saved, and {again}")
 
-    def read(self, seen: int) -> None:
+    def examine(self) -> dict[str, float]:
+        """What the averaged generators do with held-out pictures, the same on every process."""
+        if self.examined is None:
+            return {}
+        with self.trainer.averaged(self.statistics):
+            return {f"held_out/{name}": value for name, value in self.trainer.examine(self.examined).items()}
+
+    def read(self, seen: int, examined: Mapping[str, float]) -> None:
         """A point of every curve."""
         waited = self.trainer.waited
-        values = self.trainer.readings()
+        values = self.trainer.readings() | examined
         values |= {
             "speed/images_per_second": self.pending / (perf_counter() - self.clock),
             "speed/seconds_waiting_for_data": waited,
@@ -144,9 +155,10 @@ class Play:
         for side in self.trainer.sides:
             values[f"{side}/total"] = sum(value for name, value in values.items() if name.startswith(f"{side}/"))
         if (best := self.options.keep_best) is not None:
-            if best not in values:
+            if best in values:
+                self.scores.append(values[best])
+            elif examined or not best.startswith("held_out/"):  # those come less often
                 raise Unsaved(f"--keep_best {best}: there is no such curve{suggestion(best, values)}")
-            self.scores.append(values[best])
         if self.log:
             self.log.scalars(values, seen)
 
@@ -162,9 +174,8 @@ class Play:
         for which in ("averaged", "raw"):
             if self.ear.asked:  # on a CPU strips take a while, and a launcher grants 30 seconds
                 return
-            strips = look(self.trainer, self.held_out, averaged=which == "averaged")
-            translations = self.trainer.game.translations  # pyright: ignore[reportAttributeAccessIssue]
-            strips = for_the_eye(strips, translations, self.rows.forms)
+            strips = look(self.trainer, self.held_out, self.statistics, averaged=which == "averaged")
+            strips = for_the_eye(strips, gives(self.trainer.game), self.rows.forms)
             self.log.strips(strips, which, seen)
             if which == "averaged":
                 try:
@@ -189,9 +200,10 @@ class Play:
             return
         checkpoints = self.folder / CHECKPOINTS
         try:
-            self.keep_model(self.folder / "model")  # first: a kill between the two leaves a run that will save again
-            if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
-                self.keep_model(self.folder / "best")
+            with self.trainer.averaged(self.statistics):
+                self.keep_model(self.folder / "model")  # first: a kill between the two leaves a run that saves again
+                if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
+                    self.keep_model(self.folder / "best")
             more = {"scores": self.scores, "config": dict(self.config)}
             checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
         except (OSError, BadInput) as error:
@@ -246,11 +258,19 @@ class Unsaved(BadInput):
     """What must end a run without another try to save it."""
 
 
-def look(trainer: Trainer, batch: dict[str, torch.Tensor], averaged: bool) -> dict[str, Images]:
+def look(
+    trainer: Trainer, batch: dict[str, torch.Tensor], statistics: Sequence[Batch], averaged: bool
+) -> dict[str, Images]:
     if not averaged:
         return trainer.visualize(batch)
-    with trainer.averaged():
+    with trainer.averaged(statistics):
         return trainer.visualize(batch)
+
+
+def gives(game: Any) -> dict[str, str]:
+    """Name of a generator -> the side whose pictures it makes."""
+    translated = {name: target for name, (_, target) in getattr(game, "translations", {}).items()}
+    return translated | dict(getattr(game, "samples", {}))
 
 
 def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -> None:

@@ -15,7 +15,18 @@ from quagga.pipelines.minimax import Trainer
 
 CONFIG, CHECKPOINTS, ASIDE = "config.yaml", "checkpoints", "aside"
 MAY_CHANGE = {  # in a run that goes on; the rest is what the run is
-    *("images", "epochs", "output", "resume", "init_from", "log_every", "sample_every", "samples", "save_every"),
+    *(
+        "images",
+        "epochs",
+        "output",
+        "resume",
+        "init_from",
+        "log_every",
+        "sample_every",
+        "samples",
+        "examined",
+        "save_every",
+    ),
     *("keep", "keep_best", "on_nonfinite", "device", "deterministic"),
     *("batch_size", "accumulation"),  # as long as their product with the number of processes stays, see `resume`
     *("workers", "worker_timeout", "root", "x", "y", "x_name", "y_name", "unreadable"),

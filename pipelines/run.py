@@ -4,7 +4,7 @@ RUN/config.yaml      every option; `quagga train NAME --config RUN/config.yaml` 
 RUN/events.*         TensorBoard
 RUN/samples/*.png    the strips of TensorBoard as pictures
 RUN/checkpoints/     from which an interrupted run goes on
-RUN/model/           the averaged generators, for `quagga translate` and `quagga.load`
+RUN/model/           the averaged generators, for `quagga translate` or `quagga sample`, and `quagga.load`
 RUN/best/            with --keep_best: those of the checkpoint that was best
 """
 
@@ -19,18 +19,23 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedType
 from torch import nn
+from torch.utils.data import default_collate
 
 from quagga import BadInput
+from quagga.data.rows import Rows
 from quagga.pipelines import checkpoint
 from quagga.pipelines.init_from import init_from
 from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Schedule, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.play import AUTO, Play, Watch
+from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.stop import Stopped, listening
+
+STATISTICS_ROWS = 256
+STATISTICS_BYTES = 1 << 26
 
 
 def start(device: str, mixed_precision: str | None, deterministic: bool = False) -> Accelerator:
@@ -89,18 +94,20 @@ def train(
         ear = stack.enter_context(listening())
         accelerator = start(run.device, run.mixed_precision, run.deterministic)
         stack.push(ending(accelerator))
-        rows = data(**options["data"])
+        rows: Rows = data(**options["data"])
+        build_options, config = with_known(options["build"], config, rows.known())
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
         length = schedule.length(rows.images_per_epoch)
         torch.manual_seed(schedule.seed)
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always", UserWarning)
-            game = build(**options["build"])
-        if not hasattr(game, "translations"):
+            game = build(**build_options)
+        if not gives(game):
             raise BadInput(
-                f'{pipeline} does not say what it translates: give its game translations = {{"G": ("x", "y")}}'
+                f'{pipeline} does not say what it makes: give its game translations = {{"G": ("x", "y")}} where it'
+                ' makes pictures of pictures, samples = {"G": "x"} and z_size where it makes them of noise'
             )
-        folder = Path(run.output or f"runs/{rows.names['x']}2{rows.names['y']}-{pipeline}")
+        folder = Path(run.output or f"runs/{rows.title}-{pipeline}")
         if run.init_from and run.resume not in (*AUTO, "never"):
             raise BadInput("--init_from begins a run, --resume PATH goes on with one: choose one of them")
         begun = bool(checkpoint.saved(folder / CHECKPOINTS))
@@ -123,17 +130,47 @@ def train(
             trainer=trainer,
             pipeline=pipeline,
             rows=rows,
-            options=options["build"],
+            options=build_options,
             example=rows.held_out(1),  # now: a picture that is gone later must not keep a run from saving
         )
         try:
-            Play(trainer, rows, run, folder, log, ear, keep, watch, config, resumed.scores).to_the_end()
+            statistics = minibatches(rows, schedule.batch_size) if trainer.has_statistics else []
+            Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, resumed.scores).to_the_end()
             if log:
-                log.say(f"{folder / 'model'} is the result; next: quagga translate {folder} PICTURE --output DIR")
+                log.say(f"{folder / 'model'} is the result; next: {use(game, folder)}")
         finally:
             if log and rows.skipped:
                 log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
         return folder
+
+
+def with_known(
+    options: Mapping[str, Any], config: Mapping[str, Any], known: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of `build` and the config, those that are None filled with what the data knows."""
+    filled = {name: value for name, value in known.items() if name in options and options[name] is None}
+    return {**options, **filled}, {**config, **filled}
+
+
+def minibatches(rows: Rows, batch_size: int) -> list[Batch]:
+    """The first rows of the run, from which averaged weights learn what batch normalisation must know of them: 256, or
+    fewer where they are large, as they stay in memory."""
+    first = {name: torch.as_tensor(value) for name, value in rows.sample(0).tensors.items()}
+    most = STATISTICS_BYTES // sum(tensor.numel() * tensor.element_size() for tensor in first.values())
+    count = max(1, min(STATISTICS_ROWS, most) // batch_size)
+    starts = [number * batch_size for number in range(count)]
+    samples = [[rows.sample(row).tensors for row in range(start, start + batch_size)] for start in starts]
+    return [
+        {**default_collate(part), "row": torch.arange(start, start + batch_size)}
+        for start, part in zip(starts, samples, strict=True)
+    ]
+
+
+def use(game: Any, folder: Path) -> str:
+    """The command that makes pictures with a run."""
+    if getattr(game, "translations", {}):
+        return f"quagga translate {folder} PICTURE --output DIR"
+    return f"quagga sample {folder} --output sheet.png"
 
 
 def ending(accelerator: Accelerator) -> Callable[..., None]:
@@ -180,20 +217,26 @@ def keep_model(
     folder: Path,
     trainer: Trainer,
     pipeline: str,
-    rows: Any,
+    rows: Rows,
     options: Mapping[str, Any],
     example: Batch,
 ) -> None:
-    """Writes the averaged generators as a folder that describes itself."""
-    translations = trainer.game.translations  # pyright: ignore[reportAttributeAccessIssue]
+    """Writes the generators as a folder that describes itself."""
+    game: Any = trainer.game
+    translations, samples = getattr(game, "translations", {}), getattr(game, "samples", {})
+    golden = {name: (example[source],) for name, (source, _target) in translations.items()}
+    for name in samples:
+        z = torch.randn(1, game.z_size, generator=torch.Generator().manual_seed(0))
+        golden[name] = (z, example["c"][:1]) if "c" in example else (z,)
     save_model(
         folder,
         pipeline=pipeline,
         options=dict(options),
-        networks=trainer.averages,
+        networks=game.generators,
         translations=translations,
+        samples=samples,
         domains=rows.domains(),
         preprocessing=rows.preprocessing(),
         images_seen=trainer.images_seen,
-        golden={name: example[source] for name, (source, _target) in translations.items()},
+        golden=golden,
     )

@@ -11,7 +11,7 @@ class RunOptions:
     """Where a run lives and how it is watched.
 
     Args:
-        output: the run's folder; None takes runs/<x>2<y>-<pipeline>.
+        output: the run's folder; None takes runs/<name of the data>-<pipeline>, such as runs/horse2zebra-cyclegan.
         resume: auto (or latest) goes on from the folder's newest checkpoint that is whole; never refuses a folder that
             has one; a path names a checkpoint, or a run whose newest is taken.
         init_from: a run whose model's weights the new run begins with (fine-tuning); None begins anew.
@@ -19,6 +19,7 @@ class RunOptions:
         sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images
             each.)
         samples: held-out pictures in a strip.
+        examined: held-out pictures over which the curves held_out/... are taken, every `sample_every` images; 0: none.
         save_every: images between two checkpoints.
         keep: newest checkpoints kept.
         keep_best: a curve, such as generators/cycle_x: the checkpoint before which its mean was lowest is kept too, its
@@ -36,6 +37,7 @@ class RunOptions:
     log_every: int = 100
     sample_every: int = 5000
     samples: int = 4
+    examined: int = 64
     save_every: int = 5000
     keep: int = 3
     keep_best: str | None = None
@@ -49,3 +51,5 @@ class RunOptions:
         for name, count in {**counts, "samples": self.samples, "keep": self.keep}.items():
             if count < 1:
                 raise BadInput(f"{name} is {count}: it must be 1 or more")
+        if self.examined < 0:
+            raise BadInput(f"examined is {self.examined}: it must be 0 or more")

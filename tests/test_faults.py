@@ -226,7 +226,7 @@ def test_no_false_alarm_in_ten_thousand_steps():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1500)
 def test_three_hundred_kills(tmp_path):
     outcome = survival.kills(tmp_path, 300)
     assert outcome.unloadable == outcome.lost == 0 and outcome.saving > 50

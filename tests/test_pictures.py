@@ -138,10 +138,10 @@ def test_any_two_kinds_are_trained_on_and_translated_into_one_another(pair, home
 
 def test_columns_are_stretched_where_their_side_is_not_of_8_bits():
     """F(G(x)) is of X, as F translates to it."""
-    translations, forms = {"G": ("x", "y"), "F": ("y", "x")}, {"x": FORMS["ct"], "y": FORMS["photo"]}
+    gives, forms = {"G": "y", "F": "x"}, {"x": FORMS["ct"], "y": FORMS["photo"]}
     strips = {"there": ("x", "G(x)", "F(G(x))"), "back": ("y", "F(y)", "G(F(y))")}
     empty = {name: dict.fromkeys(columns, torch.zeros(1, 1, 4, 4)) for name, columns in strips.items()}
-    shown = for_the_eye(empty, translations, forms)
+    shown = for_the_eye(empty, gives, forms)
     stretched = {caption.split("\n")[0] for columns in shown.values() for caption in columns if "percentile" in caption}
     assert stretched == {"x", "F(G(x))", "F(y)"}
     assert {name: [caption.split("\n")[0] for caption in columns] for name, columns in shown.items()} == {

@@ -317,10 +317,10 @@ def test_the_golden_picture_may_be_given(tmp_path: Path):
     game = outside()
     domains = {side: {"name": side, "channels": 3} for side in "xy"}
     said = {"pipeline": "p", "options": {}, "translations": game.translations, "domains": domains}
-    golden = {"G": noise(1, 3, 20, 12), "F": noise(1, 3, 9, 9)}
+    golden = {"G": (noise(1, 3, 20, 12),), "F": (noise(1, 3, 9, 9),)}
     save_model(tmp_path, networks=game.generators, preprocessing={}, images_seen=0, golden=golden, **said)
     translator = quagga.load(tmp_path, to="x", build=outside)
-    assert torch.equal(translator.golden[0], golden["F"])
+    assert torch.equal(translator.golden[0], golden["F"][0])
     assert translator.verify() <= 1e-5
 
 

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Trainer
+from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Terms, Trainer
 
 
 class Number(nn.Module):
@@ -43,6 +43,9 @@ class Quadratic:
         return Loss({"f": self.f()})
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        return {}
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
         return {}
 
 
