@@ -1,8 +1,8 @@
 """What happens to a picture between its file and the network, by albumentations.
 
 The geometry is the papers' (Isola et al. 2017, Sec. 6.2, and the code of Zhu et al. 2017): load at 286, cut out 256 at
-random, mirror every second picture. After it come the transforms that the user declares. Of a pair both pictures take the
-same way (`PairAugment`).
+random, mirror every second picture. After it come the transforms that the user declares. Of a pair both pictures take
+the same way (`PairAugment`).
 
 This is the only module that imports albumentations.
 """
@@ -100,8 +100,8 @@ class Augment:
 class PairAugment:
     """Two pictures that show the same, pixel by pixel, on the same way: x stays what belongs to y.
 
-    Where pixels lie changes for both sides alike: scale, cut, mirror and those declared transforms that move pixels. Of a
-    label map every pixel keeps one of its labels (nearest neighbour). What else is declared, colour, noise, blanked
+    Where pixels lie changes for both sides alike: scale, cut, mirror and those declared transforms that move pixels. Of
+    a label map every pixel keeps one of its labels (nearest neighbour). What else is declared, colour, noise, blanked
     parts, acts on x alone, as a target that is changed by chance teaches to change by chance; or, with `both`, on both
     by the same draws.
 
@@ -192,8 +192,8 @@ class PairAugment:
 
 
 def _moves_pixels(transform: albumentations.BasicTransform) -> bool:
-    """Whether it changes where pixels lie. Of those that albumentations gives to masks too, dropouts and overlays do not,
-    nor does morphology, which lets bright parts grow."""
+    """Whether it changes where pixels lie. Of those that albumentations gives to masks too, dropouts and overlays do
+    not, nor does morphology, which lets bright parts grow."""
     return type(transform).__module__.startswith(MOVES) and not isinstance(transform, albumentations.Morphological)
 
 

@@ -71,7 +71,7 @@ def input_of(card: Mapping[str, Any], place: object) -> Input:
     """
     kind, labels = card.get("as", "picture"), card.get("labels", [])
     if kind not in KINDS:
-        raise BadInput(f"{place}: x is made as {str(kind)[:40]!r}, which this Quagga does not know: install a newer one")
+        raise BadInput(f"{place}: x is made as {str(kind)[:40]!r}, unknown to this Quagga: install a newer one")
     fits = isinstance(labels, list) and len(labels) <= MOST_LABELS and all(isinstance(label, list) for label in labels)
     flat = [value for label in labels for value in label] if fits else []
     lengths = {len(label) for label in labels} if fits else set()
@@ -94,7 +94,7 @@ def label_values(native: Native) -> np.ndarray:
     if pixels.dtype == np.int16 and pixels.min() >= 0:
         pixels = pixels.astype(np.uint16)
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[-1] not in (1, 3):
-        raise ValueError(f"{pixels.dtype} of {pixels.shape[-1]} channels is no label map: give whole numbers, 0 or more")
+        raise ValueError(f"{pixels.dtype} of {pixels.shape[-1]} channels is no label map: give whole numbers")
     return pixels
 
 
@@ -185,8 +185,8 @@ def common(colours: np.ndarray, counts: np.ndarray, count: int) -> list[tuple[in
 
 
 def find_labels(read: Sequence[tuple[Path, Any]], count: int | None, skip: bool) -> Input:
-    """The table of some label maps: (path, how its numbers are read). All are read once, a few ms each; where the nearest of
-    `count` colours counts, 64 of them tell.
+    """The table of some label maps: (path, how its numbers are read). All are read once, a few ms each; where the
+    nearest of `count` colours counts, 64 of them tell.
 
     Raises:
         BadInput: as `table_of`; or a map cannot be read and `skip` is not set.
@@ -255,6 +255,6 @@ def halves(native: Native) -> tuple[Native, Native]:
     """
     width = native.pixels.shape[1]
     if width % 2:
-        raise ValueError(f"its width of {width} pixels is odd, so that it has no two halves: cut it, or give two folders")
+        raise ValueError(f"its width of {width} pixels is odd, so it has no two halves: cut it, or give two folders")
     left, right = native.pixels[:, : width // 2], native.pixels[:, width // 2 :]
     return native._replace(pixels=left), native._replace(pixels=right)

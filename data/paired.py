@@ -44,12 +44,12 @@ class Paired:
             holds trainA and trainB, perhaps testA and testB, matched by name.
         x: Instead of root, the folder of x.
         y: The folder of y; partners have the same name, but for the suffix.
-        pairs: Instead of both, a list, CSV or JSON, with columns x and y, relative to it, and perhaps split (train, val,
-            test) and group: a group, such as a patient, is in training or in the test, never in both.
+        pairs: Instead of both, a list, CSV or JSON, with columns x and y, relative to it, and perhaps split (train,
+            val, test) and group: a group, such as a patient, is in training or in the test, never in both.
         side: Which half of a side-by-side picture is x: "left" or "right".
         x_as: What x is: "picture"; "labels", of which the networks see a plane each; "edges" or "grey", made of y.
-        labels: How many labels there are where their colours are noisy, as in JPEGs: the most common, and each pixel counts
-            as the nearest. None: every value that occurs is a label.
+        labels: How many labels there are where their colours are noisy, as in JPEGs: the most common, and each pixel
+            counts as the nearest. None: every value that occurs is a label.
         unmatched: What to do with pictures without a partner: "error" stops, "skip" leaves them out.
         sizes: What to do with pairs of different sizes: "error" stops, "fit" scales x to the size of y.
         x_name: What x is called. None: the folder's name.
@@ -58,16 +58,17 @@ class Paired:
         crop_size: Pixels a side that are cut out; what the networks see.
         fit: "crop" scales the shorter side to load_size and keeps the shape; "squash" scales both; "none" neither.
         flip: Whether every second pair is mirrored.
-        augment: Transforms of albumentations after the cut. Those that move pixels act on both sides alike, the others on x
-            alone.
-        augment_y: Whether the others act on y too, by the same draws; an x that is made of y is then made of the changed
-            one.
+        augment: Transforms of albumentations after the cut. Those that move pixels act on both sides alike, the others
+            on x alone.
+        augment_y: Whether the others act on y too, by the same draws; an x that is made of y is then made of the
+            changed one.
         unreadable: What to do with a damaged picture: "error" stops, "skip" takes the next pair and counts.
         workers: Processes that read ahead, for each process of training. 0: none.
-        x_channels: Channels of x: 1 (grey) or 3, into which pictures are converted, or as many as they have. None: 3 for
-            pictures, 1 for edges and grey, as many as there are labels.
+        x_channels: Channels of x: 1 (grey) or 3, into which pictures are converted, or as many as they have. None: 3
+            for pictures, 1 for edges and grey, as many as there are labels.
         y_channels: Channels of y.
-        x_value_range: The stored values of x that become black and white, e.g. [0, 4095]. None: the range of their kind.
+        x_value_range: The stored values of x that become black and white, e.g. [0, 4095]. None: the range of their
+            kind.
         y_value_range: The same for y.
         seed: Of the order, the cuts and all other augmentation.
         worker_timeout: Seconds without a batch after which a worker counts as hanging.
@@ -162,8 +163,8 @@ class Paired:
         """Up to `count` pairs that training never sees, spread over the test, cut from the middle.
 
         Returns:
-            {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}. A set too small to hold any out shows
-            what it trains on.
+            {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}. A set too small to hold any out
+            shows what it trains on.
         """
         pool = self.test or self.train
         count = min(count, len(pool))

@@ -5,7 +5,6 @@ two folders by their names, or in a list (CSV or JSON).
 """
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -59,16 +58,16 @@ def find_pairs(
         root: A folder of pictures that hold both sides, side by side, or with such in train, and in test or val; or one
             with trainA and trainB, and testA and testB (or valA, valB), matched by name.
         x: Instead of root, the folder of one side.
-        y: The folder of the other; a picture's partner has the same path in its folder, but for the suffix. Unicode forms
-            are made equal (NFC), and upper and lower case where no two names differ in nothing else.
-        pairs: Instead of both, a list: CSV (comma, semicolon or tab; the first line names the columns) or JSON (a list of
-            objects), with x and y, relative to the list, and perhaps split (train, val, test) and group.
+        y: The folder of the other; a picture's partner has the same path in its folder, but for the suffix. Unicode
+            forms are made equal (NFC), and upper and lower case where no two names differ in nothing else.
+        pairs: Instead of both, a list: CSV (comma, semicolon or tab; the first line names the columns) or JSON (a list
+            of objects), with x and y, relative to the list, and perhaps split (train, val, test) and group.
         of_y: x is made of y: the folder `x`, and the column x, are not needed.
         unmatched: What to do with pictures without a partner: "error", or "skip" and say how many.
 
-    Where nothing is said of a test, a tenth of the groups is held out; a pair without a group stands for itself. Whether a
-    group is held out follows from a hash of its name, or of the file y, alone: it stays where it is when others are added.
-    (Of few groups, none of which the hash would hold out, it is the one with the lowest.)
+    Where nothing is said of a test, a tenth of the groups is held out; a pair without a group stands for itself.
+    Whether a group is held out follows from a hash of its name, or of the file y, alone: it stays where it is when
+    others are added. (Of few groups, none of which the hash would hold out, it is the one with the lowest.)
 
     Raises:
         BadInput: something is missing, unmatched or empty, or a group is in training and test both.
@@ -168,7 +167,9 @@ def matched(x: Path, y: Path) -> tuple[list[Pair], list[str]]:
         raise BadInput(f"{paths[0]} and {paths[1]} have one name but for the suffix: keep one of them in {folder}")
     xs, ys = stems[x], stems[y]
     pairs = [Pair(_stem(xs[stem][0], x), xs[stem][0], ys[stem][0]) for stem in sorted(xs.keys() & ys.keys())]
-    alone = [str(names[stem][0]) for names, other in ((xs, ys), (ys, xs)) for stem in sorted(names.keys() - other.keys())]
+    alone = [
+        str(names[stem][0]) for names, other in ((xs, ys), (ys, xs)) for stem in sorted(names.keys() - other.keys())
+    ]
     if not pairs:
         raise BadInput(
             f"no picture of {x} has a partner of the same name in {y} ({Path(alone[0]).name} and"
@@ -202,13 +203,13 @@ def _some(found: list[Path], folder: Path) -> list[Path]:
 def _complain(alone: Sequence[str], unmatched: str, place: str) -> None:
     if alone and unmatched == "error":
         raise BadInput(
-            f"{_count(alone)} in {place} without a partner of the same name: {_names(alone)}: add or rename the partners,"
-            " or leave them out with --unmatched skip"
+            f"{_count(alone)} in {place} without a partner of the same name: {_names(alone)}: add or rename the"
+            " partners, or leave them out with --unmatched skip"
         )
 
 
 def _skipped(alone: Sequence[str]) -> list[str]:
-    return [f"{_count(alone)} without a partner left out: {_names(alone)}"] if alone else []
+    return [f"{_count(alone)} left out, without a partner: {_names(alone)}"] if alone else []
 
 
 def _unused(found: dict[str, list[Any]], held: str) -> list[str]:
@@ -235,7 +236,8 @@ def _listed(path: Path, of_y: bool, unmatched: str) -> Pairs:
         if missing or absent:
             gone.append(f"{place}: {absent[0] if absent else 'no ' + missing[0]}")
             continue
-        pair = Pair(f"{place} of {path.name}", files.get("x"), files["y"], unicodedata.normalize("NFC", row.get("group", "")))
+        group = unicodedata.normalize("NFC", row.get("group", ""))
+        pair = Pair(f"{place} of {path.name}", files.get("x"), files["y"], group)
         found[SPLITS.get(row.get("split", "").casefold(), "")].append(pair)
     if gone and unmatched == "error":
         raise BadInput(
@@ -360,10 +362,11 @@ def split(pairs: list[Pair]) -> tuple[list[Pair], list[Pair], str]:
     parts = [pair for pair in pairs if id(pair) not in test], [pair for pair in pairs if id(pair) in test]
     if not test:
         return *parts, "too few different pairs to hold any out; the samples show training pictures"
-    grouped = any(pair.group for pair in pairs)
-    what = f"{len(chosen)} of {len(groups)} groups ({len(test)} of {len(pairs)} pairs)" if grouped else f"{len(test)} of {len(pairs)} pairs"
-    by = "of the group's name, so that a group stays where it is when rows are added" if grouped else "of the files"
-    return *parts, f"no split is given, so {what} are held out of training, chosen by a hash {by}"
+    share, by = f"{len(test)} of {len(pairs)} pairs", "the files"
+    if any(pair.group for pair in pairs):
+        share = f"{len(chosen)} of {len(groups)} groups ({share})"
+        by = "their names, so that a group stays where it is when rows are added"
+    return *parts, f"no split is given, so {share} are held out of training, by a hash of {by}"
 
 
 def _count(names: Sequence[str]) -> str:

@@ -1,11 +1,10 @@
 """Networks as pix2pix uses them: dropout stays on, and batch normalisation takes the statistics of the picture itself.
 
-Isola et al. 2017, Sec. 3.4 (arXiv:1611.07004): "At inference time, we run the generator net in exactly the same manner
-as during the training phase. This differs from the usual protocol in that we apply dropout at test time, and we apply
-batch normalization using the statistics of the test batch, rather than aggregated statistics of the training batch."
+Isola et al. 2017, Sec. 3.4 (arXiv:1611.07004) run the generator in a test as in training: dropout is all the noise it
+has, and at batch 1 the statistics of the batch are those of the picture.
 
-Each picture goes through by itself, and its dropout begins from the same seed: what becomes of it depends neither on the
-others nor on the device.
+Each picture goes through by itself, and its dropout begins from the same seed: what becomes of it depends neither on
+the others nor on the device.
 """
 
 from collections.abc import Iterator
@@ -45,13 +44,16 @@ class SeededDropout(nn.Module):
         super().__init__()
         self.p, self.source = p, source
 
-    def mask(self, shape: torch.Size, like: Tensor) -> Tensor:
-        """Of that shape: 0 where a number is dropped, 1 / (1 - p) elsewhere."""
-        kept = torch.rand(shape, generator=self.source) >= self.p
-        return kept.to(like.device, like.dtype) / (1 - self.p) if self.p < 1 else torch.zeros_like(like)
+    def kept(self, shape: torch.Size) -> Tensor:
+        """Which numbers of a tensor are not dropped, on the CPU; the next ones of the generator."""
+        return torch.rand(shape, generator=self.source) >= self.p
+
+    def scaled(self, kept: Tensor, like: Tensor) -> Tensor:
+        """0 for what is dropped, 1 / (1 - p) for the others, such that the mean stays."""
+        return kept.to(like.device, like.dtype) / max(1 - self.p, 1e-9)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.mask(x.shape, x)
+        return x * self.scaled(self.kept(x.shape), x)
 
 
 def used(network: nn.Module, x: Tensor, mode: Mode) -> Tensor:

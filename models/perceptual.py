@@ -18,10 +18,12 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's 
 
 
 class Perceptual(nn.Module):
-    """(N, 1 or 3, H, W) twice, in [-1, 1] -> scalar: the mean of |phi_j(a) - phi_j(b)| over pixels, maps and 3 layers j.
+    """(N, 1 or 3, H, W) twice, in [-1, 1] -> scalar: the mean of |phi_j(a) - phi_j(b)| over pixels, maps and 3 layers
+    j.
 
     The weights are torchvision's, which it has put into torch's hub folder when they were used before; they are read at
-    the first call and never downloaded. (Johnson et al. square the difference; taken as it is, single pixels do not rule.)
+    the first call and never downloaded. (Johnson et al. square the difference; taken as it is, single pixels do not
+    rule.)
 
     Raises:
         BadInput: at the first call, if the file is not there or is none of VGG-16.

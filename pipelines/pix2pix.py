@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from quagga import BadInput
-from quagga.data.paired import Paired
 from quagga.data.inputs import XAs
+from quagga.data.paired import Paired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
 from quagga.models.modes import Mode, Statistics, used
 from quagga.models.perceptual import Perceptual
@@ -31,6 +31,7 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Paired  # what the pipeline is trained on
+PAPERS = Mode(dropout=True, statistics="batch")  # how G is used when it does not learn, Sec. 3.4
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Pix2Pix:
     lambda_penalty: float = 10.0
     colour: DiffAugment = field(default_factory=DiffAugment)  # of the y that D sees
     geometry: DiffAugment = field(default_factory=DiffAugment)  # of the pair that D sees, x and y alike
-    mode: Mode = Mode(dropout=True, statistics="batch")  # how G is used when it does not learn
+    mode: Mode = PAPERS  # how G is used when it does not learn
     labels: bool = False  # x holds the planes of a label map
 
     fresh_noise = False  # one pass of G serves both moves, as in the authors' program
@@ -106,18 +107,18 @@ class Pix2Pix:
         return {"x to y": {"x": coloured(x) if self.labels else x, "G(x)": used(self.G, x, self.mode), "y": y}}
 
     def examine(self, batch: Batch, draw: Draw) -> Terms:
-        """Of held-out pairs: G's error, in a range of 2; its peak signal-to-noise ratio in dB; and the mean logit of D for
-        what belongs together, for what G makes, and for x beside the y of another row."""
+        """Of held-out pairs: G's error, in a range of 2; its peak signal-to-noise ratio in dB; and the mean logit of D
+        for what belongs together, for what G makes, and for x beside the y of another row."""
         x, y = batch["x"], batch["y"]
         fake = used(self.G, x, self.mode)
-        terms = {"held_out/L1": l1_loss(fake, y), "held_out/PSNR": 10 * torch.log10(4 / mse_loss(fake, y))}
+        terms = {"L1": l1_loss(fake, y), "PSNR": 10 * torch.log10(4 / mse_loss(fake, y))}
         if self.lambda_gan:
             shown = {"matching": y, "generated": fake, "mismatching": y.roll(1, 0)}
             if len(y) == 1:
                 del shown["mismatching"]
             as_in_training = Mode(statistics="batch")
             for name, pictures in shown.items():
-                terms[f"held_out/D_{name}"] = used(self.D, torch.cat([x, pictures], 1), as_in_training).mean()
+                terms[f"D_{name}"] = used(self.D, torch.cat([x, pictures], 1), as_in_training).mean()
         return terms
 
 
