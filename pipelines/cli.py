@@ -33,6 +33,12 @@ COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
 }
 PIPELINES = {  # name -> (module with `build`, `data` and `defaults`, help line)
     "cyclegan": ("quagga.pipelines.cyclegan", "two folders of pictures, unpaired: horses <-> zebras"),
+    "pix2pix": ("quagga.pipelines.pix2pix", "pairs of pictures: edges -> photos, label maps -> facades"),
+    "conditional": (
+        "quagga.pipelines.conditional",
+        "pictures with classes, attributes or captions -> new ones as asked",
+    ),
+    "gan": ("quagga.pipelines.gan", "one folder of pictures -> new ones like them"),
 }
 PLAYED = ("train", "demo")  # what saves when a signal comes
 HELP = ("-h", "--help")

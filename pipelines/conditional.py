@@ -16,11 +16,11 @@ from textwrap import fill
 from typing import Literal
 
 import torch
-from quagga.data.conditioned import Conditioned
 from torch import Tensor, nn
 from torch.nn.functional import pdist
 
 from quagga import BadInput
+from quagga.data.conditioned import Conditioned
 from quagga.data.conditions import Conditions
 from quagga.models import (
     ConvDiscriminator,

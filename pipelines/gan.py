@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from quagga.data.pictures import Pictures
 from torch import Tensor, nn
 from torch.nn.functional import pdist
 
 from quagga import BadInput
+from quagga.data.pictures import Pictures
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
