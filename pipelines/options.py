@@ -92,29 +92,30 @@ def parser_for(prog: str, takers: Takers, defaults: Mapping[str, Any] | None = N
     """A parser of all that the takers take, in groups of these names; `defaults` replace theirs.
 
     Raises:
-        TypeError: an option's type can hold more than plain values, or two takers disagree on a default. (Our bug.)
+        TypeError: an option's type can hold more than plain values, or two takers disagree on an option. (Our bug.)
     """
     usage = f"{prog} [--config FILE.yaml] [OPTION ...]"
     parser = ArgumentParser(prog=prog, usage=usage, exit_on_error=False, allow_abbrev=False, print_config=None)
     parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; what is typed beside it wins")
     parser.add_argument("--print_config", action="store_true", help="print all options as such a file, and stop")
-    stated: dict[str, inspect.Parameter] = {}
+    seen: set[str] = set()
+    stated: dict[str, tuple[Any, Any]] = {}  # option -> its type and default
     for title, taker in takers.items():
         own = inspect.signature(taker).parameters
         for name, hint in hints_of(taker).items():
             if not plain(hint):
                 raise TypeError(f"option {name} of {taker.__name__}: {hint} is no type of plain values")
-            if name in stated and stated[name].default != own[name].default:
-                raise TypeError(f"option {name} of {taker.__name__} has another default than stated before")
+            if stated.setdefault(name, (hint, own[name].default)) != (hint, own[name].default):
+                raise TypeError(f"option {name} of {taker.__name__} has another type or default than stated before")
         paragraph = " ".join((inspect.getdoc(taker) or "").partition("\n\n")[0].split())
         about = re.split(r"(?<!et al)\. ", paragraph)[0].rstrip(".")
         group = parser.add_argument_group(f"{title}: {about}" if about else title)
-        skip: set[str | int] = {name for name in own if name in stated}
+        skip: set[str | int] = {name for name in own if name in seen}
         if isinstance(taker, type):
             group.add_class_arguments(taker, as_group=False, skip=skip)
         else:
             group.add_function_arguments(taker, as_group=False, skip=skip)
-        stated |= own
+        seen |= own.keys()
     parser.set_defaults(dict(defaults or {}))
     return parser
 

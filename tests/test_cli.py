@@ -88,11 +88,15 @@ def test_an_option_stated_twice_is_one_and_goes_to_all_who_take_it():
     assert Pictures(**apart["data"]).x_channels == 1
 
 
-def test_takers_must_agree_on_a_default():
-    def other(*, crop_size: int = 64) -> None: ...
+def test_takers_must_agree_on_an_option():
+    default = inspect.signature(Pictures).parameters["crop_size"].default
 
-    with pytest.raises(TypeError, match="crop_size"):
-        options.parser_for("toy", {"data": Pictures, "build": other})
+    def with_another_default(*, crop_size: int = default + 1) -> None: ...
+    def with_another_type(*, crop_size: int | None = default) -> None: ...
+
+    for other in (with_another_default, with_another_type):
+        with pytest.raises(TypeError, match="crop_size"):
+            options.parser_for("toy", {"data": Pictures, "build": other})
 
 
 def test_only_plain_values_can_be_options():
