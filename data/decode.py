@@ -135,11 +135,22 @@ def to_fitted(picture: Image.Image | np.ndarray, form: Form) -> Fitted:
     Raises:
         BadInput: "this picture: why".
     """
+    native = to_native(picture)
+    with _explained("this picture"):
+        return fitted(native, form)
+
+
+def to_native(picture: Image.Image | np.ndarray) -> Native:
+    """A picture that is in memory already, as `read_native` has one of a file.
+
+    Raises:
+        BadInput: "this picture: why".
+    """
     with _explained("this picture"):
         if isinstance(picture, Image.Image):
-            return fitted(_with_pillow(picture), form)
+            return _with_pillow(picture)
         pixels = picture[..., None] if picture.ndim == 2 else picture
-        return fitted(Native(depth_kept(pixels), alpha=pixels.shape[-1] in (2, 4)), form)
+        return Native(depth_kept(pixels), alpha=pixels.shape[-1] in (2, 4))
 
 
 def read_native(path: str | Path) -> Native:

@@ -151,7 +151,7 @@ def hold_out(name: str, pictures: list[Path]) -> tuple[Side, str]:
     count = min(max(count, HELD_OUT_LEAST), HELD_OUT_MOST, len(pictures) // 2)
     copies: dict[bytes, list[Path]] = {}
     for path in pictures:
-        copies.setdefault(_fingerprint(path), []).append(path)
+        copies.setdefault(fingerprint(path), []).append(path)
     test: set[Path] = set()
     for _, same in sorted(copies.items()):
         if len(test) + len(same) <= count:
@@ -163,7 +163,7 @@ def hold_out(name: str, pictures: list[Path]) -> tuple[Side, str]:
     return side, f"{name}: no test folder, so {share} are held out of training, chosen by a hash of the files"
 
 
-def _fingerprint(path: Path) -> bytes:
+def fingerprint(path: Path) -> bytes:
     """A hash of size and content; of files above 192 KiB only of their first, middle and last 64 KiB, to be quick."""
     part = 1 << 16
     try:

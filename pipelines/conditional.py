@@ -35,6 +35,7 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Conditioned  # what the pipeline is trained on
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
 
 COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 
