@@ -159,7 +159,8 @@ NETWORKS = [
 def test_the_condition_changes_what_is_made_and_what_is_thought_of_it(kind, networks):
     torch.manual_seed(0)
     play = conditional.build(condition=kind, **SMALL, **networks)
-    play.G.eval(), play.D.eval()
+    play.G.eval()
+    play.D.eval()
     batch = batch_of(kind, 2, torch.float32)
     c, others = batch["c"], batch["c"].flip(0)
     z = torch.randn(2, 5)
@@ -195,7 +196,8 @@ def test_two_micro_batches_are_one_large(kind, penalty):
         torch.manual_seed(0)
         options = {"norm": "none", "norm_discriminator": "layer", "joining": "projection", "penalty": penalty}
         play = conditional.build(condition=kind, mismatched=True, **options, **SMALL)
-        play.G.double(), play.D.double()
+        play.G.double()
+        play.D.double()
         trainer = trainer_of(play, images=8, batch_size=batch_size, accumulation=accumulation, lr=0.1)
         for _ in trainer.play(Asked(kind, batch_size).batches):
             pass

@@ -136,7 +136,8 @@ def test_two_micro_batches_are_one_large(network, penalty):
         torch.manual_seed(0)
         options = {**SMALL, "network": network, "norm": "none", "norm_discriminator": "layer", "penalty": penalty}
         play = gan.build(**options)
-        play.G.double(), play.D.double()
+        play.G.double()
+        play.D.double()
         trainer = trainer_of(play, images=8, batch_size=batch_size, accumulation=accumulation, lr=0.1)
         for _ in trainer.play(Rows(batch_size, size=8).batches):
             pass
