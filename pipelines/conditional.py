@@ -35,7 +35,8 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Conditioned  # what the pipeline is trained on
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
+# Rates stay as they are (Radford et al. 2016, Sec. 4).
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 

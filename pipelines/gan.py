@@ -26,7 +26,8 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Pictures  # what the pipeline is trained on
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
+# Rates stay as they are (Radford et al. 2016, Sec. 4).
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 
 @dataclass
