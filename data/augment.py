@@ -1,7 +1,8 @@
 """What happens to a picture between its file and the network, by albumentations.
 
 The geometry is the papers' (Isola et al. 2017, Sec. 6.2, and the code of Zhu et al. 2017): load at 286, cut out 256 at
-random, mirror every second picture. After it come the transforms that the user declares.
+random, mirror every second picture. After it come the transforms that the user declares. Of a pair both pictures take
+the same way (`PairAugment`).
 
 This is the only module that imports albumentations.
 """
@@ -14,7 +15,7 @@ import difflib
 import inspect
 import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import albumentations
@@ -25,6 +26,7 @@ from pydantic import ValidationError
 from quagga import BadInput
 
 Fit = Literal["crop", "squash", "none"]
+Kind = Literal["uint8", "float32"]
 Value = bool | int | float | str | list[float] | None
 Declared = Mapping[str, Mapping[str, Value]]  # {"GaussianBlur": {"p": 0.2}}: transforms in order, by their names
 
@@ -35,6 +37,7 @@ TRANSFORMS: dict[str, Any] = {
     and issubclass(kind, albumentations.ImageOnlyTransform | albumentations.DualTransform)
     and kind not in (albumentations.ImageOnlyTransform, albumentations.DualTransform, albumentations.Lambda)
 }
+MOVES = ("albumentations.augmentations.crops.", "albumentations.augmentations.geometric.")  # where pixels lie
 LARGEST = 16_384  # pixels a side; a cut of this size takes 0.8 GB
 THINNEST = 32  # sides beyond 32:1 would be enlarged to gigabytes
 
@@ -67,14 +70,9 @@ class Augment:
         flip: bool = True,
         declared: Declared | None = None,
         channels: int = 3,
-        kind: Literal["uint8", "float32"] = "uint8",
+        kind: Kind = "uint8",
     ):
-        if crop_size < 1:
-            raise BadInput(f"crop_size {crop_size}: must be at least 1")
-        if max(crop_size, load_size) > LARGEST:
-            raise BadInput(f"crop_size {crop_size}, load_size {load_size}: no more than {LARGEST} pixels a side")
-        if fit != "none" and load_size < crop_size:
-            raise BadInput(f"load_size {load_size} is smaller than crop_size {crop_size}: raise it or lower crop_size")
+        _check_sizes(load_size, crop_size, fit)
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
         extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
         flips = [albumentations.HorizontalFlip(p=0.5)] if flip else []
@@ -96,14 +94,135 @@ class Augment:
         return _three_axes(self._still(image=self._scaled(pixels))["image"])
 
     def _scaled(self, pixels: np.ndarray) -> np.ndarray:
-        height, width = pixels.shape[:2]
-        shorter, longer = sorted((height, width))
-        if self.fit == "squash":
-            return _resized(pixels, self.load_size, self.load_size)
-        if longer > THINNEST * shorter:
-            raise BadInput(f"{width} x {height} pixels are too thin to cut a square from: leave it out or --fit squash")
-        target = self.load_size if self.fit == "crop" else max(shorter, self.crop_size)
-        return _resized(pixels, round(height * target / shorter), round(width * target / shorter))
+        return resized(pixels, *_scale(pixels.shape[:2], self.load_size, self.crop_size, self.fit))
+
+
+class PairAugment:
+    """Two pictures that show the same, pixel by pixel, on the same way: x stays what belongs to y.
+
+    Where pixels lie changes for both sides alike: scale, cut, mirror and those declared transforms that move pixels. Of
+    a label map every pixel keeps one of its labels (nearest neighbour). What else is declared, colour, noise, blanked
+    parts, acts on x alone, as a target that is changed by chance teaches to change by chance; or, with `both`, on both
+    by the same draws.
+
+    Args:
+        load_size, crop_size, fit, flip: As of `Augment`.
+        declared: Further transforms, in order; those that move pixels come first.
+        channels: Of x and of y; of a label map 1.
+        kinds: Of x and of y, as of `Augment`.
+        labels: Whether x is a map of labels, uint8 (H, W, 1).
+        both: Whether what does not move pixels acts on y as well.
+        make: What makes x of the changed y, where x has no pictures of its own; with `both` it is not changed again.
+
+    Raises:
+        BadInput: as `Augment`, and where colours are to change that a label map does not have.
+    """
+
+    def __init__(
+        self,
+        load_size: int = 286,
+        crop_size: int = 256,
+        fit: Fit = "crop",
+        flip: bool = True,
+        declared: Declared | None = None,
+        channels: tuple[int, int] = (3, 3),
+        kinds: tuple[Kind, Kind] = ("uint8", "uint8"),
+        labels: bool = False,
+        both: bool = False,
+        make: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        _check_sizes(load_size, crop_size, fit)
+        self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
+        self.labels, self.both, self.make = labels, both, make
+        extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
+        moves = [transform for transform in extra if _moves_pixels(transform)]
+        colours = [transform for transform in extra if not _moves_pixels(transform)]
+        if labels and colours and not both:
+            raise BadInput(
+                f"augment: {type(colours[0]).__name__} would change labels, which have no colour: leave it out, or with"
+                " --augment_y true let it change y"
+            )
+        tried = {"x": (() if labels or (make and both) else colours) if make or labels else extra}
+        tried["y"] = extra if both else moves
+        for side, channel, kind in zip("xy", channels, kinds, strict=True):
+            for transform in tried[side]:
+                _tried(transform, crop_size, channel, kind)
+        flips = [albumentations.HorizontalFlip(p=0.5)] if flip else []
+        other = {"x": "mask" if labels else "image"}
+        cut = albumentations.RandomCrop(crop_size, crop_size)
+        self._moved = albumentations.Compose([cut, *flips, *moves], additional_targets=other)
+        self._coloured = albumentations.Compose(colours)
+        self._still = albumentations.Compose(
+            [albumentations.CenterCrop(crop_size, crop_size)], additional_targets=other
+        )
+
+    def __call__(self, x: np.ndarray | None, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, C) each, of one size -> (crop_size, crop_size, C) each, a pure function of the three arguments."""
+        self._moved.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        x, y = self._together(self._moved, x, y)
+        if self.both:
+            y = self._changed(y, seed)
+        if self.make is not None:
+            x = self.make(y)
+        assert x is not None
+        changes = not self.labels and not (self.make and self.both)
+        return (self._changed(x, seed) if changes else x), y
+
+    def _changed(self, pixels: np.ndarray, seed: int) -> np.ndarray:
+        """The declared transforms that move no pixel, by the same draws for the same seed."""
+        self._coloured.set_random_state(np.random.default_rng(seed ^ 1), random.Random(seed ^ 1))
+        return _three_axes(self._coloured(image=pixels)["image"])
+
+    def still(self, x: np.ndarray | None, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same scale, the middle, no chance. For looking at."""
+        x, y = self._together(self._still, x, y)
+        x = self.make(y) if self.make else x
+        assert x is not None
+        return x, y
+
+    def _together(
+        self, play: albumentations.Compose, x: np.ndarray | None, y: np.ndarray
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        size = _scale(y.shape[:2], self.load_size, self.crop_size, self.fit)
+        pictures = {"image": resized(y, *size)}
+        if x is not None:
+            pictures["x"] = nearest(x, *size) if self.labels else resized(x, *size)
+        played = {name: np.ascontiguousarray(_three_axes(pixels)) for name, pixels in play(**pictures).items()}
+        return played.get("x"), played["image"]
+
+
+def _moves_pixels(transform: albumentations.BasicTransform) -> bool:
+    """Whether it changes where pixels lie. Of those that albumentations gives to masks too, dropouts and overlays do
+    not, nor does morphology, which lets bright parts grow."""
+    return type(transform).__module__.startswith(MOVES) and not isinstance(transform, albumentations.Morphological)
+
+
+def _check_sizes(load_size: int, crop_size: int, fit: Fit) -> None:
+    if crop_size < 1:
+        raise BadInput(f"crop_size {crop_size}: must be at least 1")
+    if max(crop_size, load_size) > LARGEST:
+        raise BadInput(f"crop_size {crop_size}, load_size {load_size}: no more than {LARGEST} pixels a side")
+    if fit != "none" and load_size < crop_size:
+        raise BadInput(f"load_size {load_size} is smaller than crop_size {crop_size}: raise it or lower crop_size")
+
+
+def _scale(size: tuple[int, ...], load_size: int, crop_size: int, fit: Fit) -> tuple[int, int]:
+    """(height, width) of a picture -> those that it is scaled to before the cut."""
+    height, width = size
+    shorter, longer = sorted((height, width))
+    if fit == "squash":
+        return load_size, load_size
+    if longer > THINNEST * shorter:
+        raise BadInput(f"{width} x {height} pixels are too thin to cut a square from: leave it out or --fit squash")
+    target = load_size if fit == "crop" else max(shorter, crop_size)
+    return round(height * target / shorter), round(width * target / shorter)
+
+
+def nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 1) -> (height, width, 1): every pixel takes the label that lies at its middle."""
+    if (height, width) == labels.shape[:2]:
+        return labels
+    return _three_axes(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTransform:
@@ -145,7 +264,7 @@ def _tried(transform: albumentations.BasicTransform, size: int, channels: int, k
         raise BadInput(f"augment: {name} makes {result.min():.3g} to {result.max():.3g} of [0, 1]: leave it out")
 
 
-def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Shrinks first, by areas, then enlarges: OpenCV's one call would alias where it is to do both."""
     for interpolation, pick in ((cv2.INTER_AREA, min), (cv2.INTER_CUBIC, max)):
         size = pick(height, pixels.shape[0]), pick(width, pixels.shape[1])

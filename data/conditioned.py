@@ -30,7 +30,7 @@ class Conditioned:
         root: A folder with a folder for each class, perhaps below train and test; or with MNIST's idx files; or with a
             table.
         table: Instead of root, a CSV, TSV or JSON file with a line for each picture.
-        images: The folder of the table's files. None: the folder images beside it, or its own.
+        pictures: The folder of the table's files. None: the folder images beside it, or its own.
         condition: What a picture is conditioned on. Attributes and captions need a table.
         names: The classes or attributes, in order, or the words of the vocabulary; pictures of other classes are left
             out. None: all there are; of words the most frequent, as many as vocabulary says.
@@ -59,7 +59,7 @@ class Conditioned:
 
     root: str | None = None
     table: str | None = None
-    images: str | None = None
+    pictures: str | None = None
     condition: Literal["class", "attributes", "caption"] = "class"
     names: list[str] | None = None
     file: str | None = None
@@ -160,7 +160,7 @@ class Conditioned:
         if table is not None:
             columns = Columns(self.file, self.label, self.caption, self.split, self.group)
             names = self.names if self.condition == "attributes" else None
-            return in_table(table, self.images, self.condition, names, columns, self.unreadable == "skip")
+            return in_table(table, self.pictures, self.condition, names, columns, self.unreadable == "skip")
         if self.condition != "class":
             raise BadInput(f"condition {self.condition} needs a table of files and {self.condition}: --table FILE.csv")
         assert self.root is not None

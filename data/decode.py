@@ -141,7 +141,11 @@ def to_fitted(picture: Image.Image | np.ndarray, form: Form) -> Fitted:
 
 
 def to_native(picture: Image.Image | np.ndarray) -> Native:
-    """A picture that is in memory already, see `to_channels`, at its own depth."""
+    """A picture that is in memory already, as `read_native` has one of a file.
+
+    Raises:
+        BadInput: "this picture: why".
+    """
     with _explained("this picture"):
         if isinstance(picture, Image.Image):
             return _with_pillow(picture)

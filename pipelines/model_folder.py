@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from quagga import BadInput, __version__
 from quagga.data.form import KINDS
+from quagga.models.modes import Mode, used
 from quagga.pipelines import whole
 
 FORMAT = 1  # raised when an older Quagga could no longer read the folder
@@ -137,7 +138,8 @@ def save_model(
         inputs = [x.float() if x.is_floating_point() else x for x in inputs]
         replay |= {f"{name}.{part}": x for part, x in zip(("input", "condition"), inputs, strict=False)}
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            replay[f"{name}.output"] = twin(*inputs)
+            [x, *condition] = inputs
+            replay[f"{name}.output"] = twin(x, *condition) if name in samples else used(twin, x, mode_of(options))
     contents = {f"{name}.safetensors": _pack(twin.state_dict()) for name, twin in twins.items()}
     contents[GOLDEN] = _pack(replay)
     card = {
@@ -165,6 +167,12 @@ def save_model(
         raise BadInput(
             f"cannot write the model to {folder} ({error.strerror}): free some space or choose another place"
         ) from None
+
+
+def mode_of(options: Mapping[str, Any]) -> Mode:
+    """How a pipeline uses its networks when they no longer learn, by its options; those without such use `eval()`."""
+    running = options.get("test_statistics", "running") != "batch"
+    return Mode(options.get("test_dropout") is True, "running" if running else "batch")
 
 
 def read_model(run: Path) -> ModelFolder:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 Resolution = Literal["model", "full"] | int
 NEAR = 1.125  # a picture this near to the scale of training is left at its own, so 256 pixels where 286 were trained
@@ -48,13 +49,17 @@ def size_for(resolution: Resolution, height: int, width: int, preprocessing: Map
     return max(1, round(height * scales[0])), max(1, round(width * scales[1]))
 
 
-def translated_at(size: tuple[int, int], x: Tensor, translate: Callable[[Tensor], Tensor]) -> Tensor:
+def translated_at(
+    size: tuple[int, int], x: Tensor, translate: Callable[[Tensor], Tensor], carry: bool = True, labels: bool = False
+) -> Tensor:
     """Translates pictures at another size than theirs.
 
     Args:
         size: (height, width) for the network; with the pictures' own size they are given to it as they are.
         x: (N, C, H, W) in [-1, 1].
         translate: (N, C, h, w) to (N, C', h, w), both in [-1, 1].
+        carry: Whether y is x with a change in it, that can be carried to another size; else y itself is scaled.
+        labels: Whether x holds labels or their planes, between whose values there is nothing.
 
     Returns:
         (N, C', H, W) in [-1, 1], on the CPU where it was resized. Where the channels differ, what the network gives is
@@ -64,9 +69,9 @@ def translated_at(size: tuple[int, int], x: Tensor, translate: Callable[[Tensor]
     if size == (height, width):
         return translate(x)
     x = x.to("cpu", torch.float32)
-    small = resized(x, *size)
+    small = interpolate(x, size, mode="nearest-exact") if labels else resized(x, *size)
     made = translate(small).cpu()
-    if made.shape[1] != x.shape[1]:
+    if made.shape[1] != x.shape[1] or not carry:
         return resized(made, height, width).clamp_(-1, 1)
     # Of the embedded horses, translated at 64 pixels and brought to 2048, bicubic carrying keeps 0.79 of the stripes'
     # contrast, as much as the small result has; bilinear 0.71. Guides that follow the photo's edges gained nothing: the

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from quagga import BadInput
 from quagga.models import ResnetGenerator, UnetGenerator
 from quagga.models.layers import crop_middle, pad_to_multiple
+from quagga.models.modes import SeededDropout
 from quagga.models.resnet import SHRINK, ResidualBlock
 
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Identity, nn.Dropout, nn.BatchNorm2d)  # in eval mode
@@ -147,7 +148,11 @@ def _through(layer: nn.Module, maps: Maps, strips: Strips) -> Maps:
             made = _convolved(layer, maps)
         case nn.ConvTranspose2d():
             made = _convolved_up(layer, maps)
+        case SeededDropout():
+            return _dropped(layer, maps)
         case nn.InstanceNorm2d():
+            return _normalised(layer, maps, strips)
+        case nn.BatchNorm2d() if layer.running_mean is None:  # which takes the statistics of the picture
             return _normalised(layer, maps, strips)
         case nn.Upsample():
             return _repeated(maps)
@@ -194,8 +199,8 @@ def _convolved_up(layer: nn.ConvTranspose2d, maps: Maps) -> Maps:
     return _lazy(maps, layer.out_channels, 2 * maps.height, 2 * maps.width, rows)
 
 
-def _normalised(layer: nn.InstanceNorm2d, maps: Maps, strips: Strips) -> Maps:
-    """Instance normalisation over the whole picture: a pass that measures now, one that normalises when it is read."""
+def _normalised(layer: nn.InstanceNorm2d | nn.BatchNorm2d, maps: Maps, strips: Strips) -> Maps:
+    """Normalisation over the whole picture: a pass that measures now, one that normalises when it is read."""
     exact = torch.float32 if strips.weights.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     count, mean, squares = 0, np.zeros(maps.channels), np.zeros(maps.channels)
     for top, bottom in _cuts(maps, strips):
@@ -209,7 +214,22 @@ def _normalised(layer: nn.InstanceNorm2d, maps: Maps, strips: Strips) -> Maps:
         mean += shift * more / count
     both = np.stack([mean, 1 / np.sqrt(squares / count + layer.eps)])
     middle, scale = torch.from_numpy(both).to(strips.weights).view(2, 1, -1, 1, 1)
-    return maps._replace(rows=lambda top, bottom: maps.rows(top, bottom).sub_(middle).mul_(scale))
+    if layer.weight is None:
+        return maps._replace(rows=lambda top, bottom: maps.rows(top, bottom).sub_(middle).mul_(scale))
+    scale, shift = scale * layer.weight.view(1, -1, 1, 1), layer.bias.view(1, -1, 1, 1)
+    return maps._replace(rows=lambda top, bottom: maps.rows(top, bottom).sub_(middle).mul_(scale).add_(shift))
+
+
+def _dropped(layer: SeededDropout, maps: Maps) -> Maps:
+    """Which numbers are dropped is drawn now, for all maps, as the whole network draws it: these are the small ones
+    inside of a U-Net, and a bit each would do."""
+    kept = layer.kept(torch.Size((1, maps.channels, maps.height, maps.width)))
+
+    def rows(top: int, bottom: int) -> Tensor:
+        x = maps.rows(top, bottom)
+        return x.mul_(layer.scaled(kept[:, :, top:bottom], x))
+
+    return maps._replace(rows=rows)
 
 
 def _repeated(maps: Maps) -> Maps:

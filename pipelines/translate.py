@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COMPARISON = "comparison.png"
 COMPARED = 16  # rows of the comparison
 THUMBNAIL = 256  # pixels of the longer side of a picture in it
-FLAGS = ("--overwrite", "--comparison", "--verify")  # mean true where they stand without a value
+FLAGS = ("--overwrite", "--comparison", "--verify", "--from_photo")  # mean true where they stand without a value
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class TranslateOptions:
         tile: pictures of more than tile x tile pixels go through the network in strips, with the same result at the
             memory of one tile. auto is 1024, or what half the free memory of a CUDA GPU holds; None: always whole.
         verify: first replay the picture that was saved with the model, and stop if it no longer comes out the same.
+        dropout: whether dropout stays on; None: as the model says (pix2pix: on, as in its paper).
+        statistics: what batch normalisation takes, batch for the statistics of each picture itself, running for the
+            averages of training; None: as the model says (pix2pix: batch, as in its paper).
+        seed: of the dropout; each picture begins from it.
+        from_photo: of a model that takes edges, give it photos and let it draw their edges first.
     """
 
     output: str | None = None
@@ -55,6 +60,10 @@ class TranslateOptions:
     resolution: Literal["model", "full"] | int = "model"
     tile: int | Literal["auto"] | None = "auto"
     verify: bool = False
+    dropout: bool | None = None
+    statistics: Literal["batch", "running"] | None = None
+    seed: int = 0
+    from_photo: bool = False
 
 
 class Job(NamedTuple):
@@ -79,10 +88,13 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     found = find([Path(name).expanduser() for name in inputs], output)
-    from quagga.pipelines.translator import load  # torch: two seconds that a misspelt option need not wait for
+    from quagga.pipelines.load import load_translator  # torch: two seconds that a misspelt option need not wait for
 
     settings = {"resolution": chosen.resolution, "tile": chosen.tile, "verify": chosen.verify}
-    translator = load(run, chosen.to, chosen.device, build, **settings)
+    settings |= {"dropout": chosen.dropout, "statistics": chosen.statistics}
+    translator = load_translator(
+        run, chosen.to, chosen.device, build, seed=chosen.seed, from_photo=chosen.from_photo, **settings
+    )
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
     check(jobs, sheet, chosen.overwrite)
@@ -158,15 +170,13 @@ def translate(translator: Translator, jobs: Sequence[Job], output: Path, sheet: 
     """Translates every picture; one that cannot be read is reported and left out. Returns the exit code."""
     from tqdm import tqdm
 
-    from quagga.data.decode import read_fitted
-
     failed = clipped = values = 0
     before, after = [], []
     begin = perf_counter()
     with tqdm(jobs, unit="picture", disable=None) as progress:
         for source, target in progress:
             try:
-                picture = read_fitted(source, translator.takes)
+                picture = translator.read(source)
                 result = translator.translated(picture)
             except BadInput as error:
                 failed += 1

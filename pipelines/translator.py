@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import jsonargparse
 import numpy as np
@@ -19,11 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from quagga import BadInput
-from quagga.data.decode import to_fitted
+from quagga.data.decode import read_fitted, to_fitted, to_native
 from quagga.data.form import NATURAL, Fitted, Form, Native, fitting_channels
-from quagga.data.tensors import to_form, to_tensor
-from quagga.pipelines.cli import PIPELINES, suggestion
-from quagga.pipelines.model_folder import GOLDEN, ModelFolder, read_model
+from quagga.data.inputs import Input, indices, input_of, label_values, made_of, planes, values_in
+from quagga.data.tensors import to_form, to_tensor, to_uint8
+from quagga.models.modes import Mode, in_mode, used
+from quagga.pipelines.cli import PIPELINES
+from quagga.pipelines.model_folder import CARD, GOLDEN, ModelFolder, mode_of
 from quagga.pipelines.resolution import Resolution, size_for, translated_at
 from quagga.pipelines.tiles import can_be_cut, in_strips
 
@@ -31,6 +33,7 @@ GOLDEN_TOLERANCE = 1e-3  # of a range of 2; other processors differ by about 1e-
 TILE = 1024  # pixels a side; a picture of so many takes a ResNet of width 64 about 1 GB, in strips as one piece
 LEAST_TILE = 32
 BYTES_PER_PIXEL = 1000  # of such a ResNet's maps: 0.94 GB at 1024 x 1024
+PLAIN = Mode()
 OVERSHOOT = 1.5  # bicubic resizing leaves [-1, 1] by a little; pictures in 0..255 leave it by a lot
 
 
@@ -51,6 +54,10 @@ class Translator:
         tile: A picture of more than tile x tile pixels goes through the network in strips, at the memory of one of that
             size; None: always whole.
         preprocessing: What model.json says of the scale of training.
+        input: What the pictures it takes are made of: of a label map its planes are given to the network.
+        mode: Whether dropout is on, and which statistics batch normalisation takes.
+        own_mode: What the model says of that, with which its golden picture was made.
+        from_photo: Whether it takes photos of the target domain and draws their edges first.
     """
 
     network: nn.Module = field(repr=False)
@@ -63,11 +70,15 @@ class Translator:
     resolution: Resolution = "model"
     tile: int | None = TILE
     preprocessing: dict[str, Any] = field(default_factory=dict, repr=False)
+    input: Input = field(default_factory=Input, repr=False)
+    mode: Mode = PLAIN
+    own_mode: Mode = PLAIN
+    from_photo: bool = False
 
     @property
     def channels(self) -> int:
-        """Of the pictures it takes."""
-        return self.takes.channels
+        """Of the tensors it takes; a label map has a plane for each label."""
+        return len(self.input.labels) or self.takes.channels
 
     @property
     def target_channels(self) -> int:
@@ -93,6 +104,8 @@ class Translator:
         0..65535, floats 0..1). What comes out is of the target's kind and value range; floats that are not the source's
         own kind become floats in [0, 1], as numpy's image libraries have them.
 
+        Label maps are integers, or images, of the labels of training; tensors are their planes, 1 or -1.
+
         Raises:
             BadInput: not such a picture, none that can be given back as such an object, or too large for the memory.
         """
@@ -113,7 +126,11 @@ class Translator:
         x, expected = self.golden
         # TensorFloat-32 alone would deviate by more than a damaged weight does.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            deviation = (self._run(x, "full").cpu() - expected).abs().max().item()
+            chosen, self.mode = self.mode, self.own_mode
+            try:
+                deviation = (self._run(x, "full", _as_it_is).cpu() - expected).abs().max().item()
+            finally:
+                self.mode = chosen
         if not deviation <= GOLDEN_TOLERANCE:
             raise BadInput(
                 f"the model {self.source} to {self.target} no longer gives what it gave when it was saved: it deviates"
@@ -122,8 +139,38 @@ class Translator:
         return deviation
 
     def translated(self, picture: Fitted) -> np.ndarray:
-        """A picture in the source's form, as `read_fitted` gives it -> (H, W, C) in the target's form."""
-        return to_form(self._run(to_tensor(picture.pixels).unsqueeze(0))[0], self.gives)
+        """A picture in the source's form, as `read` gives it -> (H, W, C) in the target's form.
+
+        Raises:
+            BadInput: it holds labels that training has not seen, or is too large for the memory.
+        """
+        if self.input.kind != "labels":
+            return to_form(self._run(to_tensor(picture.pixels).unsqueeze(0))[0], self.gives)
+        try:
+            places = indices(picture.pixels, self.input)
+        except ValueError as error:
+            raise BadInput(f"this picture: {error}") from None
+        x = torch.from_numpy(places).permute(2, 0, 1).unsqueeze(0).float()
+        return to_form(self._run(x, prepare=self._planes)[0], self.gives)
+
+    def read(self, path: Path) -> Fitted:
+        """The picture in a file as `translated` takes it.
+
+        Raises:
+            BadInput: it cannot be read, or not as a picture of the source.
+        """
+        if self.input.kind == "labels":
+            return Fitted(values_in(path, lambda native: native), 0)
+        return read_fitted(path, self.takes)
+
+    def _fitted(self, picture: Image.Image | np.ndarray) -> Fitted:
+        """A picture that is in memory already, as `read` has one of a file."""
+        if self.input.kind != "labels":
+            return to_fitted(picture, self.takes)
+        try:
+            return Fitted(label_values(to_native(picture)), 0)
+        except ValueError as error:
+            raise BadInput(f"this picture: {error}") from None
 
     def _image(self, picture: Image.Image) -> Image.Image:
         channels, kind = self.gives.channels, self.gives.kind
@@ -132,16 +179,18 @@ class Translator:
                 f"a PIL image cannot hold {self.target}, {channels} channels of {kind}: give an array or a tensor, or"
                 " use `quagga translate`"
             )
-        return Image.fromarray(_without_single_channel(self.translated(to_fitted(picture, self.takes))))
+        return Image.fromarray(_without_single_channel(self.translated(self._fitted(picture))))
 
     def _array(self, picture: np.ndarray) -> np.ndarray:
         if picture.ndim not in (2, 3) or 0 in picture.shape:
             raise BadInput(f"an array of shape {picture.shape} is no picture: expected (H, W) or (H, W, C)")
         kind = "float32" if picture.dtype.kind == "f" else str(picture.dtype.newbyteorder("="))
-        if kind == "float32" and not self.takes.owns(kind):
+        if self.input.kind == "labels":
+            result = self.translated(self._fitted(picture))
+        elif kind == "float32" and not self.takes.owns(kind):
             result = self._unit(picture)
         elif kind in NATURAL or (kind == "int16" and self.takes.kind != "uint8"):
-            result = self.translated(to_fitted(picture, self.takes))
+            result = self.translated(self._fitted(picture))
         else:
             raise BadInput(
                 f"an array of {picture.dtype} is not understood: give {self.takes.kind} as the model's own pictures"
@@ -177,19 +226,34 @@ class Translator:
         # The copy is an ordinary tensor, which may take part in a loss; one made in inference mode may not.
         return (y if x.ndim == 4 else y.squeeze(0)).to(picture.device, picture.dtype).clone()
 
-    def _run(self, x: Tensor, resolution: Resolution | None = None) -> Tensor:
-        """(N, C, H, W) in [-1, 1] -> (N, C', H, W) in [-1, 1], float32 whatever surrounds the call."""
+    def _planes(self, x: Tensor) -> Tensor:
+        return planes(x, len(self.input.labels))
+
+    def _edges(self, x: Tensor) -> Tensor:
+        """Photos (N, C, H, W) -> their edges (N, 1, H, W), as training drew them."""
+        return torch.stack([to_tensor(made_of(to_uint8(one), "edges")) for one in x])
+
+    def _run(
+        self,
+        x: Tensor,
+        resolution: Resolution | None = None,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> (N, C', H, W) in [-1, 1], float32 whatever surrounds the call. What is to be done
+        at the size of the network, `prepare` does."""
+        prepare = prepare or (self._edges if self.from_photo else _as_it_is)
+        carry, labels = self.preprocessing.get("carry") is not False, self.input.kind == "labels"
         height, width = x.shape[-2:]
         size = size_for(resolution or self.resolution, height, width, self.preprocessing)
         plainly = torch.autocast(self.device.type, enabled=False)
         with _memory_in_words(width, height, self.device), torch.inference_mode(), plainly:
-            return translated_at(size, x, self._through)
+            return translated_at(size, x, lambda small: self._through(prepare(small)), carry, labels)
 
     def _through(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H, W) on the device: the network itself, in strips where the picture is large."""
         if self.tile and x.shape[2] * x.shape[3] > self.tile**2 and can_be_cut(self.network):
-            return torch.cat([in_strips(self.network, one, self.tile) for one in x.split(1)])
-        y = self.network(x.to(self.device, torch.float32))
+            return torch.cat([self._in_strips(one, self.tile) for one in x.split(1)])
+        y = used(self.network, x.to(self.device, torch.float32), self.mode)
         if y.shape[-2:] != x.shape[-2:]:
             raise BadInput(
                 f"the network made {y.shape[-1]}x{y.shape[-2]} pixels of {x.shape[-1]}x{x.shape[-2]}:"
@@ -197,47 +261,9 @@ class Translator:
             )
         return y
 
-
-def load(
-    run: str | Path,
-    to: str | None = None,
-    device: str | torch.device | None = None,
-    build: Callable[..., Any] | None = None,
-    *,
-    resolution: Resolution = "model",
-    tile: int | Literal["auto"] | None = "auto",
-    verify: bool = False,
-) -> Translator:
-    """Loads what a run left behind; nothing that training was told has to be told again.
-
-    Args:
-        run: The run folder, or the model folder in it.
-        to: What pictures shall become: a domain's name ("zebra"), its letter ("y"), or "AtoB" and "BtoA". None takes
-            the model's first translation, from x to y.
-        device: "cuda", "cuda:1", "mps", "cpu"; None takes the first of CUDA, MPS and the CPU that is there.
-        build: Makes the game from its options; only for a game written outside Quagga, whose models do not name it.
-        resolution: "model" translates at the scale of training and carries the change to the picture's own size, so
-            that what does not change stays sharp; "full" translates at the picture's own size; a number of pixels is
-            the size of the shorter side.
-        tile: Pictures of more than tile x tile pixels go through the network in strips, with the same result at the
-            memory of one tile. "auto": 1024, or on a CUDA GPU what half its free memory holds. None: always whole.
-        verify: Whether the golden picture is replayed at once.
-
-    Raises:
-        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no
-            longer give what they gave.
-    """
-    folder = read_model(Path(run).expanduser())
-    translator = load_translation(folder, _direction(folder, to), device, build)
-    if resolution not in ("model", "full") and (type(resolution) is not int or resolution < 1):
-        raise BadInput(f"resolution is {resolution}: choose model, full, or the pixels of the shorter side")
-    if tile is not None and tile != "auto" and (type(tile) is not int or tile < LEAST_TILE):
-        raise BadInput(f"tile is {tile}: it must be {LEAST_TILE} pixels or more, auto, or null for the whole picture")
-    translator.resolution = resolution
-    translator.tile = _tile(translator.device) if tile == "auto" else tile
-    if verify:
-        translator.verify()
-    return translator
+    def _in_strips(self, x: Tensor, tile: int) -> Tensor:
+        with in_mode(self.network, self.mode):
+            return in_strips(self.network, x, tile)
 
 
 def load_translation(
@@ -246,16 +272,25 @@ def load_translation(
     """The translation whose network is called `name`. Raises BadInput as `load` does."""
     place = pick_device(device)
     source, target = (folder.domains[letter] for letter in folder.translations[name])
+    made = input_of(source, folder.path / CARD)
+    network = generator_of(folder, name, build).to(place)
     return Translator(
-        network=_generator(folder, name, build or _builder(folder)).to(place),
+        network=network,
         source=source["name"],
         target=target["name"],
-        takes=_form(source),
-        gives=_form(target),
+        takes=made.form if made.kind == "labels" else form_of(source),
+        gives=form_of(target),
         device=place,
         golden=_golden(folder, name, source["channels"], target["channels"]),
         preprocessing=folder.preprocessing,
+        input=made,
+        mode=mode_of(folder.options),
+        own_mode=mode_of(folder.options),
     )
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -279,33 +314,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _tile(device: torch.device) -> int:
-    if device.type != "cuda":
-        return TILE
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(TILE, int((free / 2 / BYTES_PER_PIXEL) ** 0.5))
-
-
-def _direction(folder: ModelFolder, to: str | None) -> str:
-    """The name of the network that translates in the direction that is asked for."""
-    if to is None:
-        return next(iter(folder.translations))
-    choices: dict[str, str] = {}
-    for name, (source, target) in folder.translations.items():
-        choices[target] = name
-        if {source, target} == {"x", "y"}:  # the letters that other tools use
-            choices["AtoB" if source == "x" else "BtoA"] = name
-    called = [folder.domains[target]["name"] for _, target in folder.translations.values()]
-    for name, domain in zip(folder.translations, called, strict=True):
-        if called.count(domain) == 1:  # of two domains of one name the letters still tell
-            choices.setdefault(domain, name)
-    folded = {choice.casefold(): name for choice, name in choices.items()}
-    if to.casefold() in folded:
-        return folded[to.casefold()]
-    raise BadInput(f"the model does not translate to '{to}'{suggestion(to, choices)} (it can: {', '.join(choices)})")
-
-
-def _form(domain: dict[str, Any]) -> Form:
+def form_of(domain: dict[str, Any]) -> Form:
     """Of a domain in model.json; those of before other kinds were known say no more than their channels."""
     low, high = domain.get("value_range", (0, 255))
     return Form(domain["channels"], domain.get("kind", "uint8"), (float(low), float(high)))
@@ -332,8 +341,9 @@ def _builder(folder: ModelFolder) -> Callable[..., Any]:
     return import_module(PIPELINES[folder.pipeline][0]).build
 
 
-def _generator(folder: ModelFolder, name: str, build: Callable[..., Any]) -> nn.Module:
-    """The network called `name`, with its weights, in eval mode on the CPU."""
+def generator_of(folder: ModelFolder, name: str, build: Callable[..., Any] | None = None) -> nn.Module:
+    """The network called `name`, with its weights, in eval mode on the CPU; `build` of a game outside Quagga."""
+    build = build or _builder(folder)
     weights = folder.tensors(f"{name}.safetensors")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(build, fail_untyped=False)
