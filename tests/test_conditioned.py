@@ -153,7 +153,7 @@ def test_classes_that_are_numbers_are_sorted_as_numbers():
 
 
 def test_sizes_and_channels_follow_from_the_pictures(tmp_path):
-    assert size_of([(28, 28)] * 3) == 28 and size_of([(500, 500)]) == 256
+    assert [size_of([(side, side)] * 3) for side in (28, 96, 100, 250, 500)] == [28, 96, 64, 128, 256]
     assert size_of([(70, 90), (80, 200), (33, 99)]) == 64 and size_of([(20, 30)]) == 32
     for kind in ("a", "b"):
         for number in range(6):
