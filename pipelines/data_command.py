@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from quagga import BadInput
 from quagga.pipelines.cli import HELP, suggestion, usage
@@ -28,10 +28,12 @@ class Preview:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Horses and zebras drawn in code, as the folders trainA, trainB, testA and testB; no download.
+    """Horses and zebras drawn in code; no download.
 
     Args:
         output: the folder that is written.
+        kind: unpaired: the folders trainA, trainB, testA and testB; classes: a folder for each, below train and test;
+            attributes, captions: images and a table.csv of them.
         size: side of the pictures in pixels.
         train: horses to train on, and as many zebras.
         test: horses to test on, and as many zebras.
@@ -39,6 +41,7 @@ class Embedded:
     """
 
     output: str = "datasets/embedded"
+    kind: Literal["unpaired", "classes", "attributes", "captions"] = "unpaired"
     size: int = 64
     train: int = 400
     test: int = 40
@@ -240,9 +243,13 @@ def embedded(argv: list[str]) -> None:
 
     from quagga.data.embedded import write
 
-    folder = write(chosen.output, train=chosen.train, test=chosen.test, size=chosen.size, seed=chosen.seed)
+    folder = write(chosen.output, **{name: value for name, value in vars(chosen).items() if name != "output"})
     print(f"{chosen.train} + {chosen.test} horses and as many zebras: {folder}")
-    print(f"next: quagga train cyclegan --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
+    if chosen.kind == "unpaired":
+        print(f"next: quagga train cyclegan --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
+    else:
+        condition = {"classes": "", "attributes": " --condition attributes", "captions": " --condition caption"}
+        print(f"next: quagga train conditional --root {folder}{condition[chosen.kind]}")
 
 
 def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:
