@@ -15,7 +15,7 @@ import torch
 
 from quagga.data.translation_error import baselines, measure
 from quagga.pipelines.demo import SIZE, DemoOptions
-from quagga.pipelines.translator import load
+from quagga.pipelines.load import load_translator as load
 
 
 def processor() -> str:

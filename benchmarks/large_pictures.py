@@ -24,9 +24,10 @@ from quagga.data.decode import read_picture
 from quagga.data.embedded import Scene, held_out, scene
 from quagga.models import ResnetGenerator
 from quagga.pipelines import cyclegan
+from quagga.pipelines.load import load_translator as load
 from quagga.pipelines.model_folder import save_model
 from quagga.pipelines.tiles import in_strips
-from quagga.pipelines.translator import TILE, load
+from quagga.pipelines.translator import TILE
 
 SECONDS, GIGABYTES, LEVELS = 20, 4, 1  # promised
 HEAD = f"{'seconds':>9}{'of a core':>11}{'GB':>7}"

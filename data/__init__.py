@@ -5,6 +5,10 @@ tensors: numbers <-> values in [-1, 1]             arrays, tiff: what Pillow and
 folders: which pictures are there, held-out ones   look: what is to be known of them before training
 rows: what a run sees, in which order, workers     augment: scale, cut, mirror, and what is declared
 unpaired: two folders of pictures                  preview: contact sheets
+conditioned: pictures with a condition each        pictures: pictures alone
+conditions: classes, attributes, captions as numbers
+collection, idx, table, labels, dataset: where pictures and their conditions are found
+gallery: pictures by number                        deck: the rows drawn from them
 embedded: horses and zebras drawn in code, with the truth
 published: the sets of the papers' authors         download, archive: a file from a server, unpacked with distrust
 check: what is wrong with a set of pictures
@@ -17,7 +21,10 @@ from typing import Any
 
 FACE = {  # name -> module that defines it
     "Augment": "quagga.data.augment",
+    "Conditioned": "quagga.data.conditioned",
+    "Conditions": "quagga.data.conditions",
     "Form": "quagga.data.form",
+    "Pictures": "quagga.data.pictures",
     "Unpaired": "quagga.data.unpaired",
     "contact_sheet": "quagga.data.preview",
     "find_pictures": "quagga.data.folders",

@@ -135,8 +135,9 @@ def to_fitted(picture: Image.Image | np.ndarray, form: Form) -> Fitted:
     Raises:
         BadInput: "this picture: why".
     """
+    native = to_native(picture)
     with _explained("this picture"):
-        return fitted(to_native(picture), form)
+        return fitted(native, form)
 
 
 def to_native(picture: Image.Image | np.ndarray) -> Native:

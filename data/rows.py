@@ -57,7 +57,6 @@ class Source(Protocol):
 class Rows(Source, Protocol):
     """What a kind of data has to say to be trained on: `Unpaired` and its kin, or your own class."""
 
-    names: Mapping[str, str]  # side -> what its pictures are called: {"x": "horse", "y": "zebra"}
     forms: Mapping[str, Form]  # side -> channels, kind and value range of its pictures
     notices: Sequence[str]  # what the user should hear before training
     skipped: Mapping[str, int]  # "path: why" -> how often another picture took its place

@@ -1,11 +1,29 @@
 """The networks. Each is an `nn.Module` that knows no optimiser, loss, device or logger; its arguments are plain values.
 
-Generators map pictures to pictures of the same size; discriminators map pictures to logits (no sigmoid), one a patch.
+Generators map pictures to pictures of the same size, or noise (and a condition) to pictures; discriminators map pictures
+to logits (no sigmoid), one a patch or one a picture.
 """
 
+from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
+from quagga.models.encoders import encoder_of
 from quagga.models.layers import Norm, Upsample, init_normal_
+from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.resnet import ResnetGenerator
 from quagga.models.unet import UnetGenerator
 
-__all__ = ["Norm", "PatchGAN", "PixelGAN", "ResnetGenerator", "UnetGenerator", "Upsample", "init_normal_"]
+__all__ = [
+    "ConvDiscriminator",
+    "ConvGenerator",
+    "MLPDiscriminator",
+    "MLPGenerator",
+    "MaxoutDiscriminator",
+    "Norm",
+    "PatchGAN",
+    "PixelGAN",
+    "ResnetGenerator",
+    "UnetGenerator",
+    "Upsample",
+    "encoder_of",
+    "init_normal_",
+]

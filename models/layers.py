@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 Norm = Literal["instance", "batch", "none"]
 Upsample = Literal["transposed", "resize"]
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
@@ -58,29 +58,30 @@ def upsampling(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4],
 def init_normal_(network: nn.Module, std: float = 0.02) -> None:
     """Start as the papers do (Isola et al. 2017, Sec. 6.2; Zhu et al. 2017, Sec. 7.1), in place.
 
-    Weights of convolutions are drawn from N(0, std^2), scales of batch normalisation from N(1, std^2); biases are zero.
-    The numbers come from torch's global generator. The networks here call it when they are made; on the device "meta"
-    it does nothing.
+    Weights of convolutions and linear layers are drawn from N(0, std^2), scales of batch normalisation from
+    N(1, std^2); biases are zero. The numbers come from torch's global generator. The networks here call it when they
+    are made; on the device "meta" it does nothing.
     """
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
-        elif isinstance(layer, CONVOLUTIONS):
+        elif isinstance(layer, WEIGHTED):
             for parameter in layer.parameters():  # not .weight: under spectral norm that is only a quotient
-                if parameter.ndim == 4:
+                if parameter.ndim > 1:
                     nn.init.normal_(parameter, 0.0, std)
                 else:
                     nn.init.zeros_(parameter)
 
 
 def spectral_norm_(network: nn.Module) -> None:
-    """Divide the weight of every convolution by its largest singular value (Miyato et al. 2018, Eq. 8), in place.
+    """Divide the weight of every convolution and linear layer by its largest singular value (Miyato et al. 2018, Eq.
+    8), in place.
 
     The singular vectors are buffers; each forward pass in training improves them by a power iteration (Algorithm 1).
     """
     for layer in list(network.modules()):
-        if isinstance(layer, CONVOLUTIONS):
+        if isinstance(layer, WEIGHTED):
             spectral_norm(layer)
 
 

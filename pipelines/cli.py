@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -24,15 +24,21 @@ from quagga.pipelines.stop import Stopped, listening
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
     "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),
-    "verify": ("quagga.pipelines.verify", "replay the picture saved with a model: does it still come out the same?"),
+    "sample": ("quagga.pipelines.sample_command", "make pictures of noise and conditions with what was trained"),
+    "verify": ("quagga.pipelines.verify", "replay what was saved with a model: does it still come out the same?"),
     "import": ("quagga.pipelines.import_command", "make a run of weights of the CycleGAN and pix2pix authors' program"),
     "export": ("quagga.pipelines.export_command", "write a run's networks as weights for that program"),
     "data": ("quagga.pipelines.data_command", "get pictures, check them, look at what training will see"),
     "demo": ("quagga.pipelines.demo", "from horses to zebras in minutes, on any machine, without a download"),
 }
-PIPELINES = {  # name -> (module with `build` and `data`, help line)
+PIPELINES = {  # name -> (module with `build`, `data` and `defaults`, help line)
     "cyclegan": ("quagga.pipelines.cyclegan", "two folders of pictures, unpaired: horses <-> zebras"),
     "pix2pix": ("quagga.pipelines.pix2pix", "pairs of pictures: edges -> photos, label maps -> facades"),
+    "conditional": (
+        "quagga.pipelines.conditional",
+        "pictures with classes, attributes or captions -> new ones as asked",
+    ),
+    "gan": ("quagga.pipelines.gan", "one folder of pictures -> new ones like them"),
 }
 PLAYED = ("train", "demo")  # what saves when a signal comes
 HELP = ("-h", "--help")
@@ -44,7 +50,12 @@ def command_line(argv: Sequence[str]) -> int:
     return explained(lambda: dispatch(list(argv)))
 
 
-def main(build: Callable[..., Any], data: type | None = None, argv: Sequence[str] | None = None) -> NoReturn:
+def main(
+    build: Callable[..., Any],
+    data: type | None = None,
+    argv: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> NoReturn:
     """The whole command line for a game written outside this package. A file `stripes.py` that ends with
 
         if __name__ == "__main__":
@@ -56,9 +67,10 @@ def main(build: Callable[..., Any], data: type | None = None, argv: Sequence[str
         build: the function that makes the game; its typed keyword arguments become options of `train`
         data: the class of its data, whose fields become options as well; None: two folders, unpaired (`Unpaired`)
         argv: what stands after the file's name; None: what the process was started with
+        defaults: options whose defaults are others than data, `Schedule` and `RunOptions` have: {"batch_size": 64}
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(explained(lambda: dispatch_for(build, data, arguments)))
+    sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults)))
 
 
 def dispatch(argv: list[str]) -> int:
@@ -84,9 +96,11 @@ def dispatch(argv: list[str]) -> int:
     return import_module(COMMANDS[command][0]).main(rest)
 
 
-def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) -> int:
+def dispatch_for(
+    build: Callable[..., Any], data: type | None, argv: list[str], defaults: Mapping[str, Any] | None = None
+) -> int:
     script = Path(inspect.getfile(build)).name
-    commands = {name: COMMANDS[name] for name in ("train", "translate", "verify")}
+    commands = {name: COMMANDS[name] for name in ("train", "translate", "sample", "verify")}
     if not argv or argv[0] in HELP:
         after = f"The pipeline is {name_of(build)}."
         print(usage(f"python {script} COMMAND [OPTION ...]", "commands", commands, after))
@@ -99,7 +113,7 @@ def dispatch_for(build: Callable[..., Any], data: type | None, argv: list[str]) 
     with listening(alone=True):
         module = import_module(COMMANDS[command][0])
         data = data or import_module("quagga.data.unpaired").Unpaired
-        return module.train(name_of(build), build, data, rest, prog=f"python {script} train")
+        return module.train(name_of(build), build, data, rest, f"python {script} train", defaults)
 
 
 def name_of(build: Callable[..., Any]) -> str:

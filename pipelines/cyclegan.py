@@ -26,6 +26,7 @@ from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 from quagga.pipelines.pool import Pool
 
 data = Unpaired  # what the pipeline is trained on
+defaults = {}  # the schedule's own are this paper's
 
 
 @dataclass

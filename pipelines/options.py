@@ -2,8 +2,9 @@
 
 An option is stated once, where it is used: as a field of the data's class, of `Schedule` or of `RunOptions`, or as a
 parameter of the pipeline's `build`, with its type, its default and its line of help (Google's `Args:`). A name that
-several of them state (`crop_size`, `seed`) is one option, and its value goes to all. Values are numbers, words, None,
-and lists and dictionaries of them, so that a stranger's config can run no code.
+several of them state (`crop_size`, `seed`) is one option, and its value goes to all. A pipeline whose paper is played
+otherwise names other `defaults`. Values are numbers, words, None, and lists and dictionaries of them, so that a
+stranger's config can run no code.
 """
 
 import inspect
@@ -40,24 +41,37 @@ def main(argv: list[str]) -> int:
     else:
         name, *rest = argv
     module = import_module(PIPELINES[name][0])
-    return train(name, module.build, module.data, rest, prog=f"quagga train {name}")
+    return train(name, module.build, module.data, rest, f"quagga train {name}", module.defaults)
 
 
-def train(name: str, build: Callable[..., Any], data: type, argv: Sequence[str], prog: str) -> int:
-    """Trains the game of `build` on `data` as `argv` says; `prog` is what the user typed before it."""
+def train(
+    name: str,
+    build: Callable[..., Any],
+    data: type,
+    argv: Sequence[str],
+    prog: str,
+    defaults: Mapping[str, Any] | None = None,
+) -> int:
+    """Trains the game of `build` on `data` as `argv` says; `prog` is what the user typed before it, `defaults` is what
+    the pipeline prefers where a taker states another default."""
     from quagga.pipelines import run  # torch: `quagga data embedded` need not wait for it
 
-    config, options = resolve(name, build, data, argv, prog)
+    config, options = resolve(name, build, data, argv, prog, defaults)
     run.train(name, build, data, options, config)
     return 0
 
 
 def resolve(
-    name: str, build: Callable[..., Any], data: type, argv: Sequence[str], prog: str
+    name: str,
+    build: Callable[..., Any],
+    data: type,
+    argv: Sequence[str],
+    prog: str,
+    defaults: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The config of a training, flat, `pipeline` first, and the same options as the keyword arguments of each taker."""
     takers = takers_of(build, data)
-    config = parse(prog, takers, argv, pipeline=name)
+    config = parse(prog, takers, argv, pipeline=name, defaults=defaults)
     options = split(config, takers)
     try:
         takers["schedule"](**options["schedule"])
@@ -74,37 +88,45 @@ def takers_of(build: Callable[..., Any], data: type) -> Takers:
     return {"data": data, "build": build, "schedule": Schedule, "run": RunOptions}
 
 
-def parser_for(prog: str, takers: Takers) -> ArgumentParser:
-    """A parser of all that the takers take, in groups of these names.
+def parser_for(prog: str, takers: Takers, defaults: Mapping[str, Any] | None = None) -> ArgumentParser:
+    """A parser of all that the takers take, in groups of these names; `defaults` replace theirs.
 
     Raises:
-        TypeError: an option's type can hold more than plain values, or two takers disagree on a default. (Our bug.)
+        TypeError: an option's type can hold more than plain values, or two takers disagree on an option. (Our bug.)
     """
     usage = f"{prog} [--config FILE.yaml] [OPTION ...]"
     parser = ArgumentParser(prog=prog, usage=usage, exit_on_error=False, allow_abbrev=False, print_config=None)
     parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; what is typed beside it wins")
     parser.add_argument("--print_config", action="store_true", help="print all options as such a file, and stop")
-    stated: dict[str, inspect.Parameter] = {}
+    seen: set[str] = set()
+    stated: dict[str, tuple[Any, Any]] = {}  # option -> its type and default
     for title, taker in takers.items():
         own = inspect.signature(taker).parameters
         for name, hint in hints_of(taker).items():
             if not plain(hint):
                 raise TypeError(f"option {name} of {taker.__name__}: {hint} is no type of plain values")
-            if name in stated and stated[name].default != own[name].default:
-                raise TypeError(f"option {name} of {taker.__name__} has another default than stated before")
+            if stated.setdefault(name, (hint, own[name].default)) != (hint, own[name].default):
+                raise TypeError(f"option {name} of {taker.__name__} has another type or default than stated before")
         paragraph = " ".join((inspect.getdoc(taker) or "").partition("\n\n")[0].split())
         about = re.split(r"(?<!et al)\. ", paragraph)[0].rstrip(".")
         group = parser.add_argument_group(f"{title}: {about}" if about else title)
-        skip: set[str | int] = {name for name in own if name in stated}
+        skip: set[str | int] = {name for name in own if name in seen}
         if isinstance(taker, type):
             group.add_class_arguments(taker, as_group=False, skip=skip)
         else:
             group.add_function_arguments(taker, as_group=False, skip=skip)
-        stated |= own
+        seen |= own.keys()
+    parser.set_defaults(dict(defaults or {}))
     return parser
 
 
-def parse(prog: str, takers: Takers, argv: Sequence[str], pipeline: str | None = None) -> dict[str, Any]:
+def parse(
+    prog: str,
+    takers: Takers,
+    argv: Sequence[str],
+    pipeline: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """All options and their values, flat, after the pipeline's name if there is one.
 
     Raises:
@@ -121,7 +143,7 @@ def parse(prog: str, takers: Takers, argv: Sequence[str], pipeline: str | None =
             raise BadInput(f"unknown option {name}{suggestion(name, options)}")
     tokens = [token for file in files for token in tokens_of(file, hints, pipeline)]
     try:
-        config = parser_for(prog, takers).parse_args([*tokens, *typed]).as_dict()
+        config = parser_for(prog, takers, defaults).parse_args([*tokens, *typed]).as_dict()
     except ArgumentError as error:
         raise BadInput(in_one_line(str(error), hints)) from None
     printing = config.pop("print_config")

@@ -31,6 +31,7 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Paired  # what the pipeline is trained on
+defaults = {}  # the schedule's own are this paper's, too
 PAPERS = Mode(dropout=True, statistics="batch")  # how G is used when it does not learn, Sec. 3.4
 
 

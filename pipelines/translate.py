@@ -88,11 +88,13 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     found = find([Path(name).expanduser() for name in inputs], output)
-    from quagga.pipelines.translator import load  # torch: two seconds that a misspelt option need not wait for
+    from quagga.pipelines.load import load_translator  # torch: two seconds that a misspelt option need not wait for
 
     settings = {"resolution": chosen.resolution, "tile": chosen.tile, "verify": chosen.verify}
     settings |= {"dropout": chosen.dropout, "statistics": chosen.statistics}
-    translator = load(run, chosen.to, chosen.device, build, seed=chosen.seed, from_photo=chosen.from_photo, **settings)
+    translator = load_translator(
+        run, chosen.to, chosen.device, build, seed=chosen.seed, from_photo=chosen.from_photo, **settings
+    )
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
     check(jobs, sheet, chosen.overwrite)

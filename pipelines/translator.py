@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import jsonargparse
 import numpy as np
@@ -23,9 +23,9 @@ from quagga.data.decode import read_fitted, to_fitted, to_native
 from quagga.data.form import NATURAL, Fitted, Form, Native, fitting_channels
 from quagga.data.inputs import Input, indices, input_of, label_values, made_of, planes, values_in
 from quagga.data.tensors import to_form, to_tensor, to_uint8
-from quagga.models.modes import Mode, Statistics, in_mode, used
-from quagga.pipelines.cli import PIPELINES, suggestion
-from quagga.pipelines.model_folder import CARD, GOLDEN, ModelFolder, mode_of, read_model
+from quagga.models.modes import Mode, in_mode, used
+from quagga.pipelines.cli import PIPELINES
+from quagga.pipelines.model_folder import CARD, GOLDEN, ModelFolder, mode_of
 from quagga.pipelines.resolution import Resolution, size_for, translated_at
 from quagga.pipelines.tiles import can_be_cut, in_strips
 
@@ -266,65 +266,6 @@ class Translator:
             return in_strips(self.network, x, tile)
 
 
-def load(
-    run: str | Path,
-    to: str | None = None,
-    device: str | torch.device | None = None,
-    build: Callable[..., Any] | None = None,
-    *,
-    resolution: Resolution = "model",
-    tile: int | Literal["auto"] | None = "auto",
-    verify: bool = False,
-    dropout: bool | None = None,
-    statistics: Statistics | None = None,
-    seed: int = 0,
-    from_photo: bool = False,
-) -> Translator:
-    """Loads what a run left behind; nothing that training was told has to be told again.
-
-    Args:
-        run: The run folder, or the model folder in it.
-        to: What pictures shall become: a domain's name ("zebra"), its letter ("y"), or "AtoB" and "BtoA". None takes
-            the model's first translation, from x to y.
-        device: "cuda", "cuda:1", "mps", "cpu"; None takes the first of CUDA, MPS and the CPU that is there.
-        build: Makes the game from its options; only for a game written outside Quagga, whose models do not name it.
-        resolution: "model" translates at the scale of training and carries the change to the picture's own size, so
-            that what does not change stays sharp; "full" translates at the picture's own size; a number of pixels is
-            the size of the shorter side.
-        tile: Pictures of more than tile x tile pixels go through the network in strips, with the same result at the
-            memory of one tile. "auto": 1024, or on a CUDA GPU what half its free memory holds. None: always whole.
-        verify: Whether the golden picture is replayed at once.
-        dropout: Whether dropout stays on. None: as the model says; pix2pix's does, as its paper's.
-        statistics: What batch normalisation takes: "batch", the statistics of each picture itself, or "running", the
-            averages of training. None: as the model says; pix2pix's takes the picture's, as its paper's.
-        seed: Of the dropout; each picture begins from it.
-        from_photo: Of a model that takes edges: give it photos, whose edges are drawn as they were for training.
-
-    Raises:
-        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no
-            longer give what they gave.
-    """
-    folder = read_model(Path(run).expanduser())
-    translator = load_translation(folder, _direction(folder, to), device, build)
-    if resolution not in ("model", "full") and (type(resolution) is not int or resolution < 1):
-        raise BadInput(f"resolution is {resolution}: choose model, full, or the pixels of the shorter side")
-    if tile is not None and tile != "auto" and (type(tile) is not int or tile < LEAST_TILE):
-        raise BadInput(f"tile is {tile}: it must be {LEAST_TILE} pixels or more, auto, or null for the whole picture")
-    if from_photo:
-        if translator.input.kind != "edges":
-            raise BadInput("from_photo draws edges, and this model takes none: leave it out")
-        translator.takes, translator.from_photo = translator.gives, True
-    if not 0 <= seed < 1 << 63:
-        raise BadInput(f"seed is {seed}: it must be 0 or more, and below 2**63")
-    own = translator.own_mode
-    translator.mode = Mode(own.dropout if dropout is None else dropout, statistics or own.statistics, seed)
-    translator.resolution = resolution
-    translator.tile = _tile(translator.device) if tile == "auto" else tile
-    if verify:
-        translator.verify()
-    return translator
-
-
 def load_translation(
     folder: ModelFolder, name: str, device: str | torch.device | None, build: Callable[..., Any] | None
 ) -> Translator:
@@ -332,13 +273,13 @@ def load_translation(
     place = pick_device(device)
     source, target = (folder.domains[letter] for letter in folder.translations[name])
     made = input_of(source, folder.path / CARD)
-    network = _generator(folder, name, build or _builder(folder)).to(place)
+    network = generator_of(folder, name, build).to(place)
     return Translator(
         network=network,
         source=source["name"],
         target=target["name"],
-        takes=made.form if made.kind == "labels" else _form(source),
-        gives=_form(target),
+        takes=made.form if made.kind == "labels" else form_of(source),
+        gives=form_of(target),
         device=place,
         golden=_golden(folder, name, source["channels"], target["channels"]),
         preprocessing=folder.preprocessing,
@@ -373,33 +314,7 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     return place
 
 
-def _tile(device: torch.device) -> int:
-    if device.type != "cuda":
-        return TILE
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(TILE, int((free / 2 / BYTES_PER_PIXEL) ** 0.5))
-
-
-def _direction(folder: ModelFolder, to: str | None) -> str:
-    """The name of the network that translates in the direction that is asked for."""
-    if to is None:
-        return next(iter(folder.translations))
-    choices: dict[str, str] = {}
-    for name, (source, target) in folder.translations.items():
-        choices[target] = name
-        if {source, target} == {"x", "y"}:  # the letters that other tools use
-            choices["AtoB" if source == "x" else "BtoA"] = name
-    called = [folder.domains[target]["name"] for _, target in folder.translations.values()]
-    for name, domain in zip(folder.translations, called, strict=True):
-        if called.count(domain) == 1:  # of two domains of one name the letters still tell
-            choices.setdefault(domain, name)
-    folded = {choice.casefold(): name for choice, name in choices.items()}
-    if to.casefold() in folded:
-        return folded[to.casefold()]
-    raise BadInput(f"the model does not translate to '{to}'{suggestion(to, choices)} (it can: {', '.join(choices)})")
-
-
-def _form(domain: dict[str, Any]) -> Form:
+def form_of(domain: dict[str, Any]) -> Form:
     """Of a domain in model.json; those of before other kinds were known say no more than their channels."""
     low, high = domain.get("value_range", (0, 255))
     return Form(domain["channels"], domain.get("kind", "uint8"), (float(low), float(high)))
@@ -426,8 +341,9 @@ def _builder(folder: ModelFolder) -> Callable[..., Any]:
     return import_module(PIPELINES[folder.pipeline][0]).build
 
 
-def _generator(folder: ModelFolder, name: str, build: Callable[..., Any]) -> nn.Module:
-    """The network called `name`, with its weights, in eval mode on the CPU."""
+def generator_of(folder: ModelFolder, name: str, build: Callable[..., Any] | None = None) -> nn.Module:
+    """The network called `name`, with its weights, in eval mode on the CPU; `build` of a game outside Quagga."""
+    build = build or _builder(folder)
     weights = folder.tensors(f"{name}.safetensors")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(build, fail_untyped=False)

@@ -12,7 +12,7 @@ from quagga.pipelines.words import read_line
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Replay the picture that was saved with each translation of a model, and compare.
+    """Replay what was saved with each network of a model, and compare.
 
     Args:
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
@@ -29,17 +29,20 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     if len(words) != 1:
         raise BadInput("name one run: quagga verify RUN")
     from quagga.pipelines.model_folder import read_model  # torch: a misspelt option need not wait for it
+    from quagga.pipelines.sampler import load_sampler
     from quagga.pipelines.translator import GOLDEN_TOLERANCE, load_translation
 
     folder = read_model(Path(words[0]).expanduser())
     failed = 0
-    for name, ends in folder.translations.items():
-        source, target = (folder.domains[letter]["name"] for letter in ends)
+    for name in folder.networks:
+        ends = folder.translations.get(name) or (folder.samples[name],)
+        what = " to ".join(folder.domains[letter]["name"] for letter in ends)
+        load_one = load_translation if name in folder.translations else load_sampler
         try:
-            deviation = load_translation(folder, name, chosen.device, build).verify()
+            deviation = load_one(folder, name, chosen.device, build).verify()
         except BadInput as error:
             failed += 1
-            complain(f"{source} to {target}: {error}")
+            complain(f"{what}: {error}")
         else:
-            print(f"{source} to {target}: deviates by {deviation:.2g} of 2, allowed is {GOLDEN_TOLERANCE}")
+            print(f"{what}: deviates by {deviation:.2g} of 2, allowed is {GOLDEN_TOLERANCE}")
     return 2 if failed else 0

@@ -18,7 +18,7 @@ FACE = {  # name -> module that defines it
     "Loss": "quagga.pipelines.minimax",
     "Schedule": "quagga.pipelines.minimax",
     "Trainer": "quagga.pipelines.minimax",
-    "load": "quagga.pipelines.translator",
+    "load": "quagga.pipelines.load",
     "main": "quagga.pipelines.cli",
 }
 

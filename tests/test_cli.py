@@ -88,11 +88,15 @@ def test_an_option_stated_twice_is_one_and_goes_to_all_who_take_it():
     assert Pictures(**apart["data"]).x_channels == 1
 
 
-def test_takers_must_agree_on_a_default():
-    def other(*, crop_size: int = 64) -> None: ...
+def test_takers_must_agree_on_an_option():
+    default = inspect.signature(Pictures).parameters["crop_size"].default
 
-    with pytest.raises(TypeError, match="crop_size"):
-        options.parser_for("toy", {"data": Pictures, "build": other})
+    def with_another_default(*, crop_size: int = default + 1) -> None: ...
+    def with_another_type(*, crop_size: int | None = default) -> None: ...
+
+    for other in (with_another_default, with_another_type):
+        with pytest.raises(TypeError, match="crop_size"):
+            options.parser_for("toy", {"data": Pictures, "build": other})
 
 
 def test_only_plain_values_can_be_options():
@@ -220,7 +224,8 @@ def test_every_command_and_pipeline_named_in_the_tables_is_there():
     for name, (module, _) in PIPELINES.items():
         pipeline = import_module(module)
         takers = options.takers_of(pipeline.build, pipeline.data)
-        config = options.parse("", takers, [], pipeline=name)
+        config = options.parse("", takers, [], pipeline=name, defaults=pipeline.defaults)
+        assert {key: config[key] for key in pipeline.defaults} == pipeline.defaults
         assert config == {
             "pipeline": name,
             **{key: value for part in options.split(config, takers).values() for key, value in part.items()},
@@ -239,7 +244,7 @@ def test_each_option_of_a_pipeline_is_explained():
     ("argv", "expected"),
     [
         (["trian"], "unknown command trian: did you mean train?"),
-        (["fly"], "unknown command fly: there is train, translate, verify, import, export, data, demo"),
+        (["fly"], "unknown command fly: there is train, translate, sample, verify, import, export, data, demo"),
         (["train", "cycelgan"], "unknown pipeline cycelgan: did you mean cyclegan?"),
         (["train", "--width", "3"], "name a pipeline, as `quagga train cyclegan ...`"),
         (["train", "cyclegan", "--bathc_size", "4"], "unknown option --bathc_size: did you mean --batch_size?"),

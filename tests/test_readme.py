@@ -143,7 +143,7 @@ def test_a_pipeline_of_ones_own_runs(home):
             ran = subprocess.run([sys.executable, *words[1:]], cwd=home, capture_output=True, text=True)
             assert ran.returncode == 0, ran.stderr[-2000:]
     assert len(list((home / "refined").glob("*.png"))) == 8
-    assert quagga.load.__module__ == "quagga.pipelines.translator"
+    assert quagga.load.__module__ == "quagga.pipelines.load"
 
 
 def test_a_pipeline_of_ones_own_is_as_short_as_promised():

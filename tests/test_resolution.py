@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from quagga import BadInput
 from quagga.data.form import Form
+from quagga.pipelines.load import load_translator as load
 from quagga.pipelines.resolution import NEAR, THINNEST, resized, size_for, translated_at
-from quagga.pipelines.translator import Translator, load
+from quagga.pipelines.translator import Translator
 
 TRAINED = {"load_size": 40, "crop_size": 32, "fit": "crop"}
 sides = st.integers(1, 3000)

@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from quagga import BadInput
 from quagga.models import ResnetGenerator, UnetGenerator
 from quagga.pipelines import translator as translator_module
+from quagga.pipelines.load import load_translator as load
 from quagga.pipelines.tiles import SHARE, can_be_cut, in_strips
-from quagga.pipelines.translator import load
 
 NETWORKS: dict[str, Any] = {
     "resnet": lambda: ResnetGenerator(width=4, blocks=2),

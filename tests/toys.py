@@ -49,24 +49,46 @@ class Quadratic:
         return {}
 
 
+CONDITIONS = {  # kind -> names, and the condition of a row
+    "class": (["horse", "quagga", "zebra"], lambda rng: torch.tensor(rng.integers(3))),
+    "attributes": (["striped", "grazing"], lambda rng: torch.from_numpy(rng.integers(0, 2, 2))),
+    "caption": (["a", "zebra", "by", "night"], lambda rng: torch.from_numpy(rng.integers(1, 6, 4))),
+}
+
+
 class Rows:
-    """Rows of random pictures, {"x": (N, 3, size, size), "y": ..., "row": (N,)}: row n is a function of n."""
+    """Rows of random pictures, {"x": (N, channels, size, size), "y": ..., "c": a condition, "row": (N,)}: row n is a
+    function of n."""
 
     def __init__(
-        self, batch_size: int = 1, size: int = 16, dtype: torch.dtype = torch.float64, place: tuple[int, int] = (0, 1)
+        self,
+        batch_size: int = 1,
+        size: int = 16,
+        dtype: torch.dtype = torch.float64,
+        place: tuple[int, int] = (0, 1),
+        condition: str | None = None,
+        channels: int = 3,
     ):
         self.batch_size, self.size, self.dtype, (self.process, self.processes) = batch_size, size, dtype, place
+        self.condition, self.channels = condition, channels
 
     def row(self, n: int) -> dict[str, Tensor]:
-        pictures = np.random.default_rng(n).uniform(-1, 1, (2, 3, self.size, self.size))
-        x, y = torch.from_numpy(pictures).to(self.dtype)
-        return {"x": x, "y": y, "row": torch.tensor(n)}
+        rng = np.random.default_rng(n)
+        x, y = torch.from_numpy(rng.uniform(-1, 1, (2, self.channels, self.size, self.size))).to(self.dtype)
+        row = {"x": x, "y": y, "row": torch.tensor(n)}
+        if self.condition:
+            c = CONDITIONS[self.condition][1](rng)
+            row["c"] = c.to(self.dtype) if self.condition == "attributes" else c
+        return row
+
+    def batch(self, start: int, count: int) -> Batch:
+        rows = [self.row(n) for n in range(start, start + count)]
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
     def batches(self, from_row: int) -> Iterator[Batch]:
         start = from_row + self.process * self.batch_size
         while True:
-            rows = [self.row(n) for n in range(start, start + self.batch_size)]
-            yield {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+            yield self.batch(start, self.batch_size)
             start += self.batch_size * self.processes
 
 

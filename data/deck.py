@@ -1,0 +1,300 @@
+"""The rows of a run, drawn from pictures by number."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quagga import BadInput
+from quagga.data.augment import Augment, Declared
+from quagga.data.collection import Collection
+from quagga.data.decode import read_header, to_native
+from quagga.data.folders import Side
+from quagga.data.form import Form, grey_or_rgb, other_channels
+from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of
+from quagga.data.look import LOOKED_AT, look
+from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place
+from quagga.data.tensors import to_tensor
+
+SIZES = (256, 128, 64, 32)  # sides that pictures of other sizes are brought to, where none is asked for
+MOST = 256  # above which a picture's own size is not taken unasked
+TRIED = 16  # pictures of a dataset that are read before training
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a picture is to become; as the options of `Conditioned` and `Pictures` of these names."""
+
+    size: int | None
+    fit: Literal["crop", "squash"]
+    flip: bool
+    augment: Declared
+    x_channels: int | None
+    x_value_range: list[float] | None
+    seed: int
+    skip: bool
+
+
+@dataclass
+class Deck:
+    """The rows of a run: pictures of a gallery and what belongs to them, shuffled anew in every pass.
+
+    gallery: the pictures. train, test: numbers of those to train on and of those held out, in the order in which they
+    are shown. more: what else a row holds, name -> a tensor with an entry for each picture. augment: what happens to a
+    picture. plain: whether nothing happens to one that has its size already. size: side in pixels.
+    """
+
+    gallery: Gallery
+    train: np.ndarray
+    test: np.ndarray
+    more: dict[str, Tensor]
+    augment: Augment
+    plain: bool
+    size: int
+    seed: int
+    skip: bool
+
+    def sample(self, row: int) -> Sample:
+        numbers = (int(self.train[at]) for at in place(self.seed, "x", row, len(self.train)))
+        return self._sample(numbers, lambda pixels: self.augment(pixels, key(self.seed, "x", "augment", row)))
+
+    def files(self, row: int) -> list[str]:
+        return [self.gallery.name(int(self.train[next(place(self.seed, "x", row, len(self.train)))]))]
+
+    def held_out(self, count: int) -> Batch:
+        """Up to `count` pictures that training never sees, cut from the middle."""
+        pool = self.test if len(self.test) else self.train
+        count = min(count, len(pool))
+        rows = [self._sample(map(int, np.roll(pool, -at)), self.augment.still).tensors for at in range(count)]
+        return {**{name: torch.stack([row[name] for row in rows]) for name in rows[0]}, "row": torch.arange(count)}
+
+    def _sample(self, numbers: Iterable[int], transform: Callable[[np.ndarray], np.ndarray]) -> Sample:
+        """The first of the pictures that can be read; without `skip` the first must."""
+        skipped: list[str] = []
+        for number in numbers:
+            try:
+                pixels = self.gallery.read(number)
+                if not (self.plain and pixels.shape[:2] == (self.size, self.size)):
+                    pixels = self._explained(number, transform, pixels)
+            except BadInput as error:
+                if not self.skip:
+                    raise
+                skipped.append(str(error))
+            else:
+                return Sample(
+                    {"x": to_tensor(pixels), **{name: all_[number] for name, all_ in self.more.items()}}, skipped
+                )
+        raise BadInput(f"none of {len(skipped)} pictures can be read; the first is {skipped[0]}")
+
+    def _explained(self, number: int, transform: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
+        try:
+            return transform(pixels)
+        except BadInput as error:
+            raise BadInput(f"{self.gallery.name(number)}: {error}") from None
+
+    def check(self, global_batch: int) -> None:
+        if len(self.train) < global_batch:
+            raise BadInput(
+                f"there are {len(self.train)} pictures to train on, fewer than a batch of {global_batch}: lower"
+                " --batch_size or add pictures"
+            )
+
+    def batches(
+        self,
+        from_row: int,
+        batch_size: int,
+        process: int,
+        processes: int,
+        workers: int,
+        timeout: float,
+        on_skip: Callable[[Sequence[str]], None],
+    ) -> Batches:
+        """Endless batches, see `quagga.data.rows.batches`."""
+        if isinstance(self.gallery, Memory) and self.plain and self.gallery.pixels.shape[1:3] == (self.size, self.size):
+            return self._whole(self.gallery.pixels, from_row + process * batch_size, batch_size, processes)
+        return batches(self, from_row, batch_size, process, processes, workers, timeout, on_skip)
+
+    def _whole(self, pixels: np.ndarray, start: int, batch_size: int, processes: int) -> Batches:
+        """The same batches as one row after the other would make, but each at once: 2 us a row of 28 x 28, not 60."""
+        while True:
+            rows = np.arange(start, start + batch_size)
+            numbers = self.train[places(self.seed, "x", rows, len(self.train))]
+            more = {name: all_[numbers] for name, all_ in self.more.items()}
+            yield {"x": to_tensor(pixels[numbers]), **more, "row": torch.from_numpy(rows)}
+            start += batch_size * processes
+
+    def preprocessing(self, fit: str) -> dict[str, Any]:
+        channels = self.gallery.form.channels
+        return {
+            "load_size": self.size,
+            "crop_size": self.size,
+            "fit": fit,
+            "channels": {"x": channels},
+            "value_range": [-1.0, 1.0],
+            "opacity": {"x": "kept" if channels in (2, 4) else "laid on white"},
+        }
+
+    def domains(self, title: str) -> dict[str, dict[str, Any]]:
+        form = self.gallery.form
+        about = {"channels": form.channels, "value_range": list(form.value_range), "kind": form.kind}
+        return {"x": {"name": title, **about}}
+
+
+def wanted_of(options: Any) -> Wanted:
+    """What the options of `Conditioned` or `Pictures` say of a picture."""
+    return Wanted(
+        options.size,
+        options.fit,
+        options.flip,
+        options.augment,
+        options.x_channels,
+        options.x_value_range,
+        options.seed,
+        options.unreadable == "skip",
+    )
+
+
+def check_workers(workers: int, timeout: float) -> None:
+    """Raises BadInput where the readers cannot be."""
+    if not 0 <= workers <= 256:
+        raise BadInput(f"workers {workers}: 0 reads in the training process, 1 to 256 read ahead")
+    if timeout <= 0:
+        raise BadInput(f"worker_timeout {timeout}: must be above 0 seconds")
+
+
+def deck_of(
+    collection: Collection,
+    test: np.ndarray,
+    more: Mapping[str, Tensor],
+    classes: Sequence[int],
+    wanted: Wanted,
+) -> tuple[Deck, list[str]]:
+    """The rows that pictures make, and lines for the user.
+
+    Args:
+        collection: The pictures.
+        test: bool (N,), which are held out.
+        more: What else belongs to each, name -> (N, ...).
+        classes: The class of each, or of what is like a class.
+        wanted: What a picture is to become.
+
+    Raises:
+        BadInput: a picture cannot be read, or options do not fit the pictures.
+    """
+    pictures, title = collection.pictures, collection.title
+    size, channels = wanted.size, wanted.x_channels
+    if size is not None and size < 1:
+        raise BadInput(f"size {size}: must be at least 1 pixel")
+    if channels is not None and channels < 1:
+        raise BadInput(f"x_channels {channels}: grey pictures have 1, colour 3, others as many as are stored")
+    stated = wanted.x_value_range
+    if stated is not None and not (len(stated) == 2 and np.isfinite(stated).all() and stated[0] < stated[1]):
+        raise BadInput(f"x_value_range {stated}: two numbers, the lower first, e.g. '[0, 4095]'")
+    if stated is not None and (isinstance(pictures, np.ndarray | Joined)):
+        raise BadInput("x_value_range is for pictures in files: leave it out")
+    train = np.flatnonzero(~test)
+    held = shown(np.flatnonzero(test), classes)
+    if isinstance(pictures, np.ndarray):
+        size = size or size_of([pictures.shape[1:3]])
+        channels = channels or pictures.shape[3]
+        if pictures.shape[3] != channels:
+            if {pictures.shape[3], channels} != {1, 3}:
+                raise BadInput(f"{title}: {other_channels(pictures.shape[3], channels, 'x')}")
+            pictures = np.stack([grey_or_rgb(picture, channels) for picture in pictures])
+        gallery, lines = Memory(pictures, Form(channels), title), []
+    elif isinstance(pictures, Joined):
+        gallery, found_size = _mapped(pictures, train, channels)
+        size, lines = size or found_size, []
+    else:
+        found_size, found_channels = _peeked([pictures[number] for number in train], wanted.skip)
+        size, channels = size or found_size, channels or found_channels
+        side = Side(title, [pictures[number] for number in train], [])
+        form, lines = look(side, "x", channels, stated, size, wanted.skip)
+        gallery = Files(pictures, form)
+    kind = "uint8" if gallery.form.eight_bits else "float32"
+    augment = Augment(size, size, wanted.fit, wanted.flip, wanted.augment, gallery.form.channels, kind)
+    plain = not wanted.flip and not wanted.augment
+    square = isinstance(gallery, Memory) and gallery.pixels.shape[1] == gallery.pixels.shape[2]
+    if isinstance(gallery, Memory) and plain and (square or wanted.fit == "squash") and gallery.pixels.shape[1] != size:
+        gallery = gallery._replace(pixels=np.stack([augment.still(picture) for picture in gallery.pixels]))
+    deck = Deck(gallery, train, held, dict(more), augment, plain, size, wanted.seed, wanted.skip)
+    return deck, lines
+
+
+def shown(test: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """Held-out pictures in the order in which they are shown, so that any beginning is spread over all: one of each
+    class, another of each, and so on, each class shuffled."""
+    seen: Counter[int] = Counter()
+    turns = []
+    for number in test[order(0, "held out", 0, len(test))]:
+        kind = classes[number]
+        turns.append((seen[kind], kind, number))
+        seen[kind] += 1
+    return np.array([number for *_, number in sorted(turns)], np.int64)
+
+
+def size_of(sizes: Sequence[tuple[int, ...]]) -> int:
+    """The side in pixels for pictures of these heights and widths: their own where all are one square of at most 256,
+    else the largest of 32, 64, 128 and 256 that half of them fill."""
+    shorter = sorted(min(size) for size in sizes)
+    if len({side for size in sizes for side in size}) == 1 and shorter[0] <= MOST:
+        return shorter[0]
+    middle = shorter[len(shorter) // 2]
+    return next((size for size in SIZES if size <= middle), SIZES[-1])
+
+
+def _peeked(paths: Sequence[Path], skip: bool) -> tuple[int, int]:
+    """Side in pixels and channels for pictures in files, from the headers of some."""
+    sizes, channels = [], Counter()
+    for path in paths[:: -(-len(paths) // LOOKED_AT)]:
+        try:
+            header = read_header(path)
+        except BadInput:
+            if not skip:
+                raise
+            continue
+        sizes.append((header.shorter, header.longer))
+        channels[header.channels] += 1
+    if not sizes:
+        raise BadInput(f"none of the pictures looked at can be read, first {paths[0]}: see quagga data check")
+    if channels.keys() <= {1, 2}:
+        return size_of(sizes), 1
+    most = max(channels)
+    return size_of(sizes), 3 if most <= 4 else channels.most_common(1)[0][0]
+
+
+def _mapped(joined: Joined, train: np.ndarray, channels: int | None) -> tuple[Mapped, int]:
+    """The gallery of datasets, and the side in pixels of their pictures, from a look at some."""
+    sizes, kinds, found, darkest = [], Counter(), Counter(), 0.0
+    for number in train[:: -(-len(train) // TRIED)]:
+        picture = picture_of(joined.item(int(number)))
+        native = to_native(in_memory(picture))
+        sizes.append(native.pixels.shape[:2])
+        found[native.pixels.shape[-1] - native.alpha] += 1
+        kinds[str(native.pixels.dtype)] += 1
+        if isinstance(picture, Tensor) and picture.is_floating_point():
+            darkest = min(darkest, float(picture.min()))
+            kinds["signed"] += 1
+    if kinds["signed"] and darkest >= 0:
+        raise BadInput(
+            f"{joined.title}: its tensors are never below 0: scale them to [-1, 1], as Normalize(0.5, 0.5) does"
+        )
+    del kinds["signed"]
+    kind = kinds.most_common(1)[0][0]
+    channels = channels or (found.most_common(1)[0][0] if found else 3)
+    white = {"uint8": 255.0, "uint16": 65535.0}.get(kind, 1.0)
+    return Mapped(joined, Form(channels, kind, (0.0, white))), size_of(sizes)
+
+
+def places(seed: int, stream: str, rows: np.ndarray, size: int) -> np.ndarray:
+    """What `place` says first of each row."""
+    epochs, positions = np.divmod(rows, size)
+    found = np.empty_like(rows)
+    for epoch in np.unique(epochs):
+        found[epochs == epoch] = order(seed, stream, int(epoch), size)[positions[epochs == epoch]]
+    return found

@@ -1,0 +1,269 @@
+"""Conditional GAN: pictures of noise and a condition: a class, attributes, a caption.
+
+Mirza, Osindero: Conditional Generative Adversarial Nets, 2014
+https://arxiv.org/abs/1411.1784
+
+    min_G max_D V(D, G) = E_x [log D(x|c)] + E_z [log(1 - D(G(z|c)|c))]                     (Eq. 2)
+
+Both players see the condition, each through an encoder of its own. With captions D is also shown real pictures with
+another picture's caption, which it must call wrong (Reed et al. 2016, https://arxiv.org/abs/1605.05396, Algorithm 1):
+else it could win by looking at pictures alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from textwrap import fill
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pdist
+
+from quagga import BadInput
+from quagga.data.conditioned import Conditioned
+from quagga.data.conditions import Conditions
+from quagga.models import (
+    ConvDiscriminator,
+    ConvGenerator,
+    MaxoutDiscriminator,
+    MLPDiscriminator,
+    MLPGenerator,
+    encoder_of,
+)
+from quagga.pipelines.diffaugment import DiffAugment, Policy
+from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
+from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
+
+data = Conditioned  # what the pipeline is trained on
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
+
+COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
+
+
+@dataclass
+class Conditional:
+    """The game of Eq. 2, as `quagga.pipelines.minimax.Game`. Batches hold "x", (N, C, H, W) in [-1, 1], and "c", what is
+    said of each: int64 (N,) classes, float (N, A) attributes, or int64 (N, L) tokens, 0 for padding."""
+
+    G: nn.Module  # z (N, z_size), c -> x
+    D: nn.Module  # x, c -> logits (N, 1)
+    conditions: Conditions  # what they are called
+    z_size: int = 100
+    objective: ObjectiveName = "non_saturating"
+    mismatched: bool = False
+    penalty: PenaltyName = "none"
+    lambda_penalty: float = 10.0
+    augment: DiffAugment = field(default_factory=DiffAugment)  # of all that D sees
+
+    fresh_noise = True
+    samples: Mapping[str, str] = field(default_factory=lambda: {"G": "x"})
+
+    def __post_init__(self):
+        self.generators, self.discriminators = {"G": self.G}, {"D": self.D}
+        self.memory: Mapping[str, Stateful] = {}
+
+    def generate(self, batch: Batch, draw: Draw) -> Images:
+        """The batch's own conditions: G meets them as often as they are (Algorithm 1)."""
+        return {"G(z,c)": self.G(draw.normal((self.z_size,), like=batch["x"]), batch["c"])}
+
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """Passes are apart: batch norm would mix them."""
+        c, play = batch["c"], OBJECTIVES[self.objective]
+        real, fake = self.augment(batch["x"], draw), self.augment(fakes["G(z,c)"], draw)
+        real_logits, fake_logits = self.D(real, c), self.D(fake, c)
+        terms = {"D": play.discriminator(real_logits, fake_logits)}  # Eq. 2, for D
+        read = readings(self.objective, real_logits, fake_logits)
+        if self.mismatched:
+            others, differ = exchanged(c)
+            # Where the neighbour's condition is the same, it is not wrong: the row's fake stands in for it.
+            wrong_logits = torch.where(differ, self.D(real, others), fake_logits)
+            terms["D"] = (terms["D"] + play.discriminator(real_logits, wrong_logits)) / 2  # Reed et al. 2016, Alg. 1
+            read["mismatched"] = wrong_logits.detach().float().mean()
+        if self.penalty != "none":
+            terms["D_penalty"] = self.lambda_penalty * penalty(self.penalty, lambda x: self.D(x, c), real, fake, draw)
+        return Loss(terms, {f"D/{name}": value for name, value in read.items()})
+
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        logits = self.D(self.augment(fakes["G(z,c)"], draw), batch["c"])
+        return Loss({"G": OBJECTIVES[self.objective].generator(logits)})  # Eq. 2, for G
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        """Held-out pictures and their conditions: does D heed the condition, does G vary its pictures, and obey?
+
+        "D/matching", "D/mismatching": D's mean logit with a picture's own condition and with its neighbour's.
+        "diversity": the mean difference of two samples as a share of that of two held-out pictures, of the same
+        condition if any two share one. "obeyed", for classes: of the samples, those that are nearest to the mean
+        held-out picture of their own class, a rough measure.
+        """
+        x, c = batch["x"], batch["c"]
+        others, differ = exchanged(c)
+        read = {"D/matching": self.D(x, c).float().mean()}
+        if differ.any():
+            read["D/mismatching"] = self.D(x, others)[differ].float().mean()
+        samples = self.G(draw.normal((self.z_size,), like=x), c).float()
+        if len(x) > 1:
+            same = torch.stack([(row == c).flatten(1).all(1) if c.ndim > 1 else row == c for row in c])
+            pairs = upper(same)
+            pairs = pairs if pairs.any() else torch.ones_like(pairs)
+            read["diversity"] = distances(samples)[pairs].mean() / distances(x)[pairs].mean()
+        if c.ndim == 1:
+            classes = c.unique()
+            means = torch.stack([x[c == number].mean(0) for number in classes])
+            nearest = torch.cdist(samples.flatten(1), means.flatten(1)).argmin(1)
+            read["obeyed"] = (classes[nearest] == c).float().mean()
+        return read
+
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        """A column for each condition among the rows, and for classes of the others too: on top a real picture (grey
+        where there is none), below it samples. A row of samples has the same noise in all columns and all through the
+        run."""
+        x, c = batch["x"], batch["c"]
+        z = draw.normal((SEEDS, self.z_size), like=x)[0]
+        asked = list(zip(x, c, strict=True))
+        if self.conditions.kind == "class":
+            asked += [
+                (torch.zeros_like(x[0]), number) for number in torch.arange(self.conditions.count, device=c.device)
+            ]
+            first = {int(number): (picture, number) for picture, number in reversed(asked)}
+            asked = [first[number] for number in sorted(first)]
+        columns: Images = {}
+        for picture, one in asked:
+            name = fill(self.conditions.describe(one.cpu()), 18)
+            if name not in columns and len(columns) < COLUMNS:
+                columns[name] = torch.cat([picture[None], self.G(z, one.expand(SEEDS, *one.shape))])
+        return {"real, and samples": columns}
+
+
+def exchanged(c: Tensor) -> tuple[Tensor, Tensor]:
+    """The condition of each row's neighbour, and whether it differs from its own, (N, 1).
+
+    Rows 0 and 1 change places, 2 and 3, and so on; the last of an odd number stays. So two micro-batches of an even
+    number of rows play the same game as one large one.
+    """
+    n = len(c)
+    neighbour = (torch.arange(n, device=c.device) ^ 1).clamp(max=n - 1)
+    others = c[neighbour]
+    return others, (others != c).view(n, -1).any(1, keepdim=True)
+
+
+def distances(x: Tensor) -> Tensor:
+    """mean |x_i - x_j| over pixels, of all pairs of the pictures (N, C, H, W), as `pdist` orders them."""
+    return pdist(x.flatten(1).float(), p=1) / x[0].numel()
+
+
+def upper(square: Tensor) -> Tensor:
+    """What stands above the diagonal of (N, N), in the order of `pdist`."""
+    rows, columns = torch.triu_indices(*square.shape, offset=1, device=square.device)
+    return square[rows, columns]
+
+
+def build(
+    *,
+    condition: Literal["class", "attributes", "caption"] = "class",
+    names: list[str] | None = None,
+    caption_length: int = 16,
+    size: int | None = None,
+    x_channels: int | None = None,
+    network: Literal["conv", "mlp"] = "conv",
+    z_size: int = 100,
+    width: int = 64,
+    width_discriminator: int = 64,
+    width_condition: int = 64,
+    widths: list[int] | None = None,
+    widths_discriminator: list[int] | None = None,
+    dropout: float = 0.5,
+    text: Literal["gru", "transformer"] = "gru",
+    norm: Literal["batch", "conditional_batch", "none"] = "batch",
+    norm_discriminator: Literal["batch", "instance", "layer", "none"] | None = None,
+    joining: Literal["concat", "projection"] = "concat",
+    upsample: Literal["transposed", "resize"] = "transposed",
+    spectral: bool = False,
+    objective: ObjectiveName = "non_saturating",
+    mismatched: bool | None = None,
+    penalty: PenaltyName = "none",
+    lambda_penalty: float = 10.0,
+    diffaugment: list[Policy] | None = None,
+) -> Conditional:
+    """Pictures with a class, attributes or a caption: new ones as asked for (Mirza & Osindero 2014).
+
+    Args:
+        condition: what is said of each picture.
+        names: the classes, attributes or words, in order; None takes the data's.
+        caption_length: words of a caption that are read.
+        size: side of the square pictures; None takes the data's.
+        x_channels: channels of the pictures: 3 for colour, 1 for grey; None takes the data's.
+        network: conv, DCGAN's (Radford et al. 2016), or mlp, the paper's fully connected ones, which suit digits.
+        z_size: numbers of noise a picture is made of.
+        width: conv: channels of the generator's largest maps.
+        width_discriminator: conv: channels of the discriminator's largest maps.
+        width_condition: conv: features each side makes of a condition.
+        widths: mlp: units of the generator's hidden layers after noise (200) and condition (1000) are joined; None
+            takes [1200].
+        widths_discriminator: mlp: units of the discriminator's hidden layers, with leaky ReLU 0.2, for picture and
+            condition joined; None takes the paper's maxout layers.
+        dropout: mlp: share of the discriminator's hidden values that are dropped.
+        text: what reads captions.
+        norm: conv: normalisation in the generator; conditional_batch takes scale and shift from the condition.
+        norm_discriminator: conv: normalisation in the discriminator; None takes batch, or with a penalty layer, which
+            does not mix the pictures of a batch.
+        joining: conv: how D sees the condition: concat (the paper) or projection (Miyato & Koyama 2018).
+        upsample: conv: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
+        spectral: conv: spectral normalisation of the discriminator (Miyato et al. 2018).
+        objective: the adversarial losses.
+        mismatched: D also sees real pictures with the wrong condition (Reed et al. 2016); None does so for captions.
+        penalty: a penalty on the discriminator's gradient.
+        lambda_penalty: its weight; without a penalty it has nothing to weigh.
+        diffaugment: differentiable augmentation of all the discriminator sees (Zhao et al. 2020); for few pictures.
+    """
+    if names is None or size is None or x_channels is None:
+        raise BadInput("the pictures' names, size and channels are not known: say --names, --size and --x_channels")
+    conditions = Conditions(condition, names, caption_length)
+    for name, number, most in (  # a stranger's config or model must not build without end
+        ("size", size, 1024),
+        ("x_channels", x_channels, 4096),
+        ("z_size", z_size, 4096),
+        ("width", width, 4096),
+        ("width_discriminator", width_discriminator, 4096),
+        ("width_condition", width_condition, 4096),
+        *(("widths", units, 16384) for units in widths or []),
+        *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
+    ):
+        if not 1 <= number <= most:
+            raise BadInput(f"{name} is {number}: it must be from 1 to {most}")
+    if norm_discriminator is None:
+        norm_discriminator = "batch" if penalty == "none" else "layer"
+    if network == "conv" and penalty != "none" and norm_discriminator == "batch":
+        raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
+
+    def encoder(width: int, hot: bool = False) -> nn.Module:
+        return encoder_of(condition, conditions.count, width, text, hot)
+
+    G: nn.Module
+    D: nn.Module
+    shape = (x_channels, size, size)
+    try:
+        if network == "conv":
+            G = ConvGenerator(size, x_channels, z_size, width, norm, upsample, encoder=encoder(width_condition))
+            D = ConvDiscriminator(
+                size, x_channels, width_discriminator, norm_discriminator, spectral, encoder(width_condition), joining
+            )
+        else:
+            hidden = [1200] if widths is None else widths
+            G = MLPGenerator(shape, z_size, hidden, 0.0, False, encoder(1000, hot=True), z_width=200)
+            if widths_discriminator is None:
+                D = MaxoutDiscriminator(shape, encoder(250, hot=True), dropout)
+            else:
+                D = MLPDiscriminator(shape, widths_discriminator, 0.2, dropout, spectral, encoder(1000, hot=True))
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    return Conditional(
+        G,
+        D,
+        conditions,
+        z_size,
+        objective,
+        condition == "caption" if mismatched is None else mismatched,
+        penalty,
+        lambda_penalty,
+        DiffAugment(diffaugment or []),
+    )
