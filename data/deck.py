@@ -46,7 +46,8 @@ class Deck:
 
     gallery: the pictures. train, test: numbers of those to train on and of those held out, in the order in which they
     are shown. more: what else a row holds, name -> a tensor with an entry for each picture; where that is a condition,
-    "c", the row also holds that of another picture, "other", drawn for the row. augment: what happens to a picture. plain: whether nothing happens to one that has its size already. size: side in pixels.
+    "c", the row also holds that of another picture, "other", drawn for the row. augment: what happens to a picture.
+    plain: whether nothing happens to one that has its size already. size: side in pixels.
     """
 
     gallery: Gallery

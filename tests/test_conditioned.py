@@ -121,7 +121,7 @@ def test_a_row_brings_the_condition_of_another_picture(tmp_path):
     rows = some(data, 30, 20)
     assert rows["other"].dtype == rows["c"].dtype and same(rows, some(data, 5, 120))
     together = [((rows["c"] == c) & (rows["other"] == o)).float().mean() for c in range(3) for o in range(3)]
-    assert min(together) > 0.06 and max(together) < 0.17  # of one ninth each: the two have nothing to do with each other
+    assert min(together) > 0.06 and max(together) < 0.17  # of one ninth each: they are independent
     held = data.held_out(4)
     assert torch.equal(held["other"], held["c"][[3, 0, 1, 2]])
 
