@@ -42,6 +42,7 @@ class Pairs(NamedTuple):
     side_by_side: bool
     notices: list[str]  # what was decided for the user
     unmatched: list[str]  # pictures without a partner
+    unused: Sequence[Pair] = ()  # of val, where there is a test
 
 
 def find_pairs(
@@ -122,7 +123,8 @@ def _side_by_side(root: Path) -> Pairs:
         train, test, line = split(train)
         return Pairs(names, train, test, True, [line], [])
     test = [Pair(_stem(p, root), p, p) for p in folders[held]]
-    return Pairs(names, train, test, True, _unused(folders, held), [])
+    val = [Pair(_stem(p, root), p, p) for p in folders.get("val", [])] if held == "test" else []
+    return Pairs(names, train, test, True, _unused(folders, held), [], val)
 
 
 def _two_by_two(root: Path, of_y: bool, unmatched: str) -> Pairs:
@@ -148,7 +150,8 @@ def _two_by_two(root: Path, of_y: bool, unmatched: str) -> Pairs:
     if held is None:
         train, test, line = split(found["train"])
         return Pairs(names, train, test, False, [*_skipped(alone), line], alone)
-    return Pairs(names, found["train"], found[held], False, [*_skipped(alone), *_unused(found, held)], alone)
+    val = found.get("val", []) if held == "test" else []
+    return Pairs(names, found["train"], found[held], False, [*_skipped(alone), *_unused(found, held)], alone, val)
 
 
 def matched(x: Path, y: Path) -> tuple[list[Pair], list[str]]:
@@ -269,7 +272,8 @@ def _listed(path: Path, of_y: bool, unmatched: str) -> Pairs:
     else:
         train, test, line = split(found[""])
         lines = [line]
-    return Pairs({"x": "x", "y": "y"}, train, test, False, [*notices, *lines], gone)
+    val = found["val"] if found["test"] else []
+    return Pairs({"x": "x", "y": "y"}, train, test, False, [*notices, *lines], gone, val)
 
 
 def read_list(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

@@ -26,7 +26,8 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Pictures  # what the pipeline is trained on
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
+# Rates stay as they are (Radford et al. 2016, Sec. 4).
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 
 @dataclass
@@ -82,7 +83,7 @@ class GAN:
         if "mode" in batch:
             modes = batch["mode"].unique()
             means = torch.stack([x[batch["mode"] == mode].mean(0) for mode in modes])
-            nearest = torch.cdist(samples.flatten(1), means.flatten(1)).argmin(1)
+            nearest = torch.cdist(samples.flatten(1), means.flatten(1).to(samples)).argmin(1)
             for number, mode in enumerate(modes.tolist()):
                 name = self.names[mode] if mode < len(self.names) else str(mode)
                 read[f"share/{name}"] = (nearest == number).float().mean()
