@@ -61,7 +61,10 @@ def check_pairs(
         if some and found.side_by_side:
             parts.append(Part(split, "both", "y", [looks[pair.y] for pair in some]))
         elif some:
-            named = ((found.names["x"], "x", [pair.x for pair in some]), (found.names["y"], "y", [pair.y for pair in some]))
+            named = (
+                (found.names["x"], "x", [pair.x for pair in some]),
+                (found.names["y"], "y", [pair.y for pair in some]),
+            )
             parts += [Part(f"{name} {split}", name, letter, [looks[p] for p in of if p]) for name, letter, of in named]
     findings = list(find(found, splits, looks, side, crop_size))
     how = f"side by side, x ({found.names['x']}) is the {side} half" if found.side_by_side else "two files each"
