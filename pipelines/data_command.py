@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from quagga import BadInput
-from quagga.pipelines.cli import HELP, suggestion, usage
-from quagga.pipelines.options import hints_of, parse, split, taken_out, tokens_of
+from quagga.pipelines.cli import HELP, PIPELINES, suggestion, usage
+from quagga.pipelines.options import hints_of, parse, read_config, split, taken_out, tokens_of
 
 Options = TypeVar("Options")
 
@@ -32,6 +33,7 @@ class Embedded:
 
     Args:
         output: the folder that is written.
+        kind: unpaired, or pairs: a sketch and its horse side by side, in train and test.
         size: side of the pictures in pixels.
         train: horses to train on, and as many zebras.
         test: horses to test on, and as many zebras.
@@ -39,6 +41,7 @@ class Embedded:
     """
 
     output: str = "datasets/embedded"
+    kind: Literal["unpaired", "pairs"] = "unpaired"
     size: int = 64
     train: int = 400
     test: int = 40
@@ -68,6 +71,10 @@ class Check:
         root: a folder that holds trainA and trainB, perhaps testA and testB; it may be typed without --root.
         x: instead of root, the folder of domain X.
         y: instead of root, the folder of domain Y.
+        pairs: instead of both, a list of pairs, CSV or JSON.
+        paired: take the pictures of two folders, or of a root, as pairs; a root whose train holds pictures twice as
+            wide as high is taken so by itself.
+        side: which half of side-by-side pictures is x.
         crop_size: pixels a side that training will cut out.
         strict: also end with 2 where there are warnings.
     """
@@ -75,6 +82,9 @@ class Check:
     root: str | None = None
     x: str | None = None
     y: str | None = None
+    pairs: str | None = None
+    paired: bool = False
+    side: Literal["left", "right"] = "left"
     crop_size: int = 256
     strict: bool = False
 
@@ -85,7 +95,7 @@ def main(argv: list[str]) -> int:
         "list": (__name__, "the published CycleGAN and pix2pix sets"),
         "download": (__name__, "download one of them: quagga data download NAME"),
         "check": (__name__, "find what is wrong with your pictures: quagga data check ROOT, or --x DIR --y DIR"),
-        "preview": (__name__, "a contact sheet of what training will see, after augmentation"),
+        "preview": (__name__, "a contact sheet of what training will see: quagga data preview [PIPELINE] --root DIR"),
         "embedded": (__name__, "write the embedded horses and zebras into a folder"),
     }
     if not argv or argv[0] in HELP:
@@ -187,7 +197,7 @@ def next_move(folder: Path) -> str:
     if {"trainA", "trainB"} <= set(inside):
         return f"next: quagga train cyclegan --root {folder}"
     if "train" in inside:
-        return "pairs side by side: no pipeline of this version trains on them yet"
+        return f"next: quagga train pix2pix --root {folder} (--side right where x is the right half)"
     return f"no trainA and trainB in it, but {', '.join(inside[:6]) or 'no folder'}: name two with --x and --y"
 
 
@@ -198,34 +208,49 @@ def check(argv: list[str]) -> None:
     from tqdm import tqdm
 
     from quagga.data.check import check as look
+    from quagga.data.check_pairs import are_pairs, check_pairs
 
+    places = chosen.root, chosen.x, chosen.y
+    paired = chosen.paired or chosen.pairs is not None or are_pairs(chosen.root)
     with tqdm(unit="picture", disable=None, leave=False) as bar:
-        report = look(chosen.root, chosen.x, chosen.y, chosen.crop_size, bar.update, bar.reset)
+        if paired:
+            report = check_pairs(*places, chosen.pairs, chosen.side, chosen.crop_size, bar.update, bar.reset)
+        else:
+            report = look(*places, chosen.crop_size, bar.update, bar.reset)
     print("\n".join(report.lines), end="\n\n")
     if report.fatal:
         raise BadInput(f"training would stop: {report.fatal}, see above")
     if report.warnings and chosen.strict:
         raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
-    pictures = f"--root {chosen.root}" if chosen.root else f"--x {chosen.x} --y {chosen.y}"
+    given = {"root": chosen.root, "x": chosen.x, "y": chosen.y, "pairs": chosen.pairs}
+    pictures = " ".join(f"--{name} {value}" for name, value in given.items() if value)
     cut = f" --load_size {chosen.crop_size} --crop_size {chosen.crop_size}" if chosen.crop_size != 256 else ""
-    print(f"training can start: quagga train cyclegan {pictures}{cut} {report.options}".rstrip())
+    start = f"quagga train {'pix2pix' if paired else 'cyclegan'}"
+    print(f"training can start: {start} {pictures}{cut} {report.options}".rstrip())
 
 
 def preview(argv: list[str]) -> None:
     from quagga.data.preview import contact_sheet, windowed  # torch: `quagga data embedded` need not wait for it
-    from quagga.data.unpaired import Unpaired
 
-    takers = {"data": Unpaired, "preview": Preview}
-    # A training's config serves here too: what it says about data is taken, the rest is left.
     files, typed = taken_out(argv, "--config")
-    written = [token for file in files for token in tokens_of(file, hints_of(Unpaired), None)]
+    name = typed.pop(0) if typed and not typed[0].startswith("-") else None
+    if name is None and files:
+        name = str(read_config(files[-1]).get("pipeline"))
+    if name is not None and name not in PIPELINES:
+        raise BadInput(f"unknown pipeline {name}{suggestion(name, PIPELINES)}")
+    kind = import_module(PIPELINES[name or "cyclegan"][0]).data
+    takers = {"data": kind, "preview": Preview}
+    # A training's config serves here too: what it says about data is taken, the rest is left.
+    written = [token for file in files for token in tokens_of(file, hints_of(kind), None)]
     # Rows are the same for any number of workers: none is the quickest to start.
     options = split(parse("quagga data preview", takers, [*written, *typed, "--workers=0"]), takers)
     chosen = Preview(**options["preview"])
     if chosen.count < 1:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")
-    rows = Unpaired(**options["data"])
+    rows = kind(**options["data"])
     batch = next(rows.batches(0, chosen.count))
+    if kind.__name__ == "Paired":
+        batch = rows.for_the_eye(batch)
     columns = {f"{side}: {name}": batch[side] for side, name in rows.names.items()}
     deep = [f"{side}: {rows.names[side]}" for side, form in rows.forms.items() if not form.eight_bits]
     contact_sheet(windowed(columns, deep), chosen.output)
@@ -240,9 +265,16 @@ def embedded(argv: list[str]) -> None:
 
     from quagga.data.embedded import write
 
+    if chosen.kind == "pairs":
+        from quagga.data.sketches import write
     folder = write(chosen.output, train=chosen.train, test=chosen.test, size=chosen.size, seed=chosen.seed)
+    size = f"--load_size {chosen.size} --crop_size {chosen.size}"
+    if chosen.kind == "pairs":
+        print(f"{chosen.train} + {chosen.test} sketches, each beside its horse: {folder}")
+        print(f"next: quagga train pix2pix --root {folder} {size}")
+        return
     print(f"{chosen.train} + {chosen.test} horses and as many zebras: {folder}")
-    print(f"next: quagga train cyclegan --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
+    print(f"next: quagga train cyclegan --root {folder} {size}")
 
 
 def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:
