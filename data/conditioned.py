@@ -256,11 +256,11 @@ def told_of_captions(texts: Sequence[str], conditions: Conditions) -> list[str]:
 
 
 def table_of(root: Path, condition: Kind) -> str | None:
-    """The one table that lies in a folder without class folders."""
+    """The one table that lies in a folder without class folders; not .json, which may hold anything."""
     if not root.is_dir():
         return None
     inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    tables = [path for path in inside if path.suffix.lower() in SUFFIXES]
+    tables = [path for path in inside if path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".json"]
     folders = {path.name for path in inside if path.is_dir()}
     if not tables or (condition == "class" and folders - {"images"}):
         return None

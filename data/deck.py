@@ -239,10 +239,14 @@ def shown(test: np.ndarray, classes: Sequence[int]) -> np.ndarray:
 
 
 def size_of(sizes: Sequence[tuple[int, ...]]) -> int:
-    """The side in pixels for pictures of these heights and widths: their own where all are one square of at most 256,
-    else the largest of 32, 64, 128 and 256 that half of them fill."""
+    """The side in pixels for pictures of these heights and widths: their own where all are one square of at most 256
+    that can be halved to 15 or less, as 28 and 96 can; else the largest of 32, 64, 128 and 256 that half of them
+    fill."""
     shorter = sorted(min(size) for size in sizes)
-    if len({side for size in sizes for side in size}) == 1 and shorter[0] <= MOST:
+    one = shorter[0]
+    while one > 15 and one % 2 == 0:
+        one //= 2
+    if len({side for size in sizes for side in size}) == 1 and shorter[0] <= MOST and one <= 15:
         return shorter[0]
     middle = shorter[len(shorter) // 2]
     return next((size for size in SIZES if size <= middle), SIZES[-1])

@@ -7,6 +7,7 @@ pictures of horses and zebras can be scored against the answer, which real photo
     >>> one.sentence("horse")
 """
 
+import csv
 import json
 import shutil
 from dataclasses import dataclass
@@ -32,8 +33,12 @@ from quagga.data.coat import (
 )
 from quagga.data.landscape import LIGHTS, Hour, air, ground_colours, landscape, paint, skyline
 from quagga.data.shading import outlines, shade, shadow, stand
+from quagga.data.sketches import sketch
 
 Coat = Literal["horse", "zebra"]
+Set = Literal["unpaired", "pairs", "classes", "attributes", "captions"]
+
+COATS: tuple[Coat, ...] = ("horse", "zebra")
 
 CARD = "embedded.json"  # what a written set holds
 GOLDEN = (5**0.5 - 1) / 2  # its multiples fill [0, 1) evenly: hours take turns, so every herd has its share of each
@@ -57,6 +62,19 @@ class Scene:
     coat: str
     hour: str
     attributes: dict[str, bool]
+
+    def wearing(self, coat: Coat) -> np.ndarray:
+        """The picture of the animal in this coat."""
+        return self.horse if coat == "horse" else self.zebra
+
+    def seen(self, coat: Coat) -> dict[str, bool]:
+        """The attributes of that picture: a zebra has no dark coat."""
+        dark = coat == "horse" and self.attributes["dark_coat"]
+        return {"zebra": coat == "zebra", **self.attributes, "dark_coat": dark}
+
+    def kind(self, coat: Coat) -> str:
+        """Its class: "horse", "grazing horse", "zebra" or "grazing zebra"."""
+        return f"grazing {coat}" if self.pose == "grazing" else coat
 
     def sentence(self, coat: Coat) -> str:
         """What one sees, in words: "a bay horse grazing at sunset, facing left, on a meadow with trees"."""
@@ -149,17 +167,26 @@ def held_out(coat: Coat, count: int) -> list[int]:
     return [HELD_OUT + index for index in training(coat, count)]
 
 
-def write(folder: str | Path, *, train: int = 400, test: int = 40, size: int = 64, seed: int = 0) -> Path:
-    """Write an unpaired set as PNG files, with the truth about its test horses; returns the folder.
+def write(
+    folder: str | Path, *, train: int = 400, test: int = 40, size: int = 64, seed: int = 0, kind: Set = "unpaired"
+) -> Path:
+    """Write a set as PNG files; returns the folder. A set that is there already is left.
 
-    trainA and testA hold horses, trainB and testB zebras, all different animals. truth/ holds the animals of testA as
-    zebras and mask/ where they are (255 is animal), under the same file names. A set that is there already is left.
+    All animals are different: `train` horses and as many zebras to train on, `test` of each to test on.
+
+    unpaired: trainA and testA hold horses, trainB and testB zebras. truth/ holds the animals of testA as zebras and
+    mask/ where they are (255 is animal), under the same file names.
+    pairs: train/ and test/ hold horses on the right half of a picture, sketches of them on the left.
+    classes: train/ and test/, in each a folder for horses, grazing horses, zebras and grazing zebras.
+    attributes, captions: images/ and table.csv, with the columns file, split, and one for each attribute or caption.
 
     Raises:
         BadInput: the folder holds something else.
     """
     folder = Path(folder)
-    about = {"set": "quagga embedded", "train": train, "test": test, "size": size, "seed": seed}
+    about: dict[str, object] = {"set": "quagga embedded", "train": train, "test": test, "size": size, "seed": seed}
+    if kind != "unpaired":
+        about["kind"] = kind
     if folder.is_dir() and any(folder.iterdir()):
         card = folder / CARD
         if card.is_file() and json.loads(card.read_text()) == about:
@@ -170,8 +197,21 @@ def write(folder: str | Path, *, train: int = 400, test: int = 40, size: int = 6
     unfinished = folder.with_name(folder.name + ".unfinished")  # renamed at the end, so that a stop leaves no half set
     if unfinished.exists():
         shutil.rmtree(unfinished)
+    if kind == "unpaired":
+        write_unpaired(unfinished, train, test, size, seed)
+    elif kind == "pairs":
+        write_pairs(unfinished, train, test, size, seed)
+    else:
+        write_conditioned(unfinished, train, test, size, seed, kind)
+    (unfinished / CARD).write_text(json.dumps(about) + "\n")
+    if folder.exists():
+        folder.rmdir()
+    return unfinished.rename(folder)
+
+
+def write_unpaired(folder: Path, train: int, test: int, size: int, seed: int) -> None:
     for name in ("trainA", "trainB", "testA", "testB", "truth", "mask"):
-        (unfinished / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
     for name, coat, indices in (
         ("trainA", "horse", training("horse", train)),
         ("trainB", "zebra", training("zebra", train)),
@@ -181,12 +221,38 @@ def write(folder: str | Path, *, train: int = 400, test: int = 40, size: int = 6
         for number, index in enumerate(indices):
             one = scene(index, size, seed)
             file = f"{coat}_{number:04d}.png"
-            pictures = {name: one.horse if coat == "horse" else one.zebra}
+            pictures = {name: one.wearing(coat)}
             if name == "testA":
                 pictures |= {"truth": one.zebra, "mask": np.rint(one.mask * 255).astype(np.uint8)}
             for where, picture in pictures.items():
-                Image.fromarray(picture).save(unfinished / where / file)
-    (unfinished / CARD).write_text(json.dumps(about) + "\n")
-    if folder.exists():
-        folder.rmdir()
-    return unfinished.rename(folder)
+                Image.fromarray(picture).save(folder / where / file)
+
+
+def write_pairs(folder: Path, train: int, test: int, size: int, seed: int) -> None:
+    for name, indices in (("train", training("horse", train)), ("test", held_out("horse", test))):
+        (folder / name).mkdir(parents=True)
+        for number, index in enumerate(indices):
+            one = scene(index, size, seed)
+            both = np.concatenate([sketch(one.edges, one.hour, one.coat), one.horse], axis=1)
+            Image.fromarray(both).save(folder / name / f"horse_{number:04d}.png")
+
+
+def write_conditioned(folder: Path, train: int, test: int, size: int, seed: int, kind: Set) -> None:
+    (folder / ("train" if kind == "classes" else "images")).mkdir(parents=True)
+    rows: list[list[str | int]] = []
+    for split, choose, count in (("train", training, train), ("test", held_out, test)):
+        for coat in COATS:
+            for number, index in enumerate(choose(coat, count)):
+                one = scene(index, size, seed)
+                if kind == "classes":
+                    place = folder / split / one.kind(coat) / f"{coat}_{number:04d}.png"
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                else:
+                    place = folder / "images" / f"{split}_{coat}_{number:04d}.png"
+                    said = [one.sentence(coat)] if kind == "captions" else [int(v) for v in one.seen(coat).values()]
+                    rows.append([place.name, split, *said])
+                Image.fromarray(one.wearing(coat)).save(place)
+    if kind != "classes":
+        names = ["caption"] if kind == "captions" else list(scene(0, 16, seed).seen("horse"))
+        with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([["file", "split", *names], *rows])

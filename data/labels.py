@@ -100,7 +100,7 @@ def in_table(
         some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         line = f"{len(missing)} of {len(cells)} files of {path} are not in {folder}: {some}"
         if not skip or not kept:
-            raise BadInput(f"{line}: name their folder with --images, or mend the table")
+            raise BadInput(f"{line}: name their folder with --pictures, or mend the table")
         notices = [*notices, f"{line}: passed over"]
 
     attributes: list[str] = []

@@ -1,7 +1,7 @@
 """The networks. Each is an `nn.Module` that knows no optimiser, loss, device or logger; its arguments are plain values.
 
-Generators map pictures to pictures of the same size, or noise (and a condition) to pictures; discriminators map pictures
-to logits (no sigmoid), one a patch or one a picture.
+Generators map pictures to pictures of the same size, or noise (and a condition) to pictures; discriminators map
+pictures to logits (no sigmoid), one a patch or one a picture.
 """
 
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator

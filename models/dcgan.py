@@ -8,6 +8,7 @@ until it is a picture; D is the way back:
     D at 64 pixels   64, 128, 256, 512 x 4 x 4, a logit                   (strided 4 x 4, batch norm, leaky ReLU 0.2)
 """
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -61,7 +62,10 @@ class ConvGenerator(nn.Module):
     """Noise z (N, z_size), and with an encoder the raw condition c -> pictures (N, channels, size, size) in [-1, 1].
 
     The condition's vector is joined to z (Mirza & Osindero 2014); with "conditional_batch" it also sets every
-    normalisation's scale and shift.
+    normalisation's scale and shift. It is scaled by 1 / sqrt(its width), to a length of about 1: Adam moves every
+    weight by the learning rate, so that what a layer makes of a vector that comes again and again grows by the rate
+    times the sum of its abs(e_i) a step. Unscaled it drowned z in some hundred steps, and G made one picture a class
+    (measured on digits: 16 % of the diversity of real ones after 83,000 images; scaled, 101 % after 33,000).
 
     Args:
         size: side of the pictures: 4 to 15 times a power of two, from 8 on.
@@ -94,8 +98,7 @@ class ConvGenerator(nn.Module):
         bias = norm == "none"  # a normalisation brings its own
         self.project = nn.Linear(z_size + e_width, maps[0] * self.first**2, bias=bias)
         self.ups = nn.ModuleList(
-            upsampling(upsample, inputs, outputs, kernel=4, bias=bias)
-            for inputs, outputs in zip(maps, maps[1:], strict=False)
+            upsampling(upsample, inputs, outputs, kernel=4, bias=bias) for inputs, outputs in pairwise(maps)
         )
         self.last = upsampling(upsample, maps[-1], channels, kernel=4)
         self.norms = nn.ModuleList(
@@ -112,7 +115,7 @@ class ConvGenerator(nn.Module):
         self.encoder = encoder  # last: it has started in its own way
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        e = self.encoder(c) if self.encoder is not None else None
+        e = self.encoder(c) * self.encoder.width**-0.5 if self.encoder is not None else None
         h = self.project(z if e is None else torch.cat([z, e], 1)).unflatten(1, (-1, self.first, self.first))
         for up, norm in zip([nn.Identity(), *self.ups], self.norms, strict=True):
             h = up(h)
@@ -152,7 +155,7 @@ class ConvDiscriminator(nn.Module):
         first, maps = size >> halvings(size), channels_of(size, width)
         e_width: int = encoder.width if encoder else 0  # pyright: ignore[reportAssignmentType]
         body: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for inputs, outputs in zip(maps, maps[1:], strict=False):
+        for inputs, outputs in pairwise(maps):
             body += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm != "batch"), normalisation(norm, outputs)]
             body += [nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*body)

@@ -35,15 +35,16 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Conditioned  # what the pipeline is trained on
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
+# Rates stay as they are (Radford et al. 2016, Sec. 4).
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 
 
 @dataclass
 class Conditional:
-    """The game of Eq. 2, as `quagga.pipelines.minimax.Game`. Batches hold "x", (N, C, H, W) in [-1, 1], and "c", what is
-    said of each: int64 (N,) classes, float (N, A) attributes, or int64 (N, L) tokens, 0 for padding."""
+    """The game of Eq. 2, as `quagga.pipelines.minimax.Game`. Batches hold "x", (N, C, H, W) in [-1, 1], and "c", what
+    is said of each: int64 (N,) classes, float (N, A) attributes, or int64 (N, L) tokens, 0 for padding."""
 
     G: nn.Module  # z (N, z_size), c -> x
     D: nn.Module  # x, c -> logits (N, 1)
@@ -100,7 +101,7 @@ class Conditional:
         read = {"D/matching": self.D(x, c).float().mean()}
         if differ.any():
             read["D/mismatching"] = self.D(x, others)[differ].float().mean()
-        samples = self.G(draw.normal((self.z_size,), like=x), c).float()
+        samples = self.G(draw.normal((self.z_size,), like=x), c).to(x.dtype)
         if len(x) > 1:
             same = torch.stack([(row == c).flatten(1).all(1) if c.ndim > 1 else row == c for row in c])
             pairs = upper(same)
@@ -148,7 +149,7 @@ def exchanged(c: Tensor) -> tuple[Tensor, Tensor]:
 
 def distances(x: Tensor) -> Tensor:
     """mean |x_i - x_j| over pixels, of all pairs of the pictures (N, C, H, W), as `pdist` orders them."""
-    return pdist(x.flatten(1).float(), p=1) / x[0].numel()
+    return pdist(x.flatten(1), p=1) / x[0].numel()
 
 
 def upper(square: Tensor) -> Tensor:

@@ -29,11 +29,13 @@ class Preview:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Horses and zebras drawn in code, as the folders trainA, trainB, testA and testB; no download.
+    """Horses and zebras drawn in code; no download.
 
     Args:
         output: the folder that is written.
-        kind: unpaired, or pairs: a sketch and its horse side by side, in train and test.
+        kind: unpaired: the folders trainA, trainB, testA and testB; pairs: a sketch and its horse side by side, in
+            train and test; classes: a folder for each, below train and test; attributes, captions: images and a
+            table.csv of them.
         size: side of the pictures in pixels.
         train: horses to train on, and as many zebras.
         test: horses to test on, and as many zebras.
@@ -41,7 +43,7 @@ class Embedded:
     """
 
     output: str = "datasets/embedded"
-    kind: Literal["unpaired", "pairs"] = "unpaired"
+    kind: Literal["unpaired", "pairs", "classes", "attributes", "captions"] = "unpaired"
     size: int = 64
     train: int = 400
     test: int = 40
@@ -265,16 +267,15 @@ def embedded(argv: list[str]) -> None:
 
     from quagga.data.embedded import write
 
-    if chosen.kind == "pairs":
-        from quagga.data.sketches import write
-    folder = write(chosen.output, train=chosen.train, test=chosen.test, size=chosen.size, seed=chosen.seed)
-    size = f"--load_size {chosen.size} --crop_size {chosen.size}"
-    if chosen.kind == "pairs":
-        print(f"{chosen.train} + {chosen.test} sketches, each beside its horse: {folder}")
-        print(f"next: quagga train pix2pix --root {folder} {size}")
-        return
-    print(f"{chosen.train} + {chosen.test} horses and as many zebras: {folder}")
-    print(f"next: quagga train cyclegan --root {folder} {size}")
+    folder = write(chosen.output, **{name: value for name, value in vars(chosen).items() if name != "output"})
+    beside = "sketches of them beside" if chosen.kind == "pairs" else "as many zebras"
+    print(f"{chosen.train} + {chosen.test} horses and {beside}: {folder}")
+    if chosen.kind in ("unpaired", "pairs"):
+        pipeline = "pix2pix" if chosen.kind == "pairs" else "cyclegan"
+        print(f"next: quagga train {pipeline} --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
+    else:
+        condition = {"classes": "", "attributes": " --condition attributes", "captions": " --condition caption"}
+        print(f"next: quagga train conditional --root {folder}{condition[chosen.kind]}")
 
 
 def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:

@@ -26,7 +26,8 @@ from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, pena
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
 
 data = Pictures  # what the pipeline is trained on
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0}  # rates stay as they are (Radford et al. 2016, Sec. 4)
+# Rates stay as they are (Radford et al. 2016, Sec. 4).
+defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 
 @dataclass
@@ -70,12 +71,12 @@ class GAN:
     def examine(self, batch: Batch, draw: Draw) -> Terms:
         """Held-out pictures beside as many samples: is anything left out, does D know its pictures by heart?
 
-        "diversity": the mean difference of two samples as a share of that of two held-out pictures. "share/NAME": of the
-        samples, those that are nearest to the mean held-out picture of that mode, a rough measure. "D/real": D's mean
-        logit for held-out pictures, to be compared with that for those it was trained on.
+        "diversity": the mean difference of two samples as a share of that of two held-out pictures. "share/NAME": of
+        the samples, those that are nearest to the mean held-out picture of that mode, a rough measure. "D/real": D's
+        mean logit for held-out pictures, to be compared with that for those it was trained on.
         """
         x = batch["x"]
-        samples = self.G(draw.normal((self.z_size,), like=x)).float()
+        samples = self.G(draw.normal((self.z_size,), like=x)).to(x.dtype)
         read = {"D/real": self.D(x).float().mean()}
         if len(x) > 1:
             read["diversity"] = spread(samples) / spread(x)
@@ -100,7 +101,7 @@ class GAN:
 
 def spread(x: Tensor) -> Tensor:
     """The mean difference of two of the pictures (N, C, H, W), N at least 2: mean |x_i - x_j| over pixels and pairs."""
-    return pdist(x.flatten(1).float(), p=1).mean() / x[0].numel()
+    return pdist(x.flatten(1), p=1).mean() / x[0].numel()
 
 
 def build(

@@ -170,7 +170,7 @@ def use(game: Any, folder: Path) -> str:
     """The command that makes pictures with a run."""
     if getattr(game, "translations", {}):
         return f"quagga translate {folder} PICTURE --output DIR"
-    return f"quagga sample {folder} --output sheet.png"
+    return f"quagga sample {folder} --output DIR"
 
 
 def ending(accelerator: Accelerator) -> Callable[..., None]:

@@ -1,10 +1,15 @@
+import json
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from quagga import BadInput
-from quagga.data.embedded import held_out, scene, training, write
+from quagga.data.conditioned import Conditioned
+from quagga.data.conditions import tokens
+from quagga.data.embedded import COATS, held_out, scene, training, write
 
 SCENES = [scene(index) for index in range(200)]
 
@@ -190,3 +195,36 @@ def test_a_set_whose_writing_was_stopped_is_written_anew(tmp_path):
     folder = write(tmp_path / "set", train=1, test=1, size=32)
     assert [file.name for file in (folder / "trainA").iterdir()] == ["horse_0000.png"]
     assert not stopped.exists()
+
+
+@pytest.mark.parametrize("kind", ["classes", "attributes", "captions"])
+def test_sets_with_conditions_say_what_is_seen(tmp_path, kind):
+    folder = write(tmp_path / "set", train=6, test=4, size=32, seed=3, kind=kind)
+    condition: Any = {"classes": "class", "attributes": "attributes", "captions": "caption"}[kind]
+    names = ["horse", "zebra"] if kind == "classes" else None
+    data = Conditioned(root=str(folder), condition=condition, names=names, workers=0)
+    scenes = {}
+    for split, choose, count in (("train", training, 6), ("test", held_out, 4)):
+        for coat in COATS:
+            for index in choose(coat, count):
+                one = scene(index, 32, 3)
+                scenes[one.wearing(coat).tobytes()] = (split, coat, one)
+    for split, numbers in (("train", data.deck.train), ("test", data.deck.test)):
+        assert kind == "classes" or len(numbers) == {"train": 12, "test": 8}[split]
+        for number in numbers:
+            where, coat, one = scenes[data.deck.gallery.read(int(number)).tobytes()]
+            said = data.conditions.describe(data.deck.more["c"][int(number)])
+            words = [word if word in data.conditions.names else "?" for word in tokens(one.sentence(coat))]
+            seen = [name for name, value in one.seen(coat).items() if value]
+            assert where == split
+            assert (
+                said
+                == {
+                    "class": one.kind(coat),
+                    "attributes": ", ".join(seen) or "none",
+                    "caption": " ".join(words),
+                }[condition]
+            )
+    assert json.loads((folder / "embedded.json").read_text())["kind"] == kind
+    with pytest.raises(BadInput, match="holds other things"):
+        write(folder, train=6, test=4, size=32, seed=3)
