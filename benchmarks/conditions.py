@@ -68,8 +68,8 @@ class Entry(NamedTuple):
 
 
 COMMON = (
-    "--batch_size 32 --lr 4e-4 --beta1 0.5 --width 32 --width_discriminator 32 --z_size 64 --device cpu --workers 0"
-    " --sample_every 1000000 --save_every 1000000 --log_every 5000 --examined 0"
+    "--batch_size 32 --lr 5e-4 --beta1 0.5 --joining projection --width 32 --width_discriminator 32 --z_size 64"
+    " --device cpu --workers 0 --sample_every 1000000 --save_every 1000000 --log_every 5000 --examined 0"
 )
 ENTRIES = [
     Entry("classes", "class", ("animal", "head")),
