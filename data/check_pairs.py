@@ -6,6 +6,7 @@ other.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from quagga import BadInput
 from quagga.data.check import SHOWN, Finding, Look, Part, Report, look_at, table
-from quagga.data.decode import read_native
+from quagga.data.decode import SUFFIXES, read_header, read_native
 from quagga.data.form import Native
 from quagga.data.inputs import halves
 from quagga.data.pairs import Pair, Pairs, find_pairs
@@ -61,7 +62,10 @@ def check_pairs(
         if some and found.side_by_side:
             parts.append(Part(split, "both", "y", [looks[pair.y] for pair in some]))
         elif some:
-            named = ((found.names["x"], "x", [pair.x for pair in some]), (found.names["y"], "y", [pair.y for pair in some]))
+            named = (
+                (found.names["x"], "x", [pair.x for pair in some]),
+                (found.names["y"], "y", [pair.y for pair in some]),
+            )
             parts += [Part(f"{name} {split}", name, letter, [looks[p] for p in of if p]) for name, letter, of in named]
     findings = list(find(found, splits, looks, side, crop_size))
     how = f"side by side, x ({found.names['x']}) is the {side} half" if found.side_by_side else "two files each"
@@ -75,6 +79,20 @@ def check_pairs(
             lines.append(f"    and {len(finding.names) - SHOWN:,} more")
     fatal = next((finding.what for finding in findings if finding.fatal), "")
     return Report(lines, "--side right" if found.side_by_side and side == "right" else "", len(findings), fatal)
+
+
+def are_pairs(root: str | None) -> bool:
+    """Whether a folder's train holds pictures twice as wide as high, as side-by-side sets do."""
+    train = Path(root or "").expanduser() / "train"
+    if root is None or not train.is_dir():
+        return False
+    some = [path for path in sorted(train.iterdir()) if path.suffix.lower() in SUFFIXES][:16]
+    wide = 0
+    for path in some:
+        with suppress(BadInput):
+            header = read_header(path)
+            wide += header.longer == 2 * header.shorter
+    return wide > len(some) / 2
 
 
 def find(
@@ -123,7 +141,8 @@ def find(
             [pair.name for pair in small],
             "they are enlarged and so blurred, find larger ones or lower --crop_size and --load_size",
         )
-    usable = [pair for pair in whole if pair not in different and pair not in odd and pair.x]
+    broken = {*different, *odd}
+    usable = [pair for pair in whole if pair not in broken and pair.x]
     shift = shifted([two(pair, found.side_by_side, side) for pair in usable[:: -(-len(usable) // LOOKED_AT)]])
     if shift:
         right, down = shift
@@ -131,8 +150,8 @@ def find(
             f"x and y lie {abs(right):.1f} pixels {'right' if right > 0 else 'left'} and {abs(down):.1f}"
             f" {'down' if down > 0 else 'up'} of each other, at {SHIFTED_SIDE} pixels, in most pairs",
             [],
-            "look at them, as what is drawn beside its place is learned beside it; of pairs that share few outlines this is"
-            " only a guess",
+            "look at them, as what lies beside its place is learned beside it; where pairs share few outlines this is a"
+            " guess",
         )
 
 

@@ -33,9 +33,10 @@ from quagga.data.coat import (
 )
 from quagga.data.landscape import LIGHTS, Hour, air, ground_colours, landscape, paint, skyline
 from quagga.data.shading import outlines, shade, shadow, stand
+from quagga.data.sketches import sketch
 
 Coat = Literal["horse", "zebra"]
-Set = Literal["unpaired", "classes", "attributes", "captions"]
+Set = Literal["unpaired", "pairs", "classes", "attributes", "captions"]
 
 COATS: tuple[Coat, ...] = ("horse", "zebra")
 
@@ -175,6 +176,7 @@ def write(
 
     unpaired: trainA and testA hold horses, trainB and testB zebras. truth/ holds the animals of testA as zebras and
     mask/ where they are (255 is animal), under the same file names.
+    pairs: train/ and test/ hold horses on the right half of a picture, sketches of them on the left.
     classes: train/ and test/, in each a folder for horses, grazing horses, zebras and grazing zebras.
     attributes, captions: images/ and table.csv, with the columns file, split, and one for each attribute or caption.
 
@@ -197,6 +199,8 @@ def write(
         shutil.rmtree(unfinished)
     if kind == "unpaired":
         write_unpaired(unfinished, train, test, size, seed)
+    elif kind == "pairs":
+        write_pairs(unfinished, train, test, size, seed)
     else:
         write_conditioned(unfinished, train, test, size, seed, kind)
     (unfinished / CARD).write_text(json.dumps(about) + "\n")
@@ -222,6 +226,15 @@ def write_unpaired(folder: Path, train: int, test: int, size: int, seed: int) ->
                 pictures |= {"truth": one.zebra, "mask": np.rint(one.mask * 255).astype(np.uint8)}
             for where, picture in pictures.items():
                 Image.fromarray(picture).save(folder / where / file)
+
+
+def write_pairs(folder: Path, train: int, test: int, size: int, seed: int) -> None:
+    for name, indices in (("train", training("horse", train)), ("test", held_out("horse", test))):
+        (folder / name).mkdir(parents=True)
+        for number, index in enumerate(indices):
+            one = scene(index, size, seed)
+            both = np.concatenate([sketch(one.edges, one.hour, one.coat), one.horse], axis=1)
+            Image.fromarray(both).save(folder / name / f"horse_{number:04d}.png")
 
 
 def write_conditioned(folder: Path, train: int, test: int, size: int, seed: int, kind: Set) -> None:

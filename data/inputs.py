@@ -133,6 +133,14 @@ def planes(index: np.ndarray | Tensor, count: int) -> Tensor:
     return (index.long() == known).float() * 2 - 1
 
 
+def coloured(planes: Tensor) -> Tensor:
+    """(N, C, H, W), a plane for each label -> (N, 3, H, W) in [-1, 1], a colour for each."""
+    turn = torch.arange(planes.shape[1], device=planes.device) * 0.618034  # of the circle of hues: neighbours differ
+    shift = torch.tensor([0.0, 1 / 3, 2 / 3], device=planes.device)
+    palette = torch.cos(2 * torch.pi * (turn[:, None] + shift))  # (C, 3)
+    return palette[planes.argmax(1)].movedim(-1, 1).to(planes.dtype)
+
+
 def table_of(maps: Iterable[np.ndarray], count: int | None) -> Input:
     """The labels that occur.
 

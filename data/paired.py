@@ -17,7 +17,7 @@ from quagga.data.augment import Fit, PairAugment, nearest, resized
 from quagga.data.decode import read_header, read_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, Native, fitted
-from quagga.data.inputs import Input, XAs, find_labels, halves, indices, label_values, made_of, planes
+from quagga.data.inputs import Input, XAs, coloured, find_labels, halves, indices, label_values, made_of, planes
 from quagga.data.look import look
 from quagga.data.pairs import Pair, find_pairs
 from quagga.data.rows import Batch, Batches, Sample, batches, key, place
@@ -174,6 +174,10 @@ class Paired:
             around = (pool[(start + step) % len(pool)] for step in range(len(pool)))
             rows.append(self._first(around, self._augment.still)[0])
         return {**{side: torch.stack([row[side] for row in rows]) for side in "xy"}, "row": torch.arange(count)}
+
+    def for_the_eye(self, batch: Batch) -> Batch:
+        """The same batch, label maps in colours."""
+        return {**batch, "x": coloured(batch["x"])} if self.x_as == "labels" else batch
 
     def preprocessing(self) -> dict[str, Any]:
         """What was done to the pictures, for the model to carry along (JSON)."""

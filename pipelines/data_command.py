@@ -1,23 +1,16 @@
 """`quagga data`: get pictures, check them, look at what training will see."""
 
-import json
 import re
-import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal
 
 from quagga import BadInput
+from quagga.pipelines.check_command import check
 from quagga.pipelines.cli import HELP, PIPELINES, suggestion, usage
 from quagga.pipelines.options import hints_of, parse, read_config, split, taken_out, tokens_of
-
-if TYPE_CHECKING:
-    from quagga.data.conditioned import Conditioned
-    from quagga.data.pictures import Pictures
-
-Options = TypeVar("Options")
+from quagga.pipelines.words import obeyed, words_first
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,9 @@ class Embedded:
 
     Args:
         output: the folder that is written.
-        kind: unpaired: the folders trainA, trainB, testA and testB; classes: a folder for each, below train and test;
-            attributes, captions: images and a table.csv of them.
+        kind: unpaired: the folders trainA, trainB, testA and testB; pairs: a sketch and its horse side by side, in
+            train and test; classes: a folder for each, below train and test; attributes, captions: images and a
+            table.csv of them.
         size: side of the pictures in pixels.
         train: horses to train on, and as many zebras.
         test: horses to test on, and as many zebras.
@@ -48,7 +42,7 @@ class Embedded:
     """
 
     output: str = "datasets/embedded"
-    kind: Literal["unpaired", "classes", "attributes", "captions"] = "unpaired"
+    kind: Literal["unpaired", "pairs", "classes", "attributes", "captions"] = "unpaired"
     size: int = 64
     train: int = 400
     test: int = 40
@@ -70,55 +64,12 @@ class Download:
     sha256: str | None = None
 
 
-@dataclass(frozen=True)
-class Check:
-    """What is wrong with the pictures, before training finds it; ends with 2 where training would stop.
-
-    Args:
-        root: a folder that holds trainA and trainB, perhaps testA and testB; or any that `quagga train conditional` or
-            `quagga train gan` takes; it may be typed without --root.
-        x: instead of root, the folder of domain X.
-        y: instead of root, the folder of domain Y.
-        crop_size: pixels a side that training will cut out.
-        table: pictures with conditions: a CSV, TSV or JSON file with a line for each.
-        pictures: the folder of the table's files.
-        condition: what its pictures are conditioned on; None: classes where they are known, else nothing.
-        names: the classes, attributes or words that count.
-        file: column of the table that names the file, if not by a usual name; so are the following.
-        label: column of the class.
-        caption: column of the caption.
-        split: column that says train or test.
-        group: column of what stays on one side of the split.
-        size: side in pixels to which these pictures are brought; None: their own, or near it.
-        strict: also end with 2 where there are warnings.
-    """
-
-    root: str | None = None
-    x: str | None = None
-    y: str | None = None
-    crop_size: int = 256
-    table: str | None = None
-    pictures: str | None = None
-    condition: Literal["class", "attributes", "caption"] | None = None
-    names: list[str] | None = None
-    file: str | None = None
-    label: str | None = None
-    caption: str | None = None
-    split: str | None = None
-    group: str | None = None
-    size: int | None = None
-    strict: bool = False
-
-
 def main(argv: list[str]) -> int:
     """Obeys `quagga data ARGV...`."""
     table = {
         "list": (__name__, "the published CycleGAN and pix2pix sets"),
         "download": (__name__, "download one of them: quagga data download NAME"),
-        "check": (
-            __name__,
-            "find what is wrong with your pictures: quagga data check ROOT, or --x DIR --y DIR",
-        ),
+        "check": (__name__, "find what is wrong with your pictures: quagga data check ROOT, or --x DIR --y DIR"),
         "preview": (__name__, "a contact sheet of what training will see: quagga data preview [PIPELINE] --root DIR"),
         "embedded": (__name__, "write the embedded horses and zebras into a folder"),
     }
@@ -221,73 +172,12 @@ def next_move(folder: Path) -> str:
     if {"trainA", "trainB"} <= set(inside):
         return f"next: quagga train cyclegan --root {folder}"
     if "train" in inside:
-        return "pairs side by side: no pipeline of this version trains on them yet"
+        return f"next: quagga train pix2pix --root {folder} (--side right where x is the right half)"
     return f"no trainA and trainB in it, but {', '.join(inside[:6]) or 'no folder'}: name two with --x and --y"
 
 
-def check(argv: list[str]) -> None:
-    words, options = words_first("quagga data check ROOT", argv, 0)
-    chosen = obeyed("quagga data check ROOT", Check, [*(f"--root={word}" for word in words), *options])
-
-    from tqdm import tqdm
-
-    if conditioned(chosen):
-        from quagga.data.check_conditions import check_rows
-
-        rows, command = rows_of(chosen)
-        with tqdm(unit="picture", disable=None, leave=False) as bar:
-            report = check_rows(rows, bar.update, bar.reset)
-    else:
-        from quagga.data.check import check as look
-
-        with tqdm(unit="picture", disable=None, leave=False) as bar:
-            report = look(chosen.root, chosen.x, chosen.y, chosen.crop_size, bar.update, bar.reset)
-        cut = f" --load_size {chosen.crop_size} --crop_size {chosen.crop_size}" if chosen.crop_size != 256 else ""
-        command = f"cyclegan {f'--root {chosen.root}' if chosen.root else f'--x {chosen.x} --y {chosen.y}'}{cut}"
-    print("\n".join(report.lines), end="\n\n")
-    if report.fatal:
-        raise BadInput(f"training would stop: {report.fatal}, see above")
-    if report.warnings and chosen.strict:
-        raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
-    print(f"training can start: quagga train {command} {report.options}".rstrip())
-
-
-def conditioned(chosen: Check) -> bool:
-    """Whether these are pictures for a game with conditions, or of noise, and not two domains."""
-    if chosen.x or chosen.y or (chosen.root is None and chosen.table is None):
-        return False
-    asked = chosen.table is not None or chosen.condition is not None
-    return asked or not any((Path(chosen.root or "").expanduser() / name).exists() for name in ("trainA", "trainB"))
-
-
-def rows_of(chosen: Check) -> tuple["Conditioned | Pictures", str]:
-    """The pictures, and the words after `quagga train` that train on them."""
-    from quagga.data.collection import in_folder
-    from quagga.data.conditioned import Conditioned, table_of
-    from quagga.data.pictures import Pictures
-
-    options = {
-        name: value
-        for name, value in vars(chosen).items()
-        if value is not None and name not in ("x", "y", "crop_size", "strict")
-    }
-    words = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if name != "names")
-    if chosen.names:
-        words += f" --names {shlex.quote(json.dumps(chosen.names, ensure_ascii=False))}"
-    reading = {"unreadable": "skip", "workers": 0}
-    if chosen.table is None and chosen.condition is None and chosen.root is not None:
-        root = Path(chosen.root).expanduser()
-        if table_of(root, "class") is None and len(set(in_folder(root).labels or ())) < 2:
-            return Pictures(**options, **reading), f"gan {words}"
-    return Conditioned(**options, **reading), f"conditional {words}"
-
-
 def preview(argv: list[str]) -> None:
-    from quagga.data.preview import (  # torch: `data embedded` need not wait for it
-        captioned_sheet,
-        contact_sheet,
-        windowed,
-    )
+    from quagga.data.preview import captioned_sheet, contact_sheet, windowed  # torch: `data embedded` need not wait
 
     files, typed = taken_out(argv, "--config")
     name = typed.pop(0) if typed and not typed[0].startswith("-") else None
@@ -312,6 +202,8 @@ def preview(argv: list[str]) -> None:
         [shown] = windowed({"x": batch["x"]}, deep).values()
         captioned_sheet(shown, described, chosen.output)
     else:
+        if kind.__name__ == "Paired":
+            batch = rows.for_the_eye(batch)
         names = {side: f"{side}: {about['name']}" for side, about in rows.domains().items()}
         columns = {name: batch[side] for side, name in names.items()}
         contact_sheet(windowed(columns, [names[side] for side in deep]), chosen.output)
@@ -327,23 +219,11 @@ def embedded(argv: list[str]) -> None:
     from quagga.data.embedded import write
 
     folder = write(chosen.output, **{name: value for name, value in vars(chosen).items() if name != "output"})
-    print(f"{chosen.train} + {chosen.test} horses and as many zebras: {folder}")
-    if chosen.kind == "unpaired":
-        print(f"next: quagga train cyclegan --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
+    beside = "sketches of them beside" if chosen.kind == "pairs" else "as many zebras"
+    print(f"{chosen.train} + {chosen.test} horses and {beside}: {folder}")
+    if chosen.kind in ("unpaired", "pairs"):
+        pipeline = "pix2pix" if chosen.kind == "pairs" else "cyclegan"
+        print(f"next: quagga train {pipeline} --root {folder} --load_size {chosen.size} --crop_size {chosen.size}")
     else:
         condition = {"classes": "", "attributes": " --condition attributes", "captions": " --condition caption"}
         print(f"next: quagga train conditional --root {folder}{condition[chosen.kind]}")
-
-
-def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:
-    """The word that stands before the options, if any, and the options."""
-    if any(word in HELP for word in argv):
-        return ["NAME"] * least, [word for word in argv if word in HELP]
-    words = argv[:1] if argv and not argv[0].startswith("-") else []
-    if len(words) < least:
-        raise BadInput(f"a name is missing: {usage_line}; `quagga data list` shows them")
-    return words, argv[len(words) :]
-
-
-def obeyed(prog: str, taker: type[Options], argv: Sequence[str]) -> Options:
-    return taker(**split(parse(prog, {"options": taker}, argv), {"options": taker})["options"])

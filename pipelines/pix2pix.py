@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from quagga import BadInput
-from quagga.data.inputs import XAs
+from quagga.data.inputs import XAs, coloured
 from quagga.data.paired import Paired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
 from quagga.models.modes import Mode, Statistics, used
@@ -228,11 +228,3 @@ def build(
         mode=Mode(test_dropout, test_statistics),
         labels=x_as == "labels",
     )
-
-
-def coloured(planes: Tensor) -> Tensor:
-    """(N, C, H, W), a plane for each label -> (N, 3, H, W) in [-1, 1], a colour for each."""
-    turn = torch.arange(planes.shape[1], device=planes.device) * 0.618034  # of the circle of hues: neighbours differ
-    shift = torch.tensor([0.0, 1 / 3, 2 / 3], device=planes.device)
-    palette = torch.cos(2 * torch.pi * (turn[:, None] + shift))  # (C, 3)
-    return palette[planes.argmax(1)].movedim(-1, 1).to(planes.dtype)
