@@ -28,10 +28,10 @@ from quagga.data.tensors import to_tensor
 from quagga.pipelines.cli import command_line
 
 TRAINING = (
-    "--batch_size 64 --lr 4e-4 --beta1 0.5 --joining projection --width 48 --width_discriminator 48 --caption_length 4"
+    "--batch_size 64 --lr 4e-4 --beta1 0.5 --joining projection --width 32 --width_discriminator 32 --caption_length 4"
     " --z_size 100 --diffaugment [translation] --workers 1 --sample_every 50000 --save_every 10000"
 )
-RATE = 60  # images that one CPU sees in a second, about: so long is the run that is asked for by minutes
+RATE = 40  # images that one CPU sees in a second, about: so long is the run that is asked for by minutes
 SHARE = 0.8  # of the classifier's own accuracy: the promise with a GPU
 
 
