@@ -232,7 +232,8 @@ def check(argv: list[str]) -> None:
 
 
 def preview(argv: list[str]) -> None:
-    from quagga.data.preview import contact_sheet, windowed  # torch: `quagga data embedded` need not wait for it
+    from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
+    from quagga.data.preview import contact_sheet, windowed
 
     files, typed = taken_out(argv, "--config")
     name = typed.pop(0) if typed and not typed[0].startswith("-") else None
@@ -251,7 +252,7 @@ def preview(argv: list[str]) -> None:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")
     rows = kind(**options["data"])
     batch = next(rows.batches(0, chosen.count))
-    if kind.__name__ == "Paired":
+    if isinstance(rows, Paired):
         batch = rows.for_the_eye(batch)
     columns = {f"{side}: {name}": batch[side] for side, name in rows.names.items()}
     deep = [f"{side}: {rows.names[side]}" for side, form in rows.forms.items() if not form.eight_bits]
