@@ -1,4 +1,4 @@
-"""Are conditions obeyed? Class, attributes and caption to animal, on the set drawn in code, in under 5 CPU minutes each.
+"""Are conditions obeyed? Class, attributes and caption to animal on the set drawn in code, each in 5 CPU minutes.
 
     python benchmarks/conditions.py --output benchmarks/results/conditions.txt
 

@@ -125,14 +125,21 @@ def check(
     for place, kinds in others:
         held = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
         lines.append(f"left out: {place} also holds {held}, by which no picture is known")
+    lines += stated(findings)
+    fatal = next((finding.what for finding in findings if finding.fatal), "")
+    options = " ".join(dict.fromkeys(part.options for part in parts if part.options))
+    return Report(lines, options, sum(not finding.fatal for finding in findings), fatal)
+
+
+def stated(findings: Iterable[Finding]) -> list[str]:
+    """What was found, in lines."""
+    lines = []
     for finding in findings:
         lines += ["", f"{'ERROR' if finding.fatal else 'warning'}: {finding.what}: {finding.advice}"]
         lines += [f"    {name}" for name in finding.names[:SHOWN]]
         if len(finding.names) > SHOWN:
             lines.append(f"    and {len(finding.names) - SHOWN:,} more")
-    fatal = next((finding.what for finding in findings if finding.fatal), "")
-    options = " ".join(dict.fromkeys(part.options for part in parts if part.options))
-    return Report(lines, options, sum(not finding.fatal for finding in findings), fatal)
+    return lines
 
 
 def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) -> list[Look]:
@@ -196,8 +203,10 @@ def contrast_of(pixels: np.ndarray, alpha: bool = False) -> float:
     return float(grey.std()) / (high - low) * 255 if high > low else 0.0
 
 
-def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
-    """What is worth saying, the worst first."""
+def find(
+    parts: Sequence[Part], top: Path, crop_size: int, sizes: str = "--crop_size and --load_size"
+) -> Iterable[Finding]:
+    """What is worth saying, the worst first; `sizes` are the options that say how large pictures must be."""
 
     def name(look: Look) -> str:
         path = look.path.absolute()
@@ -242,7 +251,7 @@ def find(parts: Sequence[Part], top: Path, crop_size: int) -> Iterable[Finding]:
             yield Finding(
                 f"{_pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
                 [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in small],
-                "they are enlarged and so blurred, find larger ones or lower --crop_size and --load_size",
+                f"they are enlarged and so blurred, find larger ones or lower {sizes}",
             )
         unusual = [look for look in good if look.options]
         if unusual:

@@ -119,7 +119,7 @@ class Conditioned:
         self.deck.check(global_batch)
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
-        """Endless batches from a row on: {"x", "c", "row": (N,) int64}."""
+        """Endless batches from a row on: {"x", "c", "other": the condition of another picture, "row": (N,) int64}."""
         return self.deck.batches(
             from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
         )

@@ -45,8 +45,9 @@ class Deck:
     """The rows of a run: pictures of a gallery and what belongs to them, shuffled anew in every pass.
 
     gallery: the pictures. train, test: numbers of those to train on and of those held out, in the order in which they
-    are shown. more: what else a row holds, name -> a tensor with an entry for each picture. augment: what happens to a
-    picture. plain: whether nothing happens to one that has its size already. size: side in pixels.
+    are shown. more: what else a row holds, name -> a tensor with an entry for each picture; where that is a condition,
+    "c", the row also holds that of another picture, "other", drawn for the row. augment: what happens to a picture.
+    plain: whether nothing happens to one that has its size already. size: side in pixels.
     """
 
     gallery: Gallery
@@ -61,7 +62,16 @@ class Deck:
 
     def sample(self, row: int) -> Sample:
         numbers = (int(self.train[at]) for at in place(self.seed, "x", row, len(self.train)))
-        return self._sample(numbers, lambda pixels: self.augment(pixels, key(self.seed, "x", "augment", row)))
+        tensors, skipped = self._sample(
+            numbers, lambda pixels: self.augment(pixels, key(self.seed, "x", "augment", row))
+        )
+        return Sample({**tensors, **{name: one[0] for name, one in self._others(np.array([row])).items()}}, skipped)
+
+    def _others(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """The condition of another picture for each row, which may happen to be the same."""
+        if "c" not in self.more:
+            return {}
+        return {"other": self.more["c"][self.train[places(self.seed, "other", rows, len(self.train))]]}
 
     def files(self, row: int) -> list[str]:
         return [self.gallery.name(int(self.train[next(place(self.seed, "x", row, len(self.train)))]))]
@@ -71,7 +81,9 @@ class Deck:
         pool = self.test if len(self.test) else self.train
         count = min(count, len(pool))
         rows = [self._sample(map(int, np.roll(pool, -at)), self.augment.still).tensors for at in range(count)]
-        return {**{name: torch.stack([row[name] for row in rows]) for name in rows[0]}, "row": torch.arange(count)}
+        batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        others = {"other": batch["c"].roll(1, 0)} if "c" in batch else {}
+        return {**batch, **others, "row": torch.arange(count)}
 
     def _sample(self, numbers: Iterable[int], transform: Callable[[np.ndarray], np.ndarray]) -> Sample:
         """The first of the pictures that can be read; without `skip` the first must."""
@@ -125,7 +137,7 @@ class Deck:
             rows = np.arange(start, start + batch_size)
             numbers = self.train[places(self.seed, "x", rows, len(self.train))]
             more = {name: all_[numbers] for name, all_ in self.more.items()}
-            yield {"x": to_tensor(pixels[numbers]), **more, "row": torch.from_numpy(rows)}
+            yield {"x": to_tensor(pixels[numbers]), **more, **self._others(rows), "row": torch.from_numpy(rows)}
             start += batch_size * processes
 
     def preprocessing(self, fit: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A contact sheet: pictures in captioned columns, to be looked at."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -13,19 +14,22 @@ from quagga.data.tensors import to_uint8
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
 MARGIN, BETWEEN = 12, 4  # pixels: around the sheet, between pictures
+NARROW = 18  # letters of a caption that fit above a small picture
 CAPTION, LINE = 24, 14  # pixels: the height of a caption's first line, of each further one
 SMALLEST = 128  # smaller pictures are enlarged to about this, by whole numbers, so that each pixel stays one square
 
 
 def contact_sheet(
-    columns: Mapping[str, Tensor | np.ndarray], path: str | Path | None = None, abreast: int = 1
+    columns: Mapping[str, Tensor | np.ndarray] | Sequence[tuple[str, Tensor | np.ndarray]],
+    path: str | Path | None = None,
+    abreast: int = 1,
 ) -> np.ndarray:
     """Draws columns of pictures beside each other, row n with row n.
 
     Args:
-        columns: Caption, perhaps of several lines -> pictures: a tensor (N, C, H, W) in [-1, 1] or an array (N, H, W,
-            C) of uint8. Columns may differ in N, size and channels. Of 2 channels the first is shown, of 4 and more the
-            first three, and the caption says so.
+        columns: Caption, perhaps of several lines -> pictures, or pairs of them: a tensor (N, C, H, W) in [-1, 1] or an
+            array (N, H, W, C) of uint8. Columns may differ in N, size and channels. Of 2 channels the first is shown,
+            of 4 and more the first three, and the caption says so.
         path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
         abreast: Pictures side by side within a column.
 
@@ -35,25 +39,25 @@ def contact_sheet(
     Raises:
         BadInput: no pictures at all, or the sheet cannot be written.
     """
-    drawn = {
-        _captioned(caption, column): [_shown(picture) for picture in _arrays(column)]
-        for caption, column in columns.items()
-    }
-    pictures = [picture for column in drawn.values() for picture in column]
+    drawn = [
+        (_captioned(caption, column), [_shown(picture) for picture in _arrays(column)])
+        for caption, column in (columns.items() if isinstance(columns, Mapping) else columns)
+    ]
+    pictures = [picture for _, column in drawn for picture in column]
     if not pictures:
         raise BadInput("a contact sheet needs at least one picture: ask for more than 0")
     cell_height = max(picture.shape[0] for picture in pictures) + BETWEEN
     cell_width = max(picture.shape[1] for picture in pictures) + BETWEEN
-    rows = max(-(-len(column) // abreast) for column in drawn.values())
+    rows = max(-(-len(column) // abreast) for _, column in drawn)
     apart = BETWEEN if abreast == 1 else 3 * BETWEEN
     column_width = abreast * cell_width - BETWEEN + apart
-    further = max(caption.count("\n") for caption in drawn)
-    top = MARGIN + (CAPTION + further * LINE if any(drawn) else 0)
+    further = max(caption.count("\n") for caption, _ in drawn)
+    top = MARGIN + (CAPTION + further * LINE if any(caption for caption, _ in drawn) else 0)
 
     size = (2 * MARGIN + len(drawn) * column_width - apart, top + rows * cell_height - BETWEEN + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
-    for number, (caption, column) in enumerate(drawn.items()):
+    for number, (caption, column) in enumerate(drawn):
         left = MARGIN + number * column_width
         middle = left + (abreast * cell_width - BETWEEN) / 2
         for line, words in enumerate(caption.split("\n")):
@@ -64,12 +68,34 @@ def contact_sheet(
             row, place = divmod(index, abreast)
             sheet.paste(Image.fromarray(picture), (left + place * cell_width, top + row * cell_height))
     if path is not None:
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            sheet.save(path)
-        except (OSError, ValueError) as error:
-            raise BadInput(f"cannot write {path}: {' '.join(str(error).split())}") from error
+        _save(sheet, path)
     return np.asarray(sheet)
+
+
+def captioned_sheet(pictures: Tensor, captions: Sequence[str], path: str | Path, abreast: int = 8) -> None:
+    """Pictures (N, C, H, W) in [-1, 1], each below its caption, so many abreast; the sheet is saved.
+
+    Raises:
+        BadInput: the sheet cannot be written.
+    """
+    lines = [fill(caption, NARROW, max_lines=4, placeholder=" ...") for caption in captions]
+    cells = [(caption, picture[None]) for caption, picture in zip(lines, pictures, strict=True)]
+    sheets = [contact_sheet(cells[start : start + abreast]) for start in range(0, len(cells), abreast)]
+    width = max(sheet.shape[1] for sheet in sheets)
+    whole = Image.new("RGB", (width, sum(sheet.shape[0] for sheet in sheets)), PAPER)
+    top = 0
+    for sheet in sheets:
+        whole.paste(Image.fromarray(sheet), (0, top))
+        top += sheet.shape[0]
+    _save(whole, path)
+
+
+def _save(sheet: Image.Image, path: str | Path) -> None:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"cannot write {path}: {' '.join(str(error).split())}") from error
 
 
 def for_the_eye(

@@ -44,7 +44,8 @@ COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 @dataclass
 class Conditional:
     """The game of Eq. 2, as `quagga.pipelines.minimax.Game`. Batches hold "x", (N, C, H, W) in [-1, 1], and "c", what
-    is said of each: int64 (N,) classes, float (N, A) attributes, or int64 (N, L) tokens, 0 for padding."""
+    is said of each: int64 (N,) classes, float (N, A) attributes, or int64 (N, L) tokens, 0 for padding; and "other",
+    what is said of another picture."""
 
     G: nn.Module  # z (N, z_size), c -> x
     D: nn.Module  # x, c -> logits (N, 1)
@@ -75,9 +76,9 @@ class Conditional:
         terms = {"D": play.discriminator(real_logits, fake_logits)}  # Eq. 2, for D
         read = readings(self.objective, real_logits, fake_logits)
         if self.mismatched:
-            others, differ = exchanged(c)
-            # Where the neighbour's condition is the same, it is not wrong: the row's fake stands in for it.
-            wrong_logits = torch.where(differ, self.D(real, others), fake_logits)
+            # Where the other picture's condition is the same, it is not wrong: the row's fake stands in for it.
+            wrong = apart(batch["other"], c)[:, None]
+            wrong_logits = torch.where(wrong, self.D(real, batch["other"]), fake_logits)
             terms["D"] = (terms["D"] + play.discriminator(real_logits, wrong_logits)) / 2  # Reed et al. 2016, Alg. 1
             read["mismatched"] = wrong_logits.detach().float().mean()
         if self.penalty != "none":
@@ -97,7 +98,7 @@ class Conditional:
         held-out picture of their own class, a rough measure.
         """
         x, c = batch["x"], batch["c"]
-        others, differ = exchanged(c)
+        others, differ = batch["other"], apart(batch["other"], c)
         read = {"D/matching": self.D(x, c).float().mean()}
         if differ.any():
             read["D/mismatching"] = self.D(x, others)[differ].float().mean()
@@ -110,7 +111,7 @@ class Conditional:
         if c.ndim == 1:
             classes = c.unique()
             means = torch.stack([x[c == number].mean(0) for number in classes])
-            nearest = torch.cdist(samples.flatten(1), means.flatten(1)).argmin(1)
+            nearest = torch.cdist(samples.flatten(1), means.flatten(1).to(samples)).argmin(1)
             read["obeyed"] = (classes[nearest] == c).float().mean()
         return read
 
@@ -135,16 +136,9 @@ class Conditional:
         return {"real, and samples": columns}
 
 
-def exchanged(c: Tensor) -> tuple[Tensor, Tensor]:
-    """The condition of each row's neighbour, and whether it differs from its own, (N, 1).
-
-    Rows 0 and 1 change places, 2 and 3, and so on; the last of an odd number stays. So two micro-batches of an even
-    number of rows play the same game as one large one.
-    """
-    n = len(c)
-    neighbour = (torch.arange(n, device=c.device) ^ 1).clamp(max=n - 1)
-    others = c[neighbour]
-    return others, (others != c).view(n, -1).any(1, keepdim=True)
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """Which rows of two batches of conditions differ, bool (N,)."""
+    return (a != b).flatten(1).any(1) if a.ndim > 1 else a != b
 
 
 def distances(x: Tensor) -> Tensor:

@@ -1,17 +1,16 @@
 """`quagga data`: get pictures, check them, look at what training will see."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from quagga import BadInput
+from quagga.pipelines.check_command import check
 from quagga.pipelines.cli import HELP, PIPELINES, suggestion, usage
 from quagga.pipelines.options import hints_of, parse, read_config, split, taken_out, tokens_of
-
-Options = TypeVar("Options")
+from quagga.pipelines.words import obeyed, words_first
 
 
 @dataclass(frozen=True)
@@ -63,32 +62,6 @@ class Download:
     output: str = "datasets"
     url: str | None = None
     sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Check:
-    """What is wrong with the pictures, before training finds it; ends with 2 where training would stop.
-
-    Args:
-        root: a folder that holds trainA and trainB, perhaps testA and testB; it may be typed without --root.
-        x: instead of root, the folder of domain X.
-        y: instead of root, the folder of domain Y.
-        pairs: instead of both, a list of pairs, CSV or JSON.
-        paired: take the pictures of two folders, or of a root, as pairs; a root whose train holds pictures twice as
-            wide as high is taken so by itself.
-        side: which half of side-by-side pictures is x.
-        crop_size: pixels a side that training will cut out.
-        strict: also end with 2 where there are warnings.
-    """
-
-    root: str | None = None
-    x: str | None = None
-    y: str | None = None
-    pairs: str | None = None
-    paired: bool = False
-    side: Literal["left", "right"] = "left"
-    crop_size: int = 256
-    strict: bool = False
 
 
 def main(argv: list[str]) -> int:
@@ -203,37 +176,9 @@ def next_move(folder: Path) -> str:
     return f"no trainA and trainB in it, but {', '.join(inside[:6]) or 'no folder'}: name two with --x and --y"
 
 
-def check(argv: list[str]) -> None:
-    words, options = words_first("quagga data check ROOT", argv, 0)
-    chosen = obeyed("quagga data check ROOT", Check, [*(f"--root={word}" for word in words), *options])
-
-    from tqdm import tqdm
-
-    from quagga.data.check import check as look
-    from quagga.data.check_pairs import are_pairs, check_pairs
-
-    places = chosen.root, chosen.x, chosen.y
-    paired = chosen.paired or chosen.pairs is not None or are_pairs(chosen.root)
-    with tqdm(unit="picture", disable=None, leave=False) as bar:
-        if paired:
-            report = check_pairs(*places, chosen.pairs, chosen.side, chosen.crop_size, bar.update, bar.reset)
-        else:
-            report = look(*places, chosen.crop_size, bar.update, bar.reset)
-    print("\n".join(report.lines), end="\n\n")
-    if report.fatal:
-        raise BadInput(f"training would stop: {report.fatal}, see above")
-    if report.warnings and chosen.strict:
-        raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
-    given = {"root": chosen.root, "x": chosen.x, "y": chosen.y, "pairs": chosen.pairs}
-    pictures = " ".join(f"--{name} {value}" for name, value in given.items() if value)
-    cut = f" --load_size {chosen.crop_size} --crop_size {chosen.crop_size}" if chosen.crop_size != 256 else ""
-    start = f"quagga train {'pix2pix' if paired else 'cyclegan'}"
-    print(f"training can start: {start} {pictures}{cut} {report.options}".rstrip())
-
-
 def preview(argv: list[str]) -> None:
     from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
-    from quagga.data.preview import contact_sheet, windowed
+    from quagga.data.preview import captioned_sheet, contact_sheet, windowed
 
     files, typed = taken_out(argv, "--config")
     name = typed.pop(0) if typed and not typed[0].startswith("-") else None
@@ -252,11 +197,17 @@ def preview(argv: list[str]) -> None:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")
     rows = kind(**options["data"])
     batch = next(rows.batches(0, chosen.count))
-    if isinstance(rows, Paired):
-        batch = rows.for_the_eye(batch)
-    columns = {f"{side}: {name}": batch[side] for side, name in rows.names.items()}
-    deep = [f"{side}: {rows.names[side]}" for side, form in rows.forms.items() if not form.eight_bits]
-    contact_sheet(windowed(columns, deep), chosen.output)
+    deep = [side for side, form in rows.forms.items() if not form.eight_bits]
+    if "c" in batch:
+        described = [rows.conditions.describe(c) for c in batch["c"]]
+        [shown] = windowed({"x": batch["x"]}, deep).values()
+        captioned_sheet(shown, described, chosen.output)
+    else:
+        if isinstance(rows, Paired):
+            batch = rows.for_the_eye(batch)
+        names = {side: f"{side}: {about['name']}" for side, about in rows.domains().items()}
+        columns = {name: batch[side] for side, name in names.items()}
+        contact_sheet(windowed(columns, [names[side] for side in deep]), chosen.output)
     for line in rows.notices:
         print(line)
     print(f"what training will see: {chosen.output}")
@@ -277,17 +228,3 @@ def embedded(argv: list[str]) -> None:
     else:
         condition = {"classes": "", "attributes": " --condition attributes", "captions": " --condition caption"}
         print(f"next: quagga train conditional --root {folder}{condition[chosen.kind]}")
-
-
-def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:
-    """The word that stands before the options, if any, and the options."""
-    if any(word in HELP for word in argv):
-        return ["NAME"] * least, [word for word in argv if word in HELP]
-    words = argv[:1] if argv and not argv[0].startswith("-") else []
-    if len(words) < least:
-        raise BadInput(f"a name is missing: {usage_line}; `quagga data list` shows them")
-    return words, argv[len(words) :]
-
-
-def obeyed(prog: str, taker: type[Options], argv: Sequence[str]) -> Options:
-    return taker(**split(parse(prog, {"options": taker}, argv), {"options": taker})["options"])

@@ -83,7 +83,7 @@ class GAN:
         if "mode" in batch:
             modes = batch["mode"].unique()
             means = torch.stack([x[batch["mode"] == mode].mean(0) for mode in modes])
-            nearest = torch.cdist(samples.flatten(1), means.flatten(1)).argmin(1)
+            nearest = torch.cdist(samples.flatten(1), means.flatten(1).to(samples)).argmin(1)
             for number, mode in enumerate(modes.tolist()):
                 name = self.names[mode] if mode < len(self.names) else str(mode)
                 read[f"share/{name}"] = (nearest == number).float().mean()

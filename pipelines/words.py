@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from quagga import BadInput
+from quagga.pipelines.cli import HELP
 from quagga.pipelines.options import parse, split
 
 ALONE = ("-h", "--help", "--print_config")
@@ -40,3 +42,18 @@ def read_line(
     takers: dict[str, Any] = {prog.split()[1]: taker}
     config = parse(prog, takers, options)
     return words, taker(**split(config, takers)[prog.split()[1]]) if config else None
+
+
+def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str], list[str]]:
+    """The word that stands before the options, if any, and the options."""
+    if any(word in HELP for word in argv):
+        return ["NAME"] * least, [word for word in argv if word in HELP]
+    words = argv[:1] if argv and not argv[0].startswith("-") else []
+    if len(words) < least:
+        raise BadInput(f"a name is missing: {usage_line}; `quagga data list` shows them")
+    return words, argv[len(words) :]
+
+
+def obeyed(prog: str, taker: type[Taker], argv: Sequence[str]) -> Taker:
+    """The options of a line without words."""
+    return taker(**split(parse(prog, {"options": taker}, argv), {"options": taker})["options"])

@@ -14,7 +14,7 @@ from quagga.models import MaxoutDiscriminator, MLPDiscriminator
 from quagga.models.dcgan import ConditionalBatchNorm
 from quagga.models.encoders import TransformerEncoder
 from quagga.pipelines import conditional
-from quagga.pipelines.conditional import Conditional, exchanged
+from quagga.pipelines.conditional import Conditional, apart
 from quagga.pipelines.minimax import Batch, Draw
 
 KINDS = ("class", "attributes", "caption")
@@ -48,8 +48,9 @@ class Asked(Rows):
         self.kind = kind
 
     def row(self, n: int) -> dict[str, Tensor]:
-        c = condition(self.kind, n)
-        return {**super().row(n), "c": c.to(self.dtype) if c.is_floating_point() else c}
+        own = {"c": condition(self.kind, n), "other": condition(self.kind, n ^ 1)}
+        own = {name: c.to(self.dtype) if c.is_floating_point() else c for name, c in own.items()}
+        return {**super().row(n), **own}
 
 
 def batch_of(kind: str = "class", count: int = 4, dtype: torch.dtype = torch.float64) -> Batch:
@@ -106,7 +107,8 @@ def test_both_objectives_are_the_papers():
 def test_the_wrong_condition_is_half_of_what_is_false():
     """Reed et al. 2016, Algorithm 1: log s_r + (log(1 - s_w) + log(1 - s_f)) / 2."""
     play, batch = game(mismatched=True), batch_of()
-    batch["c"] = torch.tensor([0, 1, 2, 2])  # rows 2 and 3 have the same: for each other they are not wrong
+    batch["c"] = torch.tensor([0, 1, 2, 2])
+    batch["other"] = torch.tensor([1, 0, 2, 2])  # rows 2 and 3 have got their own: it is not wrong
     mean = batch["x"].mean((1, 2, 3))
     fakes = play.generate(batch, draw_of(batch))
     slope = torch.tensor([2.0, -3.0, 0.5], dtype=torch.float64)
@@ -120,13 +122,10 @@ def test_the_wrong_condition_is_half_of_what_is_false():
     assert "D/mismatched" in read
 
 
-def test_neighbours_exchange_their_conditions():
-    others, differ = exchanged(torch.tensor([5, 6, 7, 7, 8]))
-    assert others.tolist() == [6, 5, 7, 7, 8] and differ.tolist() == [[True], [True], [False], [False], [False]]
-    captions = torch.tensor([[2, 3], [2, 3], [2, 4], [2, 3]])
-    others, differ = exchanged(captions)
-    assert torch.equal(others, captions[[1, 0, 3, 2]]) and differ.tolist() == [[False], [False], [True], [True]]
-    assert exchanged(torch.tensor([3]))[1].tolist() == [[False]]
+def test_conditions_differ_where_any_of_their_numbers_does():
+    assert apart(torch.tensor([5, 6, 7]), torch.tensor([5, 7, 6])).tolist() == [False, True, True]
+    captions = torch.tensor([[2, 3], [2, 4], [2, 3]])
+    assert apart(captions, captions.roll(1, 0)).tolist() == [False, True, True]
 
 
 def test_captions_are_mismatched_and_others_when_asked():
@@ -230,10 +229,10 @@ def test_where_no_two_share_a_caption_all_pairs_are_compared():
     read = play.examine(batch, draw_of(batch))
     assert set(read) == {"D/matching", "D/mismatching", "diversity"}
     assert float(read["diversity"]) == pytest.approx(0.5)
-    batch["c"] = batch["c"][:1].expand(2, -1)  # then no condition is wrong
+    batch["other"] = batch["c"] = batch["c"][:1].expand(2, -1)  # then no condition is wrong
     assert set(play.examine(batch, draw_of(batch))) == {"D/matching", "diversity"}
     alone = batch_of("caption", 1, torch.float32)
-    assert set(play.examine(alone, draw_of(alone))) == {"D/matching"}
+    assert set(play.examine(alone, draw_of(alone))) == {"D/matching", "D/mismatching"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

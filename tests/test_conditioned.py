@@ -116,6 +116,16 @@ def test_a_pass_shows_every_training_picture_once_and_none_that_is_held_out(tmp_
     assert any("held out" in line for line in data.notices)
 
 
+def test_a_row_brings_the_condition_of_another_picture(tmp_path):
+    data = Conditioned(root=str(class_folders(tmp_path)), workers=0)
+    rows = some(data, 30, 20)
+    assert rows["other"].dtype == rows["c"].dtype and same(rows, some(data, 5, 120))
+    together = [((rows["c"] == c) & (rows["other"] == o)).float().mean() for c in range(3) for o in range(3)]
+    assert min(together) > 0.06 and max(together) < 0.17  # of one ninth each: they are independent
+    held = data.held_out(4)
+    assert torch.equal(held["other"], held["c"][[3, 0, 1, 2]])
+
+
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "val")])
 def test_train_and_test_folders_are_heeded(tmp_path, train, test):
     class_folders(tmp_path / train, 4)

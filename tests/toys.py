@@ -57,8 +57,8 @@ CONDITIONS = {  # kind -> names, and the condition of a row
 
 
 class Rows:
-    """Rows of random pictures, {"x": (N, channels, size, size), "y": ..., "c": a condition, "row": (N,)}: row n is a
-    function of n."""
+    """Rows of random pictures, {"x": (N, channels, size, size), "y": ..., "c" and "other": conditions, "row":
+    (N,)}: row n is a function of n."""
 
     def __init__(
         self,
@@ -77,8 +77,9 @@ class Rows:
         x, y = torch.from_numpy(rng.uniform(-1, 1, (2, self.channels, self.size, self.size))).to(self.dtype)
         row = {"x": x, "y": y, "row": torch.tensor(n)}
         if self.condition:
-            c = CONDITIONS[self.condition][1](rng)
-            row["c"] = c.to(self.dtype) if self.condition == "attributes" else c
+            for name in ("c", "other"):
+                c = CONDITIONS[self.condition][1](rng)
+                row[name] = c.to(self.dtype) if self.condition == "attributes" else c
         return row
 
     def batch(self, start: int, count: int) -> Batch:

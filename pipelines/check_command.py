@@ -1,0 +1,127 @@
+"""`quagga data check`: what is wrong with pictures, before training finds it."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from quagga import BadInput
+from quagga.pipelines.words import obeyed, words_first
+
+if TYPE_CHECKING:
+    from quagga.data.check import Report
+    from quagga.data.conditioned import Conditioned
+    from quagga.data.pictures import Pictures
+
+
+OF_DOMAINS = ("x", "y", "pairs", "paired", "side", "crop_size", "strict")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is wrong with the pictures, before training finds it; ends with 2 where training would stop.
+
+    Args:
+        root: a folder that holds trainA and trainB, perhaps testA and testB; or any that `quagga train conditional` or
+            `quagga train gan` takes; it may be typed without --root.
+        x: instead of root, the folder of domain X.
+        y: instead of root, the folder of domain Y.
+        pairs: instead of both, a list of pairs, CSV or JSON.
+        paired: take the pictures of two folders, or of a root, as pairs; a root whose train holds pictures twice as
+            wide as high is taken so by itself.
+        side: which half of side-by-side pictures is x.
+        crop_size: pixels a side that training will cut out.
+        table: pictures with conditions: a CSV, TSV or JSON file with a line for each.
+        pictures: the folder of the table's files.
+        condition: what its pictures are conditioned on; None: classes where they are known, else nothing.
+        names: the classes, attributes or words that count.
+        file: column of the table that names the file, if not by a usual name; so are the following.
+        label: column of the class.
+        caption: column of the caption.
+        split: column that says train or test.
+        group: column of what stays on one side of the split.
+        size: side in pixels to which these pictures are brought; None: their own, or near it.
+        strict: also end with 2 where there are warnings.
+    """
+
+    root: str | None = None
+    x: str | None = None
+    y: str | None = None
+    pairs: str | None = None
+    paired: bool = False
+    side: Literal["left", "right"] = "left"
+    crop_size: int = 256
+    table: str | None = None
+    pictures: str | None = None
+    condition: Literal["class", "attributes", "caption"] | None = None
+    names: list[str] | None = None
+    file: str | None = None
+    label: str | None = None
+    caption: str | None = None
+    split: str | None = None
+    group: str | None = None
+    size: int | None = None
+    strict: bool = False
+
+
+def check(argv: list[str]) -> None:
+    """Obeys `quagga data check ARGV...`. Raises BadInput where training would stop."""
+    words, options = words_first("quagga data check ROOT", argv, 0)
+    chosen = obeyed("quagga data check ROOT", Check, [*(f"--root={word}" for word in words), *options])
+    report, command = looked_through(chosen)
+    print("\n".join(report.lines), end="\n\n")
+    if report.fatal:
+        raise BadInput(f"training would stop: {report.fatal}, see above")
+    if report.warnings and chosen.strict:
+        raise BadInput(f"{report.warnings} warnings, see above: without --strict they are no error")
+    print(f"training can start: quagga train {command} {report.options}".rstrip())
+
+
+def looked_through(chosen: Check) -> tuple["Report", str]:
+    """What is found, and the words after `quagga train` that train on these pictures."""
+    from tqdm import tqdm
+
+    from quagga.data.check import check as look
+    from quagga.data.check_pairs import are_pairs, check_pairs
+
+    places = chosen.root, chosen.x, chosen.y
+    given = {"root": chosen.root, "x": chosen.x, "y": chosen.y, "pairs": chosen.pairs}
+    words = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items() if value)
+    cut = f" --load_size {chosen.crop_size} --crop_size {chosen.crop_size}" if chosen.crop_size != 256 else ""
+    with tqdm(unit="picture", disable=None, leave=False) as bar:
+        if chosen.paired or chosen.pairs is not None or are_pairs(chosen.root):
+            report = check_pairs(*places, chosen.pairs, chosen.side, chosen.crop_size, bar.update, bar.reset)
+            return report, f"pix2pix {words}{cut}"
+        if conditioned(chosen):
+            from quagga.data.check_conditions import check_rows
+
+            rows, command = rows_of(chosen)
+            return check_rows(rows, bar.update, bar.reset), command
+        return look(*places, chosen.crop_size, bar.update, bar.reset), f"cyclegan {words}{cut}"
+
+
+def conditioned(chosen: Check) -> bool:
+    """Whether these are pictures for a game with conditions, or of noise, and not two domains."""
+    if chosen.x or chosen.y or (chosen.root is None and chosen.table is None):
+        return False
+    asked = chosen.table is not None or chosen.condition is not None
+    return asked or not any((Path(chosen.root or "").expanduser() / name).exists() for name in ("trainA", "trainB"))
+
+
+def rows_of(chosen: Check) -> tuple["Conditioned | Pictures", str]:
+    """The pictures, and the words after `quagga train` that train on them."""
+    from quagga.data.collection import in_folder
+    from quagga.data.conditioned import Conditioned, table_of
+    from quagga.data.pictures import Pictures
+
+    options = {name: value for name, value in vars(chosen).items() if value is not None and name not in OF_DOMAINS}
+    words = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if name != "names")
+    if chosen.names:
+        words += f" --names {shlex.quote(json.dumps(chosen.names, ensure_ascii=False))}"
+    reading = {"unreadable": "skip", "workers": 0}
+    if chosen.table is None and chosen.condition is None and chosen.root is not None:
+        root = Path(chosen.root).expanduser()
+        if table_of(root, "class") is None and len(set(in_folder(root).labels or ())) < 2:
+            return Pictures(**options, **reading), f"gan {words}"
+    return Conditioned(**options, **reading), f"conditional {words}"
