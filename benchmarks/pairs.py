@@ -87,8 +87,8 @@ class Sketches:
         return self.error <= min(self.mean_picture, self.sketch) / 2 and self.seconds < 300
 
 
-def sketches(folder: Path, images: int = 8000, seed: int = 0, size: int = 64, more: tuple[str, ...] = ()) -> Sketches:
-    root = embedded.write(folder / "sketches", train=400, test=64, size=size, kind="pairs")
+def sketches(folder: Path, images: int = 4000, seed: int = 0, size: int = 64, more: tuple[str, ...] = ()) -> Sketches:
+    root = embedded.write(folder / "sketches", train=800, test=64, size=size, kind="pairs")
     words = [f"--root={root}", f"--load_size={size}", f"--crop_size={size}", f"--images={images}", f"--seed={seed}"]
     words += ["--width=16", "--width_discriminator=16", "--layers=2", "--batch_size=4", "--lr=1e-3", "--device=cpu"]
     _, seconds = trained(folder / "run", [*words, f"--sample_every={images}", f"--save_every={images}", *more])
@@ -111,7 +111,7 @@ def blurred(x: Pictures) -> Tensor:
 
 
 def sketches_report(images: int, seeds: list[int]) -> list[str]:
-    lines = [f"pix2pix on 400 sketches and horses of 64 pixels, {images:,} images", machine(), ""]
+    lines = [f"pix2pix on 800 sketches and horses of 64 pixels, {images:,} images", machine(), ""]
     lines.append(f"{'seed':<6}{'error':>8}{'mean picture':>14}{'sketch':>8}{'nearest':>9}{'CPU seconds':>13}  promise")
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +191,7 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=["sketches", "facades"])
-    parser.add_argument("--images", type=int, help="pictures trained on; 8,000 sketches, 20,000 facades")
+    parser.add_argument("--images", type=int, help="pictures trained on; 4,000 sketches, 20,000 facades")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of sketches")
     parser.add_argument("--root", help="the folder of the facades: train and test, photo left, labels right")
     parser.add_argument("--size", type=int, default=128, help="pixels of a facade")
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="a text file for the table")
     chosen = parser.parse_args()
     if chosen.which == "sketches":
-        lines = sketches_report(chosen.images or 8000, chosen.seeds)
+        lines = sketches_report(chosen.images or 4000, chosen.seeds)
     else:
         if not chosen.root:
             parser.error("facades needs --root DIR")
