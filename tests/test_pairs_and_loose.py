@@ -1,6 +1,7 @@
 """CycleGAN with pairs and loose pictures together: pairs get the paired terms, the others the cycle's."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ from quagga.data.unpaired import Unpaired
 from quagga.pipelines.cli import command_line
 from quagga.pipelines.minimax import Draw
 
-SMALL = {"load_size": 16, "crop_size": 16, "workers": 0}
+SMALL: dict[str, Any] = {"load_size": 16, "crop_size": 16, "workers": 0}
 DRAW = Draw(0, [0, 1])
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> dict[str, str]:
+def places(tmp_path: Path) -> dict[str, Any]:
     """Loose pictures of both sides, and pairs whose y is the negative of x."""
     rng = np.random.default_rng(0)
     for side in "xy":
@@ -52,6 +53,7 @@ def test_all_pairs_and_all_loose_pictures_have_their_turn(places):
     rows = Unpaired(**places, pair_every=3, **SMALL)
     loose = {name for row in range(27) if row % 3 for name in rows.files(row)}
     assert len([name for name in loose if "/x/" in name]) == len(rows.sides["x"].train)
+    assert rows.paired is not None
     assert {name for row in range(0, 27, 3) for name in rows.files(row)} == {
         str(path) for pair in rows.paired.train for path in (pair.x, pair.y)
     }
