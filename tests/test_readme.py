@@ -69,7 +69,7 @@ def home(tmp_path_factory) -> Path:
     shutil.copytree(pictures / "trainB", folder / "photos/zebras")
     shutil.copytree(pictures / "testA", folder / "more_photos")
     shutil.copytree(pictures / "trainA", folder / "drawn")
-    for name in ("holiday.jpg", "horse.jpg", "stripes.png"):
+    for name in ("holiday.jpg", "horse.jpg", "stripes.png", "drawing.png"):
         Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / name)
     (folder / "ct").mkdir()
     for number in range(6):
