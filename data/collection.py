@@ -152,4 +152,5 @@ def keys_of(pictures: Pictures) -> list[bytes]:
         return [hashlib.blake2b(str(number).encode(), digest_size=16).digest() for number in range(pictures.count())]
     if isinstance(pictures, np.ndarray):
         return [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures]
-    return [fingerprint(path) for path in pictures]
+    once = {path: fingerprint(path) for path in dict.fromkeys(pictures)}  # a picture with several captions is one
+    return [once[path] for path in pictures]

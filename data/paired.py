@@ -175,6 +175,10 @@ class Paired:
             rows.append(self._first(around, self._augment.still)[0])
         return {**{side: torch.stack([row[side] for row in rows]) for side in "xy"}, "row": torch.arange(count)}
 
+    def still(self, pair: Pair) -> dict[str, Tensor]:
+        """The tensors of a pair, cut from the middle: "x" and "y", (C, crop_size, crop_size) in [-1, 1]."""
+        return self._first(iter([pair]), self._augment.still)[0]
+
     def for_the_eye(self, batch: Batch) -> Batch:
         """The same batch, label maps in colours."""
         return {**batch, "x": coloured(batch["x"])} if self.x_as == "labels" else batch

@@ -1,7 +1,7 @@
 """Sketches of the embedded scenes, as the other side of pairs.
 
-A sketch is drawn with a pencil of the coat's colour, on paper of the hour's: white by day, orange at sunset, blue at night.
-So it says what the picture will be like, as far as lines can say it.
+A sketch is drawn with a pencil of the coat's colour, on paper of the hour's: white by day, orange at sunset, blue at
+night. So it says what the picture will be like, as far as lines can say it.
 """
 
 import numpy as np

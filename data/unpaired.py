@@ -17,6 +17,7 @@ from quagga.data.decode import read_fitted
 from quagga.data.folders import Side, two_folders
 from quagga.data.form import Form
 from quagga.data.look import look
+from quagga.data.paired import Paired
 from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place
 from quagga.data.tensors import to_tensor
 
@@ -25,12 +26,15 @@ from quagga.data.tensors import to_tensor
 class Unpaired:
     """Rows of one picture of each domain, drawn independently: "x" and "y", (N, C, crop_size, crop_size) in [-1, 1].
 
-    Each side is gone through evenly, in a new order every time; an epoch is one pass through the larger side.
+    Each side is gone through evenly, in a new order every time; an epoch is one pass through the larger side. Where
+    pairs are given too, every `pair_every`-th row is one of them, and a batch says which: "paired", bool (N,).
 
     Args:
         root: A folder that holds trainA and trainB, perhaps testA and testB.
         x: Instead of root, the folder of domain X; pictures are found in it and below.
         y: Instead of root, the folder of domain Y.
+        pairs: A list, CSV or JSON, of pictures that belong together, columns x and y; they are trained on as well.
+        pair_every: Every so many rows one is a pair; batch_size is a multiple of it, so that all batches hold as many.
         x_name: What domain X is called. None: the folder's name.
         y_name: What domain Y is called. None: the folder's name.
         load_size: Pixels to which a picture is scaled before the random cut.
@@ -56,6 +60,8 @@ class Unpaired:
     root: str | None = None
     x: str | None = None
     y: str | None = None
+    pairs: str | None = None
+    pair_every: int = 2
     x_name: str | None = None
     y_name: str | None = None
     load_size: int = 286
@@ -96,6 +102,7 @@ class Unpaired:
             self.notices += lines
         self.augments = {side: self._augment(form) for side, form in self.forms.items()}
         self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place
+        self.paired = self._pairs() if self.pairs else None
 
     @property
     def title(self) -> str:
@@ -116,14 +123,32 @@ class Unpaired:
                     f"{name} ({side.name}) has {len(side.train)} pictures to train on, fewer than a batch of"
                     f" {global_batch}: lower --batch_size or add pictures"
                 )
+        if self.paired and global_batch % self.pair_every:
+            raise self._uneven(global_batch)
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
-        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}."""
+        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}.
+
+        Raises:
+            BadInput: with pairs, where not every batch would hold as many of them.
+        """
+        if self.paired and batch_size % self.pair_every:
+            raise self._uneven(batch_size)
         return batches(
             self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
         )
 
     def sample(self, row: int) -> Sample:
+        if self.paired is None:
+            return self._loose(row)
+        pair, step = divmod(row, self.pair_every)
+        if step == 0:
+            tensors, skipped = self.paired.sample(pair)
+        else:  # counted by themselves, so that all loose pictures have their turn
+            tensors, skipped = self._loose(row - pair - 1)
+        return Sample({**tensors, "paired": torch.tensor(step == 0)}, skipped)
+
+    def _loose(self, row: int) -> Sample:
         tensors, skipped = {}, []
         for name, side in self.sides.items():
             paths = (side.train[number] for number in place(self.seed, name, row, len(side.train)))
@@ -134,6 +159,11 @@ class Unpaired:
 
     def files(self, row: int) -> list[str]:
         """The files of a row, for messages."""
+        if self.paired is not None:
+            pair, step = divmod(row, self.pair_every)
+            if step == 0:
+                return self.paired.files(pair)
+            row -= pair + 1
         return [
             str(side.train[next(place(self.seed, name, row, len(side.train)))]) for name, side in self.sides.items()
         ]
@@ -182,6 +212,33 @@ class Unpaired:
             }
             for side, form in self.forms.items()
         }
+
+    def _pairs(self) -> Paired:
+        """The pairs, in the forms of the loose pictures."""
+        if self.pair_every < 1:
+            raise BadInput(f"pair_every {self.pair_every}: 1 makes all rows pairs, 2 every second one")
+        found = Paired(
+            pairs=self.pairs,
+            load_size=self.load_size,
+            crop_size=self.crop_size,
+            fit=self.fit,
+            flip=self.flip,
+            augment=self.augment,
+            unreadable=self.unreadable,
+            x_channels=self.x_channels,
+            y_channels=self.y_channels,
+            x_value_range=self.x_value_range,
+            y_value_range=self.y_value_range,
+            seed=self.seed,
+        )
+        self.notices += [f"pairs: {line}" for line in found.notices]
+        return found
+
+    def _uneven(self, batch: int) -> BadInput:
+        return BadInput(
+            f"every {self.pair_every}. row is a pair, and {batch} rows a batch would not hold as many each: make"
+            f" --batch_size a multiple of {self.pair_every}, or change --pair_every"
+        )
 
     def _augment(self, form: Form) -> Augment:
         kind = "uint8" if form.eight_bits else "float32"

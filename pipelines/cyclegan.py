@@ -7,6 +7,9 @@ https://arxiv.org/abs/1703.10593
 
 G: X -> Y makes zebras of horses and F: Y -> X makes horses of zebras; D_Y tells zebras from G(x), D_X tells horses
 from F(y).
+
+Where some pictures have partners, those rows are told what G and F should give instead of having to come back (not in
+the paper): + lambda_paired (E |G(x) - y| + E |F(y) - x|).
 """
 
 import warnings
@@ -31,7 +34,8 @@ defaults = {}  # the schedule's own are this paper's
 
 @dataclass
 class CycleGAN:
-    """The game of Eq. 3, as `quagga.pipelines.minimax.Game`. Batches hold "x" and "y", (N, C, H, W) in [-1, 1]."""
+    """The game of Eq. 3, as `quagga.pipelines.minimax.Game`. Batches hold "x" and "y", (N, C, H, W) in [-1, 1], and
+    perhaps "paired", bool (N,): which rows of x and y belong together."""
 
     G: nn.Module  # X -> Y
     F: nn.Module  # Y -> X
@@ -40,6 +44,7 @@ class CycleGAN:
     objective: ObjectiveName = "least_squares"
     lambda_cycle: float = 10.0
     lambda_identity: float = 0.5
+    lambda_paired: float = 10.0
     penalty: PenaltyName = "none"
     lambda_penalty: float = 10.0
     pool_size: int = 50
@@ -83,9 +88,14 @@ class CycleGAN:
             "G": self._fool(self.D_Y, fakes["G(x)"], draw),  # L_GAN(G, D_Y, X, Y), Eq. 1
             "F": self._fool(self.D_X, fakes["F(y)"], draw),  # L_GAN(F, D_X, Y, X)
         }
+        paired = batch.get("paired")
+        loose = None if paired is None else ~paired
         if self.lambda_cycle:
-            terms["cycle_x"] = self.lambda_cycle * l1_loss(self.F(fakes["G(x)"]), x)  # E |F(G(x)) - x|, Eq. 2
-            terms["cycle_y"] = self.lambda_cycle * l1_loss(self.G(fakes["F(y)"]), y)  # E |G(F(y)) - y|
+            terms["cycle_x"] = self.lambda_cycle * distance(self.F(fakes["G(x)"]), x, loose)  # E |F(G(x)) - x|, Eq. 2
+            terms["cycle_y"] = self.lambda_cycle * distance(self.G(fakes["F(y)"]), y, loose)  # E |G(F(y)) - y|
+        if paired is not None:
+            terms["paired_y"] = self.lambda_paired * distance(fakes["G(x)"], y, paired)
+            terms["paired_x"] = self.lambda_paired * distance(fakes["F(y)"], x, paired)
         if weight := self.lambda_identity * self.lambda_cycle:
             terms["identity_y"] = weight * l1_loss(self.G(y), y)  # L_identity, Sec. 5.2
             terms["identity_x"] = weight * l1_loss(self.F(x), x)
@@ -110,6 +120,14 @@ class CycleGAN:
         return {"cycle_x": sum(x * n for x, _, n in back) / count, "cycle_y": sum(y * n for _, y, n in back) / count}
 
 
+def distance(a: Tensor, b: Tensor, rows: Tensor | None) -> Tensor:
+    """E |a - b| over pictures (N, C, H, W), of all rows or of those where `rows`, bool (N,), is true; 0 if none is."""
+    if rows is None:
+        return l1_loss(a, b)
+    each = (a - b).abs().flatten(1).mean(1)
+    return (each * rows).sum() / rows.sum().clamp(min=1)
+
+
 def build(
     *,
     x_channels: int = 3,
@@ -127,6 +145,7 @@ def build(
     objective: ObjectiveName = "least_squares",
     lambda_cycle: float = 10.0,
     lambda_identity: float = 0.5,
+    lambda_paired: float = 10.0,
     penalty: PenaltyName = "none",
     lambda_penalty: float = 10.0,
     pool_size: int = 50,
@@ -155,6 +174,7 @@ def build(
         lambda_cycle: weight of the cycle-consistency loss (Eq. 2).
         lambda_identity: weight of the identity loss, relative to lambda_cycle: with that at 0 there is none (Sec.
             5.2). It needs X and Y to have the same channels and is left out where they differ.
+        lambda_paired: weight of the distance to the partner, where --pairs gives some; those rows need not come back.
         penalty: a penalty on the discriminators' gradients.
         lambda_penalty: its weight; without a penalty it has nothing to weigh.
         pool_size: old fakes kept for each discriminator; 0 shows it the newest only.
@@ -197,6 +217,7 @@ def build(
         objective=objective,
         lambda_cycle=lambda_cycle,
         lambda_identity=lambda_identity,
+        lambda_paired=lambda_paired,
         penalty=penalty,
         lambda_penalty=lambda_penalty,
         pool_size=pool_size,

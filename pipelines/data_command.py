@@ -177,7 +177,8 @@ def next_move(folder: Path) -> str:
 
 
 def preview(argv: list[str]) -> None:
-    from quagga.data.preview import captioned_sheet, contact_sheet, windowed  # torch: `data embedded` need not wait
+    from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
+    from quagga.data.preview import captioned_sheet, contact_sheet, windowed
 
     files, typed = taken_out(argv, "--config")
     name = typed.pop(0) if typed and not typed[0].startswith("-") else None
@@ -202,7 +203,7 @@ def preview(argv: list[str]) -> None:
         [shown] = windowed({"x": batch["x"]}, deep).values()
         captioned_sheet(shown, described, chosen.output)
     else:
-        if kind.__name__ == "Paired":
+        if isinstance(rows, Paired):
             batch = rows.for_the_eye(batch)
         names = {side: f"{side}: {about['name']}" for side, about in rows.domains().items()}
         columns = {name: batch[side] for side, name in names.items()}

@@ -145,6 +145,8 @@ def test_names_that_differ_in_case_alone_are_told_apart_and_others_need_not_be_t
     assert int(Conditions("class", ["Zebra", "horse"]).encode("zebra")) == 0
     both = Conditions("class", ["a", "A"])
     assert [int(both.encode(name)) for name in ("a", "A")] == [0, 1]
+    with pytest.raises(BadInput, match="unknown class 'Ab'"):  # which of the two is not for us to say
+        Conditions("class", ["ab", "AB"]).encode("Ab")
     assert int(Conditions("class", ["cafe\u0301"]).encode("café")) == 0
 
 

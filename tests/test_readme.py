@@ -32,6 +32,21 @@ SMALL = [
     *("--images=4", "--batch_size=2", "--log_every=2", "--sample_every=4"),
 ]
 CYCLEGAN = [*SMALL, "--blocks=1", "--width_discriminator=4", "--layers=1"]
+NOISE = [
+    "--size=16",
+    "--width=4",
+    "--width_discriminator=4",
+    "--workers=0",
+    "--device=cpu",
+    "--images=4",
+    "--batch_size=2",
+]
+TINY = {  # what makes a training small
+    "cyclegan": CYCLEGAN,
+    "pix2pix": [*SMALL, "--blocks=2", "--width_discriminator=4", "--layers=1"],
+    "conditional": NOISE,
+    "gan": NOISE,
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -54,18 +69,35 @@ def home(tmp_path_factory) -> Path:
     shutil.copytree(pictures / "trainB", folder / "photos/zebras")
     shutil.copytree(pictures / "testA", folder / "more_photos")
     shutil.copytree(pictures / "trainA", folder / "drawn")
-    for name in ("holiday.jpg", "horse.jpg", "stripes.png"):
+    for name in ("holiday.jpg", "horse.jpg", "stripes.png", "drawing.png"):
         Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / name)
     (folder / "ct").mkdir()
     for number in range(6):
         pixels = np.random.default_rng(number).integers(0, 4300, (32, 32)).astype(np.uint16)
         Image.fromarray(pixels).save(folder / "ct" / f"{number}.png")
+    conditions_in(folder)
     (folder / "checkpoints/horse2zebra").mkdir(parents=True)
     for name in ("G_A", "G_B"):
         _, weights = to_reference(ResnetGenerator(width=4))
         torch.save(weights, folder / f"checkpoints/horse2zebra/latest_net_{name}.pth")
     (folder / "refiner.py").write_text(refiner())
     return folder
+
+
+def conditions_in(folder: Path) -> None:
+    """Pairs, classes and tables, as the README names them."""
+    shutil.copytree(embedded.write(folder / "pairs", kind="pairs", train=4, test=2, size=32), folder / "facades")
+    shutil.copytree(folder / "photos/horses", folder / "sketches")
+    (folder / "images").mkdir()
+    rows = []
+    for number, path in enumerate(sorted((folder / "photos/horses").iterdir())):
+        (folder / f"digits/{number % 2 + 6}").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / f"digits/{number % 2 + 6}/{path.name}")
+        shutil.copy(path, folder / "images" / path.name)
+        rows.append((path.name, number % 2, number // 2 % 2, ("red", "aqua")[number % 2]))
+    lines = [f"{file},{smiling},{blond}" for file, smiling, blond, _ in rows]
+    (folder / "faces.csv").write_text("\n".join(["file,smiling,blond", *lines]))
+    (folder / "tags.csv").write_text("\n".join(["file,caption", *(f"{row[0]},{row[3]} hair red eyes" for row in rows)]))
 
 
 def refiner() -> str:
@@ -102,9 +134,11 @@ def test_every_quagga_line_runs(home, authors_server, monkeypatch, capsys):
         line, _, into = line.partition(" > ")
         words = shlex.split(line)[1:]
         if words[0] == "train":
-            words += CYCLEGAN
-        if words[0] == "translate":
+            words += TINY[words[1]]
+        if words[0] in ("translate", "sample"):
             words += ["--device=cpu"]
+        if "--invert" in words:
+            words += ["--steps=3"]
         if words[0] == "export":  # what the small training has left has 1 residual block, and theirs have 6 or 9
             words[1] = "runs/imported"
         assert command_line(words) == 0, line
@@ -129,9 +163,12 @@ def test_the_python_lines_run(home, monkeypatch):
     words = ["--x=photos/horses", "--y=photos/zebras", "--output=runs/zebras"]
     if not Path("runs/zebras/model").exists():
         assert command_line(["train", "cyclegan", *words, *CYCLEGAN]) == 0
-    [code] = [block for block in blocks("python") if "quagga.load" in block]
-    exec(code, {})
-    assert Image.open("zebra.png").size == (30, 40)
+    if not Path("runs/digits/model").exists():
+        assert command_line(["train", "conditional", "--root=digits", "--output=runs/digits", *NOISE]) == 0
+    for code in blocks("python"):
+        if "quagga.load" in code:
+            exec(code, {})
+    assert Image.open("zebra.png").size == (30, 40) and Image.open("seven.png").size == (16, 16)
 
 
 def test_a_pipeline_of_ones_own_runs(home):
