@@ -69,23 +69,18 @@ class Entry(NamedTuple):
 
 
 COMMON = (
-    "--batch_size 32 --lr 5e-4 --beta1 0.5 --joining projection --width 32 --width_discriminator 32 --z_size 64"
-    " --device cpu --workers 0 --sample_every 1000000 --save_every 1000000 --log_every 5000 --examined 0"
+    "--batch_size 32 --lr 5e-4 --beta1 0.5 --joining projection --mismatched true --width 32 --width_discriminator 32"
+    " --z_size 64 --device cpu --workers 0 --sample_every 1000000 --save_every 1000000 --log_every 5000 --examined 0"
 )
+EASY = ("animal", "hour", "land")
 ENTRIES = [
-    Entry("classes", "class", ("animal",), ("animal",), '["horse","zebra"]'),
-    Entry(
-        "attributes",
-        "attributes",
-        ("animal", "hour", "land"),
-        ("animal", "hour", "land"),
-        '["zebra","sunset","night","meadow"]',
-    ),
-    Entry("captions", "caption", tuple(READ), ("animal", "hour", "land")),
+    Entry("classes", "class", ("animal", "head"), ("animal", "head")),
+    Entry("attributes", "attributes", tuple(READ), EASY, '["zebra","grazing","facing_left","sunset","night","meadow"]'),
+    Entry("captions", "caption", tuple(READ), EASY),
 ]
 PROMISE = 0.95  # of the samples, on average over what is promised
-VARIED = 0.6  # least diversity
-IMAGES = 36_000
+VARIED = 0.5  # least diversity
+IMAGES = 30_000
 SCENES = 1000  # horses to train on, and as many zebras
 
 
@@ -110,7 +105,7 @@ def asked_for(entry: Entry, count: int) -> tuple[list[str], Tensor]:
             seen = one.seen(coat)
             words.append(
                 {
-                    "class": coat,
+                    "class": one.kind(coat),
                     "attributes": ", ".join(name for name, there in seen.items() if there and name in entry.names)
                     or "none",
                     "caption": one.sentence(coat),
@@ -152,8 +147,9 @@ NOTES = """\
 read: share of real held-out animals that the classifier reads rightly; obeyed: share of 1,000 samples, of conditions
 taken from test animals, in which it reads what was asked for; -: not asked for
 diversity: mean difference of two samples of one condition, as a share of that of two drawn horses
-promised: the mean over animal, hour and land, as far as they are asked for; at least 95 %, each in under 5 minutes of
-CPU. Shape takes longer: which way the animal looks, and whether it grazes.
+promised: at least 95 %, of classes the mean over animal and head, else over animal, hour and land, each in under 5
+minutes of CPU. --mismatched true is what makes classes be obeyed in what is small: without it D looks at the picture
+alone, and after 24,000 images the head was still where chance put it (70 %; with it 86 % after 14,000).
 """
 
 
