@@ -85,19 +85,15 @@ def home(tmp_path_factory) -> Path:
 
 
 def conditions_in(folder: Path) -> None:
-    """Pairs, classes and tables, as the README names them."""
-    shutil.copytree(embedded.write(folder / "pairs", kind="pairs", train=4, test=2, size=32), folder / "facades")
-    shutil.copytree(folder / "photos/horses", folder / "sketches")
+    """Classes and a table, as the README names them."""
     (folder / "images").mkdir()
-    rows = []
+    lines = ["file,caption"]
     for number, path in enumerate(sorted((folder / "photos/horses").iterdir())):
         (folder / f"digits/{number % 2 + 6}").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / f"digits/{number % 2 + 6}/{path.name}")
         shutil.copy(path, folder / "images" / path.name)
-        rows.append((path.name, number % 2, number // 2 % 2, ("red", "aqua")[number % 2]))
-    lines = [f"{file},{smiling},{blond}" for file, smiling, blond, _ in rows]
-    (folder / "faces.csv").write_text("\n".join(["file,smiling,blond", *lines]))
-    (folder / "tags.csv").write_text("\n".join(["file,caption", *(f"{row[0]},{row[3]} hair red eyes" for row in rows)]))
+        lines.append(f"{path.name},{('red', 'aqua')[number % 2]} hair red eyes")
+    (folder / "tags.csv").write_text("\n".join(lines))
 
 
 def refiner() -> str:
