@@ -44,12 +44,12 @@ PAGES = {
     "pix2pix": Page(
         "pairs",
         {**NETS, **PICTURES, "images": 4800},
-        [{"lambda_gan": 0}, {"lambda_L1": 0}, {"discriminator_sees": "y"}],
+        [{"lambda_gan": 0}, {"lambda_L1": 0}, {"conditional_discriminator": False}],
     ),
     "conditional": Page(
         "classes",
         {**NETS, "size": 32, "batch_size": 32, "width": 24, "images": 48_000},
-        [{"joining": "none"}, {"k": 10, "lr_discriminator": 2e-3}],
+        [{"conditional_discriminator": False}, {"k": 10, "lr_discriminator": 2e-3}],
     ),
     "gan": Page(
         "classes",

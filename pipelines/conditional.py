@@ -30,6 +30,7 @@ from quagga.models import (
     MLPGenerator,
     encoder_of,
 )
+from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -170,6 +171,7 @@ def build(
     text: Literal["gru", "transformer"] = "gru",
     norm: Literal["batch", "conditional_batch", "none"] = "batch",
     norm_discriminator: Literal["batch", "instance", "layer", "none"] | None = None,
+    conditional_discriminator: bool = True,
     joining: Literal["concat", "projection"] = "concat",
     upsample: Literal["transposed", "resize"] = "transposed",
     spectral: bool = False,
@@ -195,12 +197,13 @@ def build(
         widths: mlp: units of the generator's hidden layers after noise (200) and condition (1000) are joined; None
             takes [1200].
         widths_discriminator: mlp: units of the discriminator's hidden layers, with leaky ReLU 0.2, for picture and
-            condition joined; None takes the paper's maxout layers.
+            condition joined; None takes the paper's maxout layers, or [512, 256] for a D without the condition.
         dropout: mlp: share of the discriminator's hidden values that are dropped.
         text: what reads captions.
         norm: conv: normalisation in the generator; conditional_batch takes scale and shift from the condition.
         norm_discriminator: conv: normalisation in the discriminator; None takes batch, or with a penalty layer, which
             does not mix the pictures of a batch.
+        conditional_discriminator: whether D sees the condition; without it G need not obey.
         joining: conv: how D sees the condition: concat (the paper) or projection (Miyato & Koyama 2018).
         upsample: conv: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
         spectral: conv: spectral normalisation of the discriminator (Miyato et al. 2018).
@@ -213,25 +216,33 @@ def build(
     if names is None or size is None or x_channels is None:
         raise BadInput("the pictures' names, size and channels are not known: say --names, --size and --x_channels")
     conditions = Conditions(condition, names, caption_length)
-    for name, number, most in (  # a stranger's config or model must not build without end
-        ("size", size, 1024),
-        ("x_channels", x_channels, 4096),
-        ("z_size", z_size, 4096),
-        ("width", width, 4096),
-        ("width_discriminator", width_discriminator, 4096),
-        ("width_condition", width_condition, 4096),
-        *(("widths", units, 16384) for units in widths or []),
-        *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
-    ):
-        if not 1 <= number <= most:
-            raise BadInput(f"{name} is {number}: it must be from 1 to {most}")
+    bounded(
+        (
+            ("size", size, 1024),
+            ("x_channels", x_channels, WIDEST),
+            ("z_size", z_size, WIDEST),
+            ("width", width, WIDEST),
+            ("width_discriminator", width_discriminator, WIDEST),
+            ("width_condition", width_condition, WIDEST),
+            *(("widths", units, 16384) for units in widths or []),
+            *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
+        )
+    )
     if norm_discriminator is None:
         norm_discriminator = "batch" if penalty == "none" else "layer"
     if network == "conv" and penalty != "none" and norm_discriminator == "batch":
         raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
 
+    if mismatched is None:
+        mismatched = condition == "caption" and conditional_discriminator
+    if mismatched and not conditional_discriminator:
+        raise BadInput("a D that does not see the condition cannot call it wrong: leave out --mismatched true")
+
     def encoder(width: int, hot: bool = False) -> nn.Module:
         return encoder_of(condition, conditions.count, width, text, hot)
+
+    def seen(width: int, hot: bool = False) -> nn.Module | None:
+        return encoder(width, hot) if conditional_discriminator else None
 
     G: nn.Module
     D: nn.Module
@@ -240,15 +251,16 @@ def build(
         if network == "conv":
             G = ConvGenerator(size, x_channels, z_size, width, norm, upsample, encoder=encoder(width_condition))
             D = ConvDiscriminator(
-                size, x_channels, width_discriminator, norm_discriminator, spectral, encoder(width_condition), joining
+                size, x_channels, width_discriminator, norm_discriminator, spectral, seen(width_condition), joining
             )
         else:
             hidden = [1200] if widths is None else widths
             G = MLPGenerator(shape, z_size, hidden, 0.0, False, encoder(1000, hot=True), z_width=200)
-            if widths_discriminator is None:
+            if widths_discriminator is None and conditional_discriminator:
                 D = MaxoutDiscriminator(shape, encoder(250, hot=True), dropout)
             else:
-                D = MLPDiscriminator(shape, widths_discriminator, 0.2, dropout, spectral, encoder(1000, hot=True))
+                hidden = [512, 256] if widths_discriminator is None else widths_discriminator
+                D = MLPDiscriminator(shape, hidden, 0.2, dropout, spectral, seen(1000, hot=True))
     except ValueError as error:
         raise BadInput(str(error)) from None
     return Conditional(
@@ -257,7 +269,7 @@ def build(
         conditions,
         z_size,
         objective,
-        condition == "caption" if mismatched is None else mismatched,
+        mismatched,
         penalty,
         lambda_penalty,
         DiffAugment(diffaugment or []),

@@ -23,6 +23,7 @@ from torch.nn.functional import l1_loss
 from quagga import BadInput
 from quagga.data.unpaired import Unpaired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
+from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -182,14 +183,14 @@ def build(
         crop_size: side of the training pictures in pixels.
     """
     most_blocks = 256 if generator == "resnet" else 12
-    for name, size, most in (  # a stranger's config or model must not build without end
-        ("width", width, 4096),
-        ("blocks", blocks, most_blocks),
-        ("width_discriminator", width_discriminator, 4096),
-        ("layers", layers, 10),
-    ):
-        if size is not None and not 1 <= size <= most:
-            raise BadInput(f"{name} is {size}: it must be from 1 to {most}")
+    bounded(
+        (
+            ("width", width, WIDEST),
+            ("blocks", blocks, most_blocks),
+            ("width_discriminator", width_discriminator, WIDEST),
+            ("layers", layers, 10),
+        )
+    )
     if skip and (x_channels != y_channels or generator != "resnet"):
         raise BadInput("--skip needs the ResNet generator, and X and Y of the same channels: leave it out")
     if x_channels != y_channels and lambda_identity:

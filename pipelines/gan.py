@@ -21,6 +21,7 @@ from torch.nn.functional import pdist
 from quagga import BadInput
 from quagga.data.pictures import Pictures
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
+from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -153,17 +154,17 @@ def build(
     """
     if size is None or x_channels is None:
         raise BadInput("the pictures' size and channels are not known: say --size 64 --x_channels 3, or as they are")
-    for name, number, most in (  # a stranger's config or model must not build without end
-        ("size", size, 1024),
-        ("x_channels", x_channels, 4096),
-        ("z_size", z_size, 4096),
-        ("width", width, 4096),
-        ("width_discriminator", width_discriminator, 4096),
-        *(("widths", units, 16384) for units in widths or []),
-        *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
-    ):
-        if not 1 <= number <= most:
-            raise BadInput(f"{name} is {number}: it must be from 1 to {most}")
+    bounded(
+        (
+            ("size", size, 1024),
+            ("x_channels", x_channels, WIDEST),
+            ("z_size", z_size, WIDEST),
+            ("width", width, WIDEST),
+            ("width_discriminator", width_discriminator, WIDEST),
+            *(("widths", units, 16384) for units in widths or []),
+            *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
+        )
+    )
     if norm_discriminator is None:
         norm_discriminator = "batch" if penalty == "none" else "layer"
     if network == "conv" and penalty != "none" and norm_discriminator == "batch":

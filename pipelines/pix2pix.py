@@ -26,6 +26,7 @@ from quagga.data.paired import Paired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
 from quagga.models.modes import Mode, Statistics, used
 from quagga.models.perceptual import Perceptual
+from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -52,6 +53,7 @@ class Pix2Pix:
     geometry: DiffAugment = field(default_factory=DiffAugment)  # of the pair that D sees, x and y alike
     mode: Mode = PAPERS  # how G is used when it does not learn
     labels: bool = False  # x holds the planes of a label map
+    conditional_discriminator: bool = True  # whether D sees x
 
     fresh_noise = False  # one pass of G serves both moves, as in the authors' program
     translations: Mapping[str, tuple[str, str]] = field(default_factory=lambda: {"G": ("x", "y")})
@@ -90,8 +92,11 @@ class Pix2Pix:
         return Loss(terms)
 
     def judge(self, x: Tensor, y: Tensor) -> Tensor:
-        """D(x, y): (N, C, H, W) and (N, C', H, W) -> logits."""
-        return self.D(torch.cat([x, y], dim=1))
+        """D(x, y): (N, C, H, W) and (N, C', H, W) -> logits; D(y) where D is blind to the condition."""
+        return self.D(self.shown(x, y))
+
+    def shown(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.cat([x, y], dim=1) if self.conditional_discriminator else y
 
     def seen(self, x: Tensor, y: Tensor, fake: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
         """What D sees of them: without differentiable augmentation they themselves. Colours change in y and fake alone;
@@ -119,7 +124,7 @@ class Pix2Pix:
                 del shown["mismatching"]
             as_in_training = Mode(statistics="batch")
             for name, pictures in shown.items():
-                terms[f"D_{name}"] = used(self.D, torch.cat([x, pictures], 1), as_in_training).mean()
+                terms[f"D_{name}"] = used(self.D, self.shown(x, pictures), as_in_training).mean()
         return terms
 
 
@@ -133,6 +138,7 @@ def build(
     blocks: int | None = None,
     dropout: float = 0.5,
     discriminator: Literal["patch", "pixel"] = "patch",
+    conditional_discriminator: bool = True,
     width_discriminator: int = 64,
     layers: int = 3,
     norm: Literal["batch", "instance", "none"] = "batch",
@@ -161,6 +167,8 @@ def build(
             blocks; None takes 9, or 6 below 256 pixels.
         dropout: share of the values that the U-Net's first three decoder layers drop, its noise z (Sec. 3.1).
         discriminator: PatchGAN, which judges patches, or the PixelGAN, which judges single pixels.
+        conditional_discriminator: whether D sees x too; without it, as in the paper's ablation (Sec. 4.1), any likely
+            y will do.
         width_discriminator: channels after the discriminator's first layer.
         layers: strided layers of the PatchGAN: 3 judges patches of 70x70 pixels, 2 of 34x34, 1 of 16x16.
         norm: normalisation in both networks; under a penalty D takes instance norm for batch norm, which mixes rows.
@@ -179,16 +187,16 @@ def build(
             the paper, or "running", the averages of training.
         crop_size: side of the training pictures in pixels.
     """
-    for name, size, most in (  # a stranger's config or model must not build without end
-        ("width", width, 4096),
-        ("blocks", blocks, 256 if generator == "resnet" else 12),
-        ("width_discriminator", width_discriminator, 4096),
-        ("layers", layers, 10),
-        ("x_channels", x_channels, 4096),
-        ("y_channels", y_channels, 4096),
-    ):
-        if size is not None and not 1 <= size <= most:
-            raise BadInput(f"{name} is {size}: it must be from 1 to {most}")
+    bounded(
+        (
+            ("width", width, WIDEST),
+            ("blocks", blocks, 256 if generator == "resnet" else 12),
+            ("width_discriminator", width_discriminator, WIDEST),
+            ("layers", layers, 10),
+            ("x_channels", x_channels, WIDEST),
+            ("y_channels", y_channels, WIDEST),
+        )
+    )
     if not 0 <= dropout < 1:
         raise BadInput(f"dropout is {dropout}: it is a share, from 0 to below 1")
     if not (lambda_gan or lambda_L1 or lambda_perceptual):
@@ -208,7 +216,7 @@ def build(
     else:
         count = blocks if blocks is not None else 9 if crop_size >= 256 else 6
         G = ResnetGenerator(inputs, y_channels, width=width, blocks=count, norm=norm, upsample=upsample)
-    both = inputs + y_channels
+    both = inputs + y_channels if conditional_discriminator else y_channels
     if discriminator == "pixel":
         D: nn.Module = PixelGAN(both, width=width_discriminator, norm=judged, spectral=spectral)
     else:
@@ -227,4 +235,5 @@ def build(
         geometry=DiffAugment([policy for policy in policies if policy != "color"]),
         mode=Mode(test_dropout, test_statistics),
         labels=x_as == "labels",
+        conditional_discriminator=conditional_discriminator,
     )

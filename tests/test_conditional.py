@@ -292,3 +292,13 @@ def test_what_cannot_be_is_refused_in_one_line(options, words):
     with pytest.raises(BadInput, match=words) as said:
         conditional.build(**{**SMALL, **options})
     assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("network", [{}, {"network": "mlp"}, {"network": "mlp", "widths_discriminator": [8]}])
+def test_a_discriminator_may_be_blind_to_the_condition(network):
+    play = conditional.build(conditional_discriminator=False, condition="caption", **network, **SMALL)
+    play.D.eval()
+    batch = batch_of("caption", dtype=torch.float32)
+    assert not play.mismatched and torch.equal(play.D(batch["x"], batch["c"]), play.D(batch["x"], batch["other"]))
+    with pytest.raises(BadInput, match="mismatched"):
+        conditional.build(conditional_discriminator=False, mismatched=True, **SMALL)

@@ -121,6 +121,17 @@ def test_no_weight_no_pass(options):
     assert bool(play.discriminators) == ("lambda_gan" not in options)
 
 
+def test_a_discriminator_may_be_blind_to_the_condition():
+    small = {"crop_size": 16, "width": 4, "blocks": 2, "width_discriminator": 4, "layers": 1}
+    play, sees = (pix2pix.build(conditional_discriminator=blind, **small) for blind in (False, True))
+    batch = next(Rows(2, dtype=torch.float32).batches(0))
+    other = {**batch, "x": batch["x"].flip(0)}
+    fakes = {"G(x)": batch["y"] / 2}
+    losses = [game.discriminator_loss(b, fakes, DRAW).terms["D"] for game in (play, sees) for b in (batch, other)]
+    assert losses[0] == losses[1] and losses[2] != losses[3]
+    played(play, dtype=torch.float32, images=2)
+
+
 def test_without_an_adversary_it_is_a_regression():
     """G = a x against y = -x: the best a is -1."""
 
