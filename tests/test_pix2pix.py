@@ -122,7 +122,7 @@ def test_no_weight_no_pass(options):
 
 
 def test_a_discriminator_may_be_blind_to_the_condition():
-    small = {"crop_size": 16, "width": 4, "blocks": 2, "width_discriminator": 4, "layers": 1}
+    small: dict[str, Any] = {"crop_size": 16, "width": 4, "blocks": 2, "width_discriminator": 4, "layers": 1}
     play, sees = (pix2pix.build(conditional_discriminator=blind, **small) for blind in (False, True))
     batch = next(Rows(2, dtype=torch.float32).batches(0))
     other = {**batch, "x": batch["x"].flip(0)}
