@@ -9,13 +9,14 @@ PYTEST := $(BIN)/pytest -n 2
 # Laws that start processes or compile: `make quick` leaves them to `make test`.
 LONG := one_process_equals_two or spawn or compile
 
-.PHONY: help demo test quick slow lint types
+.PHONY: help demo test quick slow trainings lint types
 
 help:
 	@echo "make demo    train a CycleGAN on the embedded horses and zebras and look at the result"
 	@echo "make quick   lint and the fast laws, in less than 90 seconds"
 	@echo "make test    lint, types and all laws but the slow ones"
-	@echo "make slow    the slow laws: whole trainings, several processes"
+	@echo "make slow    the slow laws: hundreds of kills, several processes"
+	@echo "make trainings   whole trainings, and whether their samples are what was asked for: an hour or two"
 	@echo "make lint    ruff alone"
 
 demo: $(VENV)/installed
@@ -29,7 +30,10 @@ quick: lint
 
 # One after the other, since a training uses all cores by itself.
 slow: $(VENV)/installed-dev
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not training"
+
+trainings: $(VENV)/installed-dev
+	$(BIN)/pytest -m training
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

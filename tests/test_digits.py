@@ -28,6 +28,7 @@ def test_variety_is_measured_within_a_digit():
 
 
 @pytest.mark.slow
+@pytest.mark.training
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(not MNIST, reason="QUAGGA_MNIST names no folder with MNIST's idx files")
 def test_digits_are_as_asked_for_and_as_various_as_real_ones(tmp_path: Path):
