@@ -193,6 +193,49 @@ def test_averages_follow_their_halflife():
     assert float(game.x.value.detach()) == x
 
 
+class Scaled(torch.nn.Module):
+    """x -> w x, normalised over the batch: its statistics say what w was."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+        self.norm = torch.nn.BatchNorm1d(1, affine=False, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.w * x.mean((1, 2, 3))[:, None] + self.w)
+
+
+class Normalised(Quadratic):
+    def __init__(self):
+        super().__init__()
+        self.G = Scaled()
+        self.generators = {"G": self.G}
+
+    def generate(self, batch, draw):
+        return {"G(x)": self.G(batch["x"])}
+
+    def generator_loss(self, batch, fakes, draw):
+        return Loss({"G": (self.G.w - 5) ** 2 + 0 * fakes["G(x)"].sum()})
+
+
+def test_averaged_weights_take_their_batch_statistics_anew():
+    game = Normalised()
+    trainer = played(game, batch_size=4, images=40, lr=0.1, ema_halflife=20)
+    assert trainer.has_statistics and not trainer_of(Quadratic(), images=1).has_statistics
+    before = {key: value.clone() for key, value in game.G.state_dict().items()}
+    some = [Rows(4).batch(0, 4), Rows(4).batch(4, 4)]
+    means = torch.stack([batch["x"].mean((1, 2, 3)) for batch in some])
+    with trainer.averaged(some):
+        w = game.G.w.detach()
+        assert w != before["w"]
+        torch.testing.assert_close(game.G.norm.running_mean, (w * means + w).mean()[None])
+        torch.testing.assert_close(game.G.norm.running_var, w**2 * means.var(1).mean()[None])
+        assert game.G.norm.momentum == 0.1
+    assert all(torch.equal(before[key], value) for key, value in game.G.state_dict().items())
+    with trainer.averaged():  # without rows they stay
+        assert torch.equal(before["norm.running_mean"], game.G.norm.running_mean)  # pyright: ignore
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
 @pytest.mark.parametrize("culprit", ["discriminator_loss", "generator_loss"])
 def test_what_is_not_finite_never_reaches_the_weights(optimizer, culprit):
