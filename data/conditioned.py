@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.collection import divided, in_folder, in_order, taken
-from quagga.data.conditions import Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
+from quagga.data.conditions import MOST, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
 from quagga.data.dataset import in_dataset, unprepared
 from quagga.data.deck import check_workers, deck_of, wanted_of
 from quagga.data.form import Form
@@ -178,8 +178,8 @@ class Conditioned:
 
     def _prepare(self, found: Labelled) -> None:
         check_workers(self.workers, self.worker_timeout)
-        if self.vocabulary < 1:
-            raise BadInput(f"vocabulary {self.vocabulary}: keep at least 1 word")
+        if not 1 <= self.vocabulary <= MOST:
+            raise BadInput(f"vocabulary {self.vocabulary}: it must be from 1 to {MOST:,} words")
         self.notices = list(found.collection.notices)
         if self.condition == "class":
             found, names = self._classes(found)

@@ -31,6 +31,7 @@ PADDING, UNKNOWN = 0, 1  # of captions; the words begin at 2
 UNKNOWN_SIGN = "?"
 NONE = "none"  # how one says that no attribute is there
 LONGEST = 512  # words of a caption that a network can be asked to read
+MOST = 8192  # classes, attributes or words
 VOCABULARY = 4096  # words that are kept of a set's captions
 
 # Scripts that put no space between words. To find their words takes a dictionary of each language, so every character
@@ -63,6 +64,8 @@ class Conditions:
         object.__setattr__(self, "names", tuple(map(name_of, self.names)))  # frozen: what has been checked stays so
         if self.kind not in ("class", "attributes", "caption"):
             raise BadInput(f"condition {self.kind!r}: it is class, attributes or caption")
+        if len(self.names) > MOST:
+            raise BadInput(f"{len(self.names):,} {PLURAL[self.kind]} are too many: keep {MOST:,} or fewer")
         if not self.names:
             raise BadInput(f"there are no names for a condition of kind {self.kind}: name one or more")
         if not 1 <= self.length <= LONGEST:

@@ -23,6 +23,7 @@ from quagga.data.tensors import to_tensor
 
 SIZES = (256, 128, 64, 32)  # sides that pictures of other sizes are brought to, where none is asked for
 MOST = 256  # above which a picture's own size is not taken unasked
+LARGEST = 1024  # pixels a side: what networks that make pictures of noise can be built for
 TRIED = 16  # pictures of a dataset that are read before training
 
 
@@ -200,8 +201,8 @@ def deck_of(
     """
     pictures, title = collection.pictures, collection.title
     size, channels = wanted.size, wanted.x_channels
-    if size is not None and size < 1:
-        raise BadInput(f"size {size}: must be at least 1 pixel")
+    if size is not None and not 1 <= size <= LARGEST:
+        raise BadInput(f"size {size}: it must be from 1 to {LARGEST} pixels")
     if channels is not None and channels < 1:
         raise BadInput(f"x_channels {channels}: grey pictures have 1, colour 3, others as many as are stored")
     stated = wanted.x_value_range

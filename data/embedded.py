@@ -183,6 +183,10 @@ def write(
     Raises:
         BadInput: the folder holds something else.
     """
+    if not 16 <= size <= 1024:
+        raise BadInput(f"size {size}: animals are drawn from 16 to 1024 pixels")
+    if train < 1 or test < 0:
+        raise BadInput(f"train {train}, test {test}: draw 1 animal or more to train on, and 0 or more to test on")
     folder = Path(folder)
     about: dict[str, object] = {"set": "quagga embedded", "train": train, "test": test, "size": size, "seed": seed}
     if kind != "unpaired":

@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -190,7 +191,9 @@ def _place(cell: str, places: dict[str, Path | None], table: Path) -> Path | Non
     if found := places.get(name):
         return found
     direct = table.parent / cell
-    return direct if cell.lower().endswith(SUFFIXES) and direct.is_file() else None
+    with suppress(OSError, ValueError):  # a name too long for any disk, or with a zero byte, is no file's
+        return direct if cell.lower().endswith(SUFFIXES) and direct.is_file() else None
+    return None
 
 
 def _plain(name: str) -> str:

@@ -10,14 +10,18 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from PIL import Image
 
 from quagga import BadInput
 from quagga.data.folders import find_all, find_pictures, fingerprint
 from quagga.data.rows import key
 
 TEST_SHARE = 0.1  # of the groups, where the data does not say what is for the test
+LOOKED_AT = 16  # pictures whose shape is looked at before training
 SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 COLUMNS = ("x", "y", "split", "group")
 SHOWN = 3  # names in a message
@@ -86,7 +90,9 @@ def find_pairs(
         place = Path(root).expanduser()
         if (place / "trainA").is_dir() and (place / "trainB").is_dir():
             return _two_by_two(place, of_y, unmatched)
-        return _side_by_side(place)
+        found = _side_by_side(place)
+        _check_shape([pair.y for pair in found.train], place, of_y)
+        return found
     assert y is not None
     other = Path(y).expanduser()
     if of_y:
@@ -125,6 +131,22 @@ def _side_by_side(root: Path) -> Pairs:
     test = [Pair(_stem(p, root), p, p) for p in folders[held]]
     val = [Pair(_stem(p, root), p, p) for p in folders.get("val", [])] if held == "test" else []
     return Pairs(names, train, test, True, _unused(folders, held), [], val)
+
+
+def _check_shape(paths: Sequence[Path], root: Path, of_y: bool) -> None:
+    """Raises BadInput where pictures are no two beside each other by their shape: a picture cut in two would train."""
+    shapes = []
+    for path in paths[:: -(-len(paths) // LOOKED_AT)]:
+        with suppress(OSError, ValueError), Image.open(path) as image:  # what Pillow does not read is seen later
+            shapes.append(image.size)
+    least = 1.8 if of_y else 1.2  # photos alone are up to 16:9
+    narrow = [(width, height) for width, height in shapes if width < least * height]
+    if len(narrow) > len(shapes) / 2:
+        width, height = narrow[0]
+        raise BadInput(
+            f"the pictures of {root} are {width}x{height}, pairs side by side about twice as wide as high: for photos"
+            f" alone --y {root} --x_as edges, for two folders --x DIR --y DIR, without pairs quagga train cyclegan"
+        )
 
 
 def _two_by_two(root: Path, of_y: bool, unmatched: str) -> Pairs:
@@ -296,7 +318,10 @@ def read_list(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
     if path.suffix.lower() == ".json" or text.lstrip().startswith("["):
         columns, rows = _json(path, text)
     else:
-        columns, rows = _csv(text)
+        try:
+            columns, rows = _csv(text)
+        except csv.Error as error:
+            raise BadInput(f"{path}: {error}: is a quotation mark not closed?") from None
     missing = [name for name in needed if name not in columns]
     if missing:
         has = ", ".join(columns[:8]) or "none"
@@ -323,7 +348,6 @@ def _json(path: Path, text: str) -> tuple[list[str], list[tuple[int, dict[str, s
 def _csv(text: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    csv.field_size_limit(1 << 20)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns: list[str] = []
     rows = []
@@ -343,8 +367,11 @@ def _word(value: object) -> str:
 
 def _there(folder: Path, name: str) -> Path:
     """A file that a list names, in whichever form of Unicode the disk has its name."""
-    forms = [folder / Path(name).expanduser(), *(folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
-    return next((path for path in forms if path.is_file()), forms[0])
+    forms = [folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    with suppress(OSError, ValueError, RuntimeError):  # too long for any disk, a zero byte, ~nobody: no file's name
+        forms.insert(0, folder / Path(name).expanduser())
+        return next((path for path in forms if path.is_file()), forms[0])
+    return folder / name[:80].replace("\0", "")
 
 
 # -- held out ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from quagga.models.encoders import AttributesEncoder, ClassEncoder
 from quagga.models.layers import InstanceNorm, Upsample, init_normal_, spectral_norm_, upsampling
 
 GeneratorNorm = Literal["batch", "conditional_batch", "none"]
@@ -168,6 +169,8 @@ class ConvDiscriminator(nn.Module):
         init_normal_(self)
         if spectral:
             spectral_norm_(self)
+            if isinstance(encoder, ClassEncoder | AttributesEncoder):  # to whose vectors D's slope is proportional; a
+                spectral_norm_(encoder)  # caption's, a GRU's state, is bounded by itself
         self.encoder = encoder  # last: it has started in its own way
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:

@@ -75,13 +75,13 @@ def init_normal_(network: nn.Module, std: float = 0.02) -> None:
 
 
 def spectral_norm_(network: nn.Module) -> None:
-    """Divide the weight of every convolution and linear layer by its largest singular value (Miyato et al. 2018, Eq.
-    8), in place.
+    """Divide the weight of every convolution, linear layer and table by its largest singular value, in place (Miyato et
+    al. 2018, Eq. 8).
 
     The singular vectors are buffers; each forward pass in training improves them by a power iteration (Algorithm 1).
     """
     for layer in list(network.modules()):
-        if isinstance(layer, WEIGHTED):
+        if isinstance(layer, (*WEIGHTED, nn.Embedding)):
             spectral_norm(layer)
 
 

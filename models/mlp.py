@@ -17,6 +17,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from quagga.models.encoders import AttributesEncoder, ClassEncoder
 from quagga.models.layers import spectral_norm_
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -95,6 +96,8 @@ class MLPDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
         if spectral:
             spectral_norm_(self)
+            if isinstance(encoder, ClassEncoder | AttributesEncoder):  # to whose vectors D's slope is proportional; a
+                spectral_norm_(encoder)  # caption's, a GRU's state, is bounded by itself
         self.encoder = encoder
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:

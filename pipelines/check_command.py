@@ -2,7 +2,9 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -96,8 +98,14 @@ def looked_through(chosen: Check) -> tuple["Report", str]:
         if conditioned(chosen):
             from quagga.data.check_conditions import check_rows
 
-            rows, command = rows_of(chosen)
-            return check_rows(rows, bar.update, bar.reset), command
+            rows, command, again = rows_of(chosen)
+            report = check_rows(rows, bar.update, bar.reset)
+            if not report.fatal:
+                try:
+                    again()
+                except BadInput as error:  # what the check has passed over
+                    report = report._replace(fatal=str(error))
+            return report, command
         return look(*places, chosen.crop_size, bar.update, bar.reset), f"cyclegan {words}{cut}"
 
 
@@ -109,8 +117,9 @@ def conditioned(chosen: Check) -> bool:
     return asked or not any((Path(chosen.root or "").expanduser() / name).exists() for name in ("trainA", "trainB"))
 
 
-def rows_of(chosen: Check) -> tuple["Conditioned | Pictures", str]:
-    """The pictures, and the words after `quagga train` that train on them."""
+def rows_of(chosen: Check) -> tuple["Conditioned | Pictures", str, Callable[[], object]]:
+    """The pictures, the words after `quagga train` that train on them, and what makes them as training does, which
+    passes over nothing."""
     from quagga.data.collection import in_folder
     from quagga.data.conditioned import Conditioned, table_of
     from quagga.data.pictures import Pictures
@@ -123,5 +132,8 @@ def rows_of(chosen: Check) -> tuple["Conditioned | Pictures", str]:
     if chosen.table is None and chosen.condition is None and chosen.root is not None:
         root = Path(chosen.root).expanduser()
         if table_of(root, "class") is None and len(set(in_folder(root).labels or ())) < 2:
-            return Pictures(**options, **reading), f"gan {words}"
-    return Conditioned(**options, **reading), f"conditional {words}"
+            for name in ("pictures", "file", "label", "caption", "split", "group"):
+                if name in options:
+                    raise BadInput(f"--{name} says something of a table, and there is none: name it with --table FILE")
+            return Pictures(**options, **reading), f"gan {words}", partial(Pictures, **options)
+    return Conditioned(**options, **reading), f"conditional {words}", partial(Conditioned, **options)

@@ -10,6 +10,7 @@ another picture's caption, which it must call wrong (Reed et al. 2016, https://a
 else it could win by looking at pictures alone.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from textwrap import fill
@@ -30,6 +31,7 @@ from quagga.models import (
     MLPGenerator,
     encoder_of,
 )
+from quagga.models.modes import judged
 from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
@@ -100,13 +102,14 @@ class Conditional:
         """
         x, c = batch["x"], batch["c"]
         others, differ = batch["other"], apart(batch["other"], c)
-        read = {"D/matching": self.D(x, c).float().mean()}
+        read = {"D/matching": judged(self.D, x, c).mean()}
         if differ.any():
-            read["D/mismatching"] = self.D(x, others)[differ].float().mean()
-        samples = self.G(draw.normal((self.z_size,), like=x), c).to(x.dtype)
+            read["D/mismatching"] = judged(self.D, x, others)[differ].mean()
+        z = draw.normal((self.z_size,), like=x)  # a few at a time: maps are large
+        samples = torch.cat([self.G(*part) for part in zip(z.split(32), c.split(32), strict=True)]).to(x.dtype)
         if len(x) > 1:
             same = torch.stack([(row == c).flatten(1).all(1) if c.ndim > 1 else row == c for row in c])
-            pairs = upper(same)
+            pairs = upper(same).cpu()
             pairs = pairs if pairs.any() else torch.ones_like(pairs)
             read["diversity"] = distances(samples)[pairs].mean() / distances(x)[pairs].mean()
         if c.ndim == 1:
@@ -144,7 +147,7 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 
 def distances(x: Tensor) -> Tensor:
     """mean |x_i - x_j| over pixels, of all pairs of the pictures (N, C, H, W), as `pdist` orders them."""
-    return pdist(x.flatten(1), p=1) / x[0].numel()
+    return pdist(x.flatten(1).cpu(), p=1) / x[0].numel()  # on the CPU: Apple GPUs have no pdist
 
 
 def upper(square: Tensor) -> Tensor:
@@ -224,6 +227,8 @@ def build(
             ("width", width, WIDEST),
             ("width_discriminator", width_discriminator, WIDEST),
             ("width_condition", width_condition, WIDEST),
+            ("the number of widths", len(widths or [1]), 16),
+            ("the number of widths_discriminator", len(widths_discriminator or [1]), 16),
             *(("widths", units, 16384) for units in widths or []),
             *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
         )
@@ -233,6 +238,12 @@ def build(
     if network == "conv" and penalty != "none" and norm_discriminator == "batch":
         raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
 
+    if objective == "wasserstein" and penalty == "none" and not spectral:
+        warnings.warn(
+            "nothing keeps this Wasserstein critic Lipschitz, and its objective has no bound: add --penalty"
+            " gradient_penalty or --spectral true, or --clip_weights 0.01",
+            stacklevel=2,
+        )
     if mismatched is None:
         mismatched = condition == "caption" and conditional_discriminator
     if mismatched and not conditional_discriminator:
@@ -257,6 +268,8 @@ def build(
             hidden = [1200] if widths is None else widths
             G = MLPGenerator(shape, z_size, hidden, 0.0, False, encoder(1000, hot=True), z_width=200)
             if widths_discriminator is None and conditional_discriminator:
+                if spectral:
+                    raise BadInput("maxout layers have no spectral norm: say --widths_discriminator '[512, 256]' too")
                 D = MaxoutDiscriminator(shape, encoder(250, hot=True), dropout)
             else:
                 hidden = [512, 256] if widths_discriminator is None else widths_discriminator

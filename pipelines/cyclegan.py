@@ -191,6 +191,8 @@ def build(
             ("layers", layers, 10),
         )
     )
+    if discriminator == "patch" and crop_size < 3 * 2**layers:
+        raise BadInput(f"patches of {layers} --layers need a --crop_size of {3 * 2**layers} or more, not {crop_size}")
     if skip and (x_channels != y_channels or generator != "resnet"):
         raise BadInput("--skip needs the ResNet generator, and X and Y of the same channels: leave it out")
     if x_channels != y_channels and lambda_identity:

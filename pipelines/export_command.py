@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
 
     folder, output = read_model(Path(words[0]).expanduser()), Path(chosen.output).expanduser()
     ways = folder.translations
+    if not ways:
+        raise BadInput(f"{words[0]} makes pictures of noise; the reference implementation has no such model")
     contents: dict[str, bytes] = {}
     options: dict[str, Any] = {}
     for name, ends in ways.items():

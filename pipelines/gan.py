@@ -21,6 +21,7 @@ from torch.nn.functional import pdist
 from quagga import BadInput
 from quagga.data.pictures import Pictures
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
+from quagga.models.modes import judged
 from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
@@ -77,8 +78,9 @@ class GAN:
         mean logit for held-out pictures, to be compared with that for those it was trained on.
         """
         x = batch["x"]
-        samples = self.G(draw.normal((self.z_size,), like=x)).to(x.dtype)
-        read = {"D/real": self.D(x).float().mean()}
+        z = draw.normal((self.z_size,), like=x)
+        samples = torch.cat([self.G(part) for part in z.split(32)]).to(x.dtype)  # a few at a time: maps are large
+        read = {"D/real": judged(self.D, x).mean()}
         if len(x) > 1:
             read["diversity"] = spread(samples) / spread(x)
         if "mode" in batch:
@@ -102,7 +104,7 @@ class GAN:
 
 def spread(x: Tensor) -> Tensor:
     """The mean difference of two of the pictures (N, C, H, W), N at least 2: mean |x_i - x_j| over pixels and pairs."""
-    return pdist(x.flatten(1), p=1).mean() / x[0].numel()
+    return pdist(x.flatten(1).cpu(), p=1).mean() / x[0].numel()  # on the CPU: Apple GPUs have no pdist
 
 
 def build(
@@ -161,6 +163,8 @@ def build(
             ("z_size", z_size, WIDEST),
             ("width", width, WIDEST),
             ("width_discriminator", width_discriminator, WIDEST),
+            ("the number of widths", len(widths or [1]), 16),
+            ("the number of widths_discriminator", len(widths_discriminator or [1]), 16),
             *(("widths", units, 16384) for units in widths or []),
             *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
         )

@@ -73,7 +73,8 @@ def terms(text: str) -> list[Term]:
     Raises:
         BadInput: it is no such sum.
     """
-    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*(\s*[-+]\s*\d+(\s*,\s*\d+)*)*\s*", text):
+    one = r"\d{1,18}(\s*,\s*\d{1,18})*"
+    if not re.fullmatch(rf"\s*{one}(\s*[-+]\s*{one})*\s*", text):
         raise BadInput(f"{text!r} is no sum of seeds: write such as '1,4,9 - 2,3,5 + 7,8,11'")
     found = re.findall(r"([-+]?)\s*(\d+(?:\s*,\s*\d+)*)", text)
     return [Term(-1 if sign == "-" else 1, [int(seed) for seed in seeds.split(",")]) for sign, seeds in found]

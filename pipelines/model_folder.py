@@ -37,6 +37,8 @@ FORMAT = 1  # raised when an older Quagga could no longer read the folder
 CARD = "model.json"
 GOLDEN = "golden.safetensors"
 MOST_CARD = 1 << 20  # bytes of a model.json; ours have 2,000
+MOST_NAMES = 8192  # classes, attributes or words; so many of 12 letters make 130 KB
+LONGEST = 64  # entries of any other list of an option
 DEEPEST = 16  # lists and dictionaries within one another in an option; ours have 3
 GOLDEN_SIZE = 64  # pixels a side: large enough for every layer to take part, small enough to replay in a blink
 
@@ -244,6 +246,17 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_options(value: object) -> bool:
+    """Plain data, of lists that are no longer than any of ours; names may be many words."""
+    if not isinstance(value, dict) or not _is_plain(value):
+        return False
+    names, others = value.get("names"), [other for key, other in value.items() if key != "names"]
+    return (
+        names is None
+        or (isinstance(names, list) and len(names) <= MOST_NAMES and all(isinstance(name, str) for name in names))
+    ) and all(len(other) <= LONGEST for other in others if isinstance(other, list | dict))
+
+
 def _is_plain(value: object, depth: int = 0) -> bool:
     """Whether it is data only: for a parameter without a type, jsonargparse imports what {"class_path": ...} names."""
     if not isinstance(value, dict | list):
@@ -292,7 +305,7 @@ def _is_words(value: object) -> bool:
 
 SHAPE = {  # key of model.json -> what its value must look like before anything is done with it
     "pipeline": lambda value: isinstance(value, str),
-    "options": lambda value: isinstance(value, dict) and _is_plain(value),
+    "options": _is_options,
     "translations": _is_translations,
     "samples": _is_samples,
     "domains": _is_domains,

@@ -24,7 +24,7 @@ from quagga.pipelines.cli import PIPELINES, suggestion
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
 ALIASES = {"--resume_from_checkpoint": "--resume"}  # what other trainers call it, understood where it is typed
-LONGEST = 1 << 16  # bytes of a config; ours have 2,000
+LONGEST = 1 << 19  # bytes of a config; ours have 2,000, with a vocabulary of 8,192 words up to 300,000
 DEEPEST = 16  # lists and dictionaries within one another in a config; ours have 3
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
 

@@ -197,6 +197,8 @@ def build(
             ("y_channels", y_channels, WIDEST),
         )
     )
+    if discriminator == "patch" and crop_size < 3 * 2**layers:
+        raise BadInput(f"patches of {layers} --layers need a --crop_size of {3 * 2**layers} or more, not {crop_size}")
     if not 0 <= dropout < 1:
         raise BadInput(f"dropout is {dropout}: it is a share, from 0 to below 1")
     if not (lambda_gan or lambda_L1 or lambda_perceptual):

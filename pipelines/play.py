@@ -117,8 +117,9 @@ class Play:
         logging = due(self.options.log_every) or saving or showing
         asked = self.asked(logging)
         if logging:
+            seconds = perf_counter() - self.clock  # of playing: looking at pictures is not counted
             examining = due(self.options.sample_every) and not asked
-            self.read(seen, self.examine() if examining else {})
+            self.read(seen, seconds, self.examine() if examining else {})
         if showing and not asked:
             self.show(seen)
         if asked and seen < self.trainer.length:
@@ -143,12 +144,12 @@ class Play:
         with self.trainer.averaged(self.statistics):
             return {f"held_out/{name}": value for name, value in self.trainer.examine(self.examined).items()}
 
-    def read(self, seen: int, examined: Mapping[str, float]) -> None:
+    def read(self, seen: int, seconds: float, examined: Mapping[str, float]) -> None:
         """A point of every curve."""
         waited = self.trainer.waited
         values = self.trainer.readings() | examined
         values |= {
-            "speed/images_per_second": self.pending / (perf_counter() - self.clock),
+            "speed/images_per_second": self.pending / seconds,
             "speed/seconds_waiting_for_data": waited,
             "speed/epoch": seen / self.rows.images_per_epoch,
         }

@@ -29,7 +29,7 @@ MAY_CHANGE = {  # in a run that goes on; the rest is what the run is
     ),
     *("keep", "keep_best", "on_nonfinite", "device", "deterministic"),
     *("batch_size", "accumulation"),  # as long as their product with the number of processes stays, see `resume`
-    *("workers", "worker_timeout", "root", "x", "y", "x_name", "y_name", "unreadable"),
+    *("workers", "worker_timeout", "root", "x", "y", "table", "pictures", "pairs", "x_name", "y_name", "unreadable"),
 }
 
 

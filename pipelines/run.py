@@ -107,6 +107,13 @@ def train(
                 f'{pipeline} does not say what it makes: give its game translations = {{"G": ("x", "y")}} where it'
                 ' makes pictures of pictures, samples = {"G": "x"} and z_size where it makes them of noise'
             )
+        if not hasattr(game, "examine"):
+            raise BadInput(f"{pipeline} reads nothing of held-out pictures: give its game examine(batch, draw)")
+        lonely = schedule.batch_size == 1 and any(
+            isinstance(layer, nn.BatchNorm1d) for network in game.generators.values() for layer in network.modules()
+        )
+        if lonely:
+            raise BadInput("batch norm of a single row of numbers is 0: raise --batch_size, or --norm none")
         folder = Path(run.output or f"runs/{rows.title}-{pipeline}")
         if run.init_from and run.resume not in (*AUTO, "never"):
             raise BadInput("--init_from begins a run, --resume PATH goes on with one: choose one of them")
@@ -137,7 +144,7 @@ def train(
             statistics = minibatches(rows, schedule.batch_size) if trainer.has_statistics else []
             Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, resumed.scores).to_the_end()
             if log:
-                log.say(f"{folder / 'model'} is the result; next: {use(game, folder)}")
+                log.say(f"{folder / 'model'} is the result; next: {use(game, folder, build_options)}")
         finally:
             if log and rows.skipped:
                 log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
@@ -147,8 +154,8 @@ def train(
 def with_known(
     options: Mapping[str, Any], config: Mapping[str, Any], known: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of `build` and the config, those that are None filled with what the data knows."""
-    filled = {name: value for name, value in known.items() if name in options and options[name] is None}
+    """The options of `build` and the config, with what the data knows: it has read what the user said of it, too."""
+    filled = {name: value for name, value in known.items() if name in options}
     return {**options, **filled}, {**config, **filled}
 
 
@@ -166,11 +173,14 @@ def minibatches(rows: Rows, batch_size: int) -> list[Batch]:
     ]
 
 
-def use(game: Any, folder: Path) -> str:
+def use(game: Any, folder: Path, options: Mapping[str, Any]) -> str:
     """The command that makes pictures with a run."""
     if getattr(game, "translations", {}):
-        return f"quagga translate {folder} PICTURE --output DIR"
-    return f"quagga sample {folder} --output DIR"
+        photo = " (of a photo: --from_photo true)" if options.get("x_as") == "edges" else ""
+        return f"quagga translate {folder} PICTURE --output DIR{photo}"
+    asked = {"attributes": "--attributes", "caption": "--caption"}.get(options.get("condition", ""))
+    words = f" {asked} '{', '.join(options['names'][:2])}'" if asked else ""
+    return f"quagga sample {folder}{words} --output DIR"
 
 
 def ending(accelerator: Accelerator) -> Callable[..., None]:

@@ -53,3 +53,5 @@ class RunOptions:
                 raise BadInput(f"{name} is {count}: it must be 1 or more")
         if self.examined < 0:
             raise BadInput(f"examined is {self.examined}: it must be 0 or more")
+        if not self.examined and (self.keep_best or "").startswith("held_out/"):
+            raise BadInput(f"--keep_best {self.keep_best} needs held-out pictures: raise --examined")

@@ -84,8 +84,11 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         if number < least:
             raise BadInput(f"{name} is {number}: it must be {least} or more")
     tasks = [name for name in ("walk", "arithmetic", "invert") if getattr(chosen, name) is not None]
+    tasks += ["grid"] if chosen.grid else []
     if len(tasks) > 1:
         raise BadInput(f"--{tasks[0]} and --{tasks[1]} are two things: ask for one at a time")
+    if chosen.truncation is not None and ("arithmetic" in tasks or "invert" in tasks):
+        raise BadInput(f"--truncation does nothing to --{tasks[0]}: leave it out")
     from quagga.pipelines.load import load  # torch: two seconds that a misspelt option need not wait for
     from quagga.pipelines.sampler import Sampler
 
@@ -142,7 +145,7 @@ def condition_of(sampler: Sampler, chosen: SampleOptions) -> str | None:
 def seeds_of(text: str, least: int) -> list[int]:
     """ "3,17,42" -> the numbers. Raises BadInput where they are none, or too few."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(parts) < least:
+    if not all(part.isdecimal() and len(part) < 19 for part in parts) or len(parts) < least:
         raise BadInput(f"{text!r}: name {least} or more seeds, such as 3,17,42")
     return [int(part) for part in parts]
 
@@ -226,7 +229,10 @@ def inverted(
     from quagga.data.decode import read_fitted
     from quagga.data.tensors import to_tensor
 
-    free([output / "inverted.png"], chosen.overwrite)
+    if not names:
+        raise BadInput("--invert names no picture: --invert photo.png, or --invert '[one.png, two.png]'")
+    walks = ["walk.png", f"walk.{chosen.film}"] if len(names) > 1 else []
+    free([output / name for name in ("inverted.png", *walks)], chosen.overwrite)
     height, width = sampler.size
     if height != width:
         raise BadInput(f"pictures of {width}x{height} are not square: --invert is for square ones")
@@ -240,7 +246,9 @@ def inverted(
     for number, name in enumerate(names):
         what = f", as {sampler.conditions.describe(c[number])}" if sampler.conditions and c is not None else ""
         print(f"{name}: off by {float(off[number]) / 2:.3f} of its range{what}")
-    if len(names) > 1:
+    if len(names) > 1 and c is not None and not bool((c == c[0]).all()):
+        print("no walk: the pictures are of different classes, and a walk has one; --label names it")
+    elif len(names) > 1:
         walk(sampler, z, None if c is None else c[:1], chosen, output)
 
 

@@ -105,11 +105,13 @@ class Sampler:
             return None
         if words is None:
             if self.conditions.kind != "class":
-                some = ", ".join(self.names[:6])
-                raise BadInput(
-                    f"say what the pictures shall show: the model knows {KINDS[self.conditions.kind]} {some}"
-                )
+                some = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
+                option = "caption" if self.conditions.kind == "caption" else "attributes"
+                known = KINDS[self.conditions.kind]
+                raise BadInput(f"say what to show, --{option} 'TEXT': the model knows {known} {some}")
             return torch.arange(count) % len(self.names)
+        if not isinstance(words, str | list | tuple):
+            raise BadInput(f"a condition is text, such as '{self.names[0]}', not {type(words).__name__}: write it so")
         texts = [words] * count if isinstance(words, str) else list(words)
         if len(texts) != count:
             raise BadInput(f"{len(texts)} conditions for {count} pictures: give one, or one for each")
@@ -117,8 +119,9 @@ class Sampler:
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> Tensor:
         """(N, z_size), a point a seed; see `latent.latents`. Raises BadInput for numbers that cannot be."""
-        if min(seeds, default=0) < 0:
-            raise BadInput(f"seed is {min(seeds)}: it must be 0 or more")
+        for seed in seeds:
+            if not 0 <= seed < 1 << 63:
+                raise BadInput(f"seed is {seed}: it must be 0 or more, and below 2**63")
         if truncation is not None and not truncation > 0:
             raise BadInput(f"truncation is {truncation}: it must be above 0, such as 0.7, or null for none")
         return latent.latents(seeds, self.z_size, truncation)
@@ -201,6 +204,14 @@ def load_sampler(
     domain = folder.domains[folder.samples[name]]
     inputs, output = _golden(folder, name, domain["channels"])
     network = generator_of(folder, name, build).to(place)  # first: it checks the types of all options
+    try:
+        with torch.inference_mode():
+            made = network(*(part[:1].to(place) for part in inputs))
+        if made.shape[1:] != output.shape[1:]:
+            raise ValueError(f"it makes {tuple(made.shape[1:])}, not {tuple(output.shape[1:])}")
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{folder.path}: the network {name} does not take {GOLDEN} ({reason}); copy it again") from None
     conditions = None
     if len(inputs) == 2:
         kind, names = folder.options.get("condition", "class"), folder.options.get("names") or []

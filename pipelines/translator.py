@@ -347,8 +347,10 @@ def generator_of(folder: ModelFolder, name: str, build: Callable[..., Any] | Non
     weights = folder.tensors(f"{name}.safetensors")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_function_arguments(build, fail_untyped=False)
+    names = {"names": folder.options["names"]} if "names" in folder.options else {}
     try:
-        options = parser.parse_object(folder.options).as_dict()
+        # Names are checked when the folder is read: for a vocabulary of 4,096 words jsonargparse takes 8 s.
+        options = parser.parse_object(folder.options | dict.fromkeys(names)).as_dict() | names
         with torch.device("meta"):  # shapes without values: no time is lost on weights that are replaced at once
             network = _network(build, options, name)
         network.load_state_dict(weights, assign=True)

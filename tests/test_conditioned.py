@@ -680,7 +680,7 @@ def test_options_that_cannot_work(tmp_path):
     refused("x_value_range", root=top, x_value_range=[1.0, 0.0])
     refused("workers -1", root=top, workers=-1)
     refused("vocabulary 0", root=top, vocabulary=0)
-    refused("no more than", root=top, size=100_000)
+    refused("from 1 to 1024", root=top, size=100_000)
     refused("x_value_range is for pictures in files", root=str(digits(tmp_path / "d")), x_value_range=[0.0, 9.0])
     refused("its pictures|it has 1 channels", root=str(digits(tmp_path / "e")), x_channels=2)
     data = Conditioned(root=top, workers=0)
