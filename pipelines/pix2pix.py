@@ -163,7 +163,8 @@ def build(
         x_as: what x is, for the eye alone: the planes of a label map are shown as colours.
         generator: U-Net (the paper's) or the ResNet of CycleGAN, which has no dropout and so no noise.
         width: channels after the generator's first layer.
-        blocks: the U-Net's depth; None takes as many as 2 divides the crop, at most 8. For the ResNet: its residual
+        blocks: the U-Net's depth; None takes as many halvings as the crop has room for, at most 8 (other crops than
+            powers of 2 are padded). For the ResNet: its residual
             blocks; None takes 9, or 6 below 256 pixels.
         dropout: share of the values that the U-Net's first three decoder layers drop, its noise z (Sec. 3.1).
         discriminator: PatchGAN, which judges patches, or the PixelGAN, which judges single pixels.
@@ -210,8 +211,7 @@ def build(
         warnings.warn("under a gradient penalty D takes instance norm: batch norm would mix its rows", stacklevel=2)
         judged = "instance"
     if generator == "unet":
-        halvings = (crop_size & -crop_size).bit_length() - 1  # how often 2 divides the crop
-        depth = blocks if blocks is not None else max(2, min(8, halvings))
+        depth = blocks if blocks is not None else max(2, min(8, crop_size.bit_length() - 1))
         G: nn.Module = UnetGenerator(
             inputs, y_channels, width=width, depth=depth, norm=norm, dropout=dropout, upsample=upsample
         )
