@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.collection import divided, in_folder, in_order, taken
-from quagga.data.conditions import MOST, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
+from quagga.data.conditions import MOST, PLURAL, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
 from quagga.data.dataset import in_dataset, unprepared
 from quagga.data.deck import check_workers, deck_of, wanted_of
 from quagga.data.form import Form
@@ -203,7 +203,7 @@ class Conditioned:
             c, ranks = torch.stack([self.conditions.encode(text) for text in labels]), [0] * len(labels)
             self.notices += told_of_captions(labels, self.conditions)
         self.deck, lines = deck_of(collection, test, {"c": c}, ranks, wanted_of(self))
-        self.notices += lines
+        self.notices = [self.deck.summary(PLURAL[self.condition], self.conditions.names), *self.notices, *lines]
         self.forms: dict[str, Form] = {"x": self.deck.gallery.form}
         self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place
 

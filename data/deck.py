@@ -110,6 +110,15 @@ class Deck:
         except BadInput as error:
             raise BadInput(f"{self.gallery.name(number)}: {error}") from None
 
+    def summary(self, of: str, names: Sequence[str]) -> str:
+        """What was found, in a line: "60,000 pictures of 10 classes (0, 1, 2, ...), 28 x 28, grey; 10,000 held out"."""
+        channels = self.gallery.form.channels
+        colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+        some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+        kinds = f" of {len(names)} {of} ({some})" if names else ""
+        held = f"; {len(self.test):,} held out" if len(self.test) else ""
+        return f"{len(self.train):,} pictures{kinds}, {self.size} x {self.size}, {colours}{held}"
+
     def check(self, global_batch: int) -> None:
         if len(self.train) < global_batch:
             raise BadInput(

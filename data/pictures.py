@@ -137,7 +137,7 @@ class Pictures:
         self.notices += lines
         more = {"mode": torch.tensor(modes)} if self.modes else {}
         self.deck, lines = deck_of(collection, test, more, modes, wanted_of(self))
-        self.notices += lines
+        self.notices = [self.deck.summary("classes", self.modes), *self.notices, *lines]
         self.collection = collection
         self.forms: dict[str, Form] = {"x": self.deck.gallery.form}
         self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place

@@ -58,6 +58,7 @@ class Play:
     config: Mapping[str, Any] = field(default_factory=dict)  # all options, for the checkpoints
     statistics: Sequence[Batch] = ()
     scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
+    owed: bool = False  # whether held-out pictures are still to be examined where the run goes on
     rollbacks: Counter[Path] = field(default_factory=Counter)
 
     def to_the_end(self) -> None:
@@ -82,6 +83,8 @@ class Play:
         self.pending, self.steps_unasked, self.patience, self.moment = 0, 0, 1, 0
         if trainer.images_seen == 0:
             self.show(0)
+        if self.owed:
+            self.make_up()
         begins = trainer.images_seen == 0 or self.options.resume not in AUTO
         if begins and self.options.on_nonfinite == "rollback":
             self.save(trainer.images_seen)  # to have something to go back to
@@ -118,8 +121,9 @@ class Play:
         asked = self.asked(logging)
         if logging:
             seconds = perf_counter() - self.clock  # of playing: looking at pictures is not counted
-            examining = due(self.options.sample_every) and not asked
-            self.read(seen, seconds, self.examine() if examining else {})
+            examining = due(self.options.sample_every)
+            self.owed = examining and bool(asked)  # it takes a while on a CPU, and a launcher grants 30 seconds
+            self.read(seen, seconds, self.examine() if examining and not asked else {})
         if showing and not asked:
             self.show(seen)
         if asked and seen < self.trainer.length:
@@ -143,6 +147,14 @@ class Play:
             return {}
         with self.trainer.averaged(self.statistics):
             return {f"held_out/{name}": value for name, value in self.trainer.examine(self.examined).items()}
+
+    def make_up(self) -> None:
+        """The points of held-out pictures that a signal has cut off."""
+        values, self.owed = self.examine(), False
+        if (best := self.options.keep_best) in values:
+            self.scores.append(values[best])
+        if self.log:
+            self.log.scalars(values, self.trainer.images_seen)
 
     def read(self, seen: int, seconds: float, examined: Mapping[str, float]) -> None:
         """A point of every curve."""
@@ -205,7 +217,7 @@ class Play:
                 self.keep_model(self.folder / "model")  # first: a kill between the two leaves a run that saves again
                 if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
                     self.keep_model(self.folder / "best")
-            more = {"scores": self.scores, "config": dict(self.config)}
+            more = {"scores": self.scores, "config": dict(self.config), "owed": self.owed}
             checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
         except (OSError, BadInput) as error:
             kept = [f"the last checkpoint is {path.name}" for path in checkpoint.saved(checkpoints)]

@@ -44,6 +44,7 @@ class Choice(NamedTuple):
 class Resumed(NamedTuple):
     lines: list[str]  # for each checkpoint that is damaged and for each option that has changed
     scores: list[float]  # readings of the curve `keep_best` that belong to the next checkpoint
+    owed: bool = False  # whether a signal has cut off the examination of held-out pictures
 
 
 def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) -> Resumed:
@@ -76,7 +77,7 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) 
     if trainer.accelerator.is_main_process and run_of(path).resolve() == folder.resolve():
         lines += _set_aside(folder, path)
     lines += [f"{key}: {now}, until now {was}" for key, (was, now) in changed.items() if key not in SAID]
-    return Resumed(lines, state.get("scores", []))
+    return Resumed(lines, state.get("scores", []), bool(state.get("owed")))
 
 
 def run_of(path: Path) -> Path:

@@ -96,7 +96,9 @@ def test_sets_in_memory_are_looked_at_too(tmp_path):
     rows = Pictures(root=str(digits(tmp_path)))
     report = check_rows(rows, told=lambda: told.append(1), counted=told.append)
     assert told == [50] + [1] * 50
-    assert [line.split()[:3] for line in report.lines if line[:1].isdigit()] == [[str(n), "4", "1"] for n in range(10)]
+    assert [line.split()[:3] for line in report.lines if line[:1].isdigit() and "pictures" not in line] == [
+        [str(n), "4", "1"] for n in range(10)
+    ]
     assert "picture" in "\n".join(said(rows).splitlines())
 
 

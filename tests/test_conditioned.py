@@ -182,7 +182,7 @@ def test_sizes_and_channels_follow_from_the_pictures(tmp_path):
 def test_idx_files(tmp_path, packed):
     data = Conditioned(root=str(digits(tmp_path, packed=packed)))
     assert data.known() == {"names": [str(n) for n in range(10)], "size": 8, "x_channels": 1}
-    assert data.images_per_epoch == 40 and data.notices == []
+    assert data.images_per_epoch == 40 and len(data.notices) == 1 and "40 pictures of" in data.notices[0]
     batch = some(data, 8, 5)
     assert ((batch["x"][:, 0, 0, 0] + 1) * 127.5).round().tolist() == [20 * c for c in batch["c"].tolist()]
     assert len({round(float(value)) for value in (batch["x"][:, 0, 0, 1] + 1) * 127.5}) == 40
