@@ -17,7 +17,7 @@ import quagga
 from quagga.data import embedded
 from quagga.data.paired import Paired
 from quagga.data.preview import contact_sheet
-from quagga.data.tensors import to_tensor, to_uint8
+from quagga.data.tensors import to_uint8
 from quagga.data.translation_error import herd
 from quagga.pipelines.cli import command_line
 
@@ -30,7 +30,7 @@ QUIET = {"device": "cpu", "log_every": 400, "sample_every": 10**6, "save_every":
 class Page(NamedTuple):
     """What is played: a kind of the embedded set, the recipe, and what breaks it, option by option."""
 
-    kind: str
+    kind: embedded.Set
     recipe: dict[str, Any]
     broken: list[dict[str, Any]]
 
@@ -72,7 +72,7 @@ def play(pipeline: str, root: Path, folder: Path, options: dict[str, Any]) -> Pa
 def unseen(pipeline: str, root: Path) -> dict[str, Tensor]:
     """What the games are shown: pictures that none was trained on, (N, C, H, W)."""
     if pipeline == "cyclegan":
-        return {"horse": to_tensor(herd(SHOWN, SIZE).horse)}
+        return {"horse": herd(SHOWN, SIZE).horse}
     if pipeline == "pix2pix":
         batch = Paired(root=str(root), load_size=SIZE, crop_size=SIZE, workers=0).held_out(SHOWN)
         return {"x": batch["x"], "y": batch["y"]}

@@ -48,7 +48,9 @@ def truth(one: Scene, coat: Coat) -> list[int]:
 
 def drawn(indices: Sequence[int], seed: int) -> tuple[Tensor, Tensor]:
     """Animals in both coats: pictures (2 N, 3, SIZE, SIZE) in [-1, 1] and what there is to read, (2 N, things)."""
-    scenes = [(one, coat) for index in indices for one in [scene(index, SIZE, seed)] for coat in COATS]
+    scenes: list[tuple[Scene, Coat]] = [
+        (one, coat) for index in indices for one in [scene(index, SIZE, seed)] for coat in COATS
+    ]
     pictures = torch.stack([to_tensor(one.wearing(coat)) for one, coat in scenes])
     return pictures, torch.tensor([truth(one, coat) for one, coat in scenes])
 

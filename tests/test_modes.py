@@ -1,5 +1,7 @@
 """The laws of a network that is used with dropout and with the statistics of its picture: nothing of it changes."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -97,7 +99,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 def test_one_pixel_in_the_middle_and_one_picture_neither_fail_nor_vanish(norm, depth):
     torch.manual_seed(0)
     G = UnetGenerator(width=4, depth=depth, norm=norm, dropout=0.5)
-    middle: list[Tensor] = []
+    middle: list[Any] = []
     G.encoder[-1].register_forward_hook(lambda _layer, _given, given: middle.append(given))
     x = pictures(1, 2**depth, 2**depth)
     for made in (G.train()(x), used(G.eval(), x, PAPERS)):
