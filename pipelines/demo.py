@@ -44,6 +44,7 @@ RECIPE = {
     "log_every": 64,
     "sample_every": 320,
     "save_every": 3200,
+    "examined": 16,
     "workers": 0,  # reading 64-pixel pictures is quicker than waking a worker on two cores
 }
 
