@@ -93,10 +93,12 @@ def counts_of(names: Sequence[str], numbers: np.ndarray, deck: Deck) -> list[str
 
 
 def of_classes(rows: Conditioned) -> list[str]:
+    """How many pictures each class has, to train on and held out."""
     return counts_of(rows.conditions.names, rows.deck.more["c"].numpy(), rows.deck)
 
 
 def of_attributes(rows: Conditioned) -> list[str]:
+    """The mean and the range of each attribute among the pictures to train on."""
     values = rows.deck.more["c"].numpy()[rows.deck.train]
     lines = [("attribute", "mean", "smallest", "largest")]
     for name, column in zip(rows.conditions.names, values.T, strict=True):
@@ -105,6 +107,7 @@ def of_attributes(rows: Conditioned) -> list[str]:
 
 
 def of_captions(rows: Conditioned) -> list[str]:
+    """How long captions are, their most frequent words, and held-out words that no picture to train on has."""
     texts = rows.collection.labels or []
     words = [tokens(texts[number]) for number in rows.deck.train.tolist()]
     lengths = sorted(map(len, words))

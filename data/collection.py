@@ -73,6 +73,7 @@ def in_folder(root: str | Path) -> Collection:
 
 
 def title_of(folder: Path) -> str:
+    """What a set in a folder is called."""
     return folder.resolve().name or "pictures"
 
 
@@ -85,6 +86,7 @@ def in_order(labels: Iterable[str]) -> list[str]:
 
 
 def count_of(pictures: Pictures) -> int:
+    """How many pictures there are."""
     return pictures.count() if isinstance(pictures, Joined) else len(pictures)
 
 

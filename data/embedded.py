@@ -214,6 +214,7 @@ def write(
 
 
 def write_unpaired(folder: Path, train: int, test: int, size: int, seed: int) -> None:
+    """trainA, trainB, testA, testB, truth and mask, see `write`."""
     for name in ("trainA", "trainB", "testA", "testB", "truth", "mask"):
         (folder / name).mkdir(parents=True)
     for name, coat, indices in (
@@ -233,6 +234,7 @@ def write_unpaired(folder: Path, train: int, test: int, size: int, seed: int) ->
 
 
 def write_pairs(folder: Path, train: int, test: int, size: int, seed: int) -> None:
+    """train and test of sketches beside horses, see `write`."""
     for name, indices in (("train", training("horse", train)), ("test", held_out("horse", test))):
         (folder / name).mkdir(parents=True)
         for number, index in enumerate(indices):
@@ -242,6 +244,7 @@ def write_pairs(folder: Path, train: int, test: int, size: int, seed: int) -> No
 
 
 def write_conditioned(folder: Path, train: int, test: int, size: int, seed: int, kind: Set) -> None:
+    """Folders of classes, or images and a table of attributes or captions, see `write`."""
     (folder / ("train" if kind == "classes" else "images")).mkdir(parents=True)
     rows: list[list[str | int]] = []
     for split, choose, count in (("train", training, train), ("test", held_out, test)):

@@ -149,4 +149,5 @@ class MaxoutDiscriminator(nn.Module):
 
 
 def activation(slope: float) -> nn.Module:
+    """ReLU, leaky where `slope`, below 0, is not 0."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()

@@ -10,7 +10,6 @@ another picture's caption, which it must call wrong (Reed et al. 2016, https://a
 else it could win by looking at pictures alone.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from textwrap import fill
@@ -18,7 +17,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pdist
 
 from quagga import BadInput
 from quagga.data.conditioned import Conditioned
@@ -32,10 +30,10 @@ from quagga.models import (
     encoder_of,
 )
 from quagga.models.modes import judged
-from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
+from quagga.pipelines.noise import check_sizes, distances, nearest_kind, norm_of_discriminator, warn_of_unbounded
 
 data = Conditioned  # what the pipeline is trained on
 # Rates stay as they are (Radford et al. 2016, Sec. 4).
@@ -113,10 +111,7 @@ class Conditional:
             pairs = pairs if pairs.any() else torch.ones_like(pairs)
             read["diversity"] = distances(samples)[pairs].mean() / distances(x)[pairs].mean()
         if c.ndim == 1:
-            classes = c.unique()
-            means = torch.stack([x[c == number].mean(0) for number in classes])
-            nearest = torch.cdist(samples.flatten(1), means.flatten(1).to(samples)).argmin(1)
-            read["obeyed"] = (classes[nearest] == c).float().mean()
+            read["obeyed"] = (nearest_kind(samples, x, c) == c).float().mean()
         return read
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
@@ -143,11 +138,6 @@ class Conditional:
 def apart(a: Tensor, b: Tensor) -> Tensor:
     """Which rows of two batches of conditions differ, bool (N,)."""
     return (a != b).flatten(1).any(1) if a.ndim > 1 else a != b
-
-
-def distances(x: Tensor) -> Tensor:
-    """mean |x_i - x_j| over pixels, of all pairs of the pictures (N, C, H, W), as `pdist` orders them."""
-    return pdist(x.flatten(1).cpu(), p=1) / x[0].numel()  # on the CPU: Apple GPUs have no pdist
 
 
 def upper(square: Tensor) -> Tensor:
@@ -182,6 +172,7 @@ def build(
     mismatched: bool | None = None,
     penalty: PenaltyName = "none",
     lambda_penalty: float = 10.0,
+    clip_weights: float | None = None,
     diffaugment: list[Policy] | None = None,
 ) -> Conditional:
     """Pictures with a class, attributes or a caption: new ones as asked for (Mirza & Osindero 2014).
@@ -214,36 +205,17 @@ def build(
         mismatched: D also sees real pictures with the wrong condition (Reed et al. 2016); None does so for captions.
         penalty: a penalty on the discriminator's gradient.
         lambda_penalty: its weight; without a penalty it has nothing to weigh.
+        clip_weights: the discriminator's weights are kept within this distance of 0 (Arjovsky et al. 2017); None leaves
+            them.
         diffaugment: differentiable augmentation of all the discriminator sees (Zhao et al. 2020); for few pictures.
     """
     if names is None or size is None or x_channels is None:
         raise BadInput("the pictures' names, size and channels are not known: say --names, --size and --x_channels")
     conditions = Conditions(condition, names, caption_length)
-    bounded(
-        (
-            ("size", size, 1024),
-            ("x_channels", x_channels, WIDEST),
-            ("z_size", z_size, WIDEST),
-            ("width", width, WIDEST),
-            ("width_discriminator", width_discriminator, WIDEST),
-            ("width_condition", width_condition, WIDEST),
-            ("the number of widths", len(widths or [1]), 16),
-            ("the number of widths_discriminator", len(widths_discriminator or [1]), 16),
-            *(("widths", units, 16384) for units in widths or []),
-            *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
-        )
-    )
-    if norm_discriminator is None:
-        norm_discriminator = "batch" if penalty == "none" else "layer"
-    if network == "conv" and penalty != "none" and norm_discriminator == "batch":
-        raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
-
-    if objective == "wasserstein" and penalty == "none" and not spectral:
-        warnings.warn(
-            "nothing keeps this Wasserstein critic Lipschitz, and its objective has no bound: add --penalty"
-            " gradient_penalty or --spectral true, or --clip_weights 0.01",
-            stacklevel=2,
-        )
+    counts = {"x_channels": x_channels, "z_size": z_size, "width": width, "width_discriminator": width_discriminator}
+    check_sizes(size, widths, widths_discriminator, width_condition=width_condition, **counts)
+    judged_by = norm_of_discriminator(norm_discriminator, penalty, network)
+    warn_of_unbounded(objective, penalty, clip_weights, spectral)
     if mismatched is None:
         mismatched = condition == "caption" and conditional_discriminator
     if mismatched and not conditional_discriminator:
@@ -262,7 +234,7 @@ def build(
         if network == "conv":
             G = ConvGenerator(size, x_channels, z_size, width, norm, upsample, encoder=encoder(width_condition))
             D = ConvDiscriminator(
-                size, x_channels, width_discriminator, norm_discriminator, spectral, seen(width_condition), joining
+                size, x_channels, width_discriminator, judged_by, spectral, seen(width_condition), joining
             )
         else:
             hidden = [1200] if widths is None else widths

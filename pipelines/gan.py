@@ -9,23 +9,21 @@ G makes a picture of noise z, and D tells G's pictures from real ones. Other obj
 DCGAN, WGAN, WGAN-GP, LSGAN or SNGAN: docs/recipes has them.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import pdist
+from torch import nn
 
 from quagga import BadInput
 from quagga.data.pictures import Pictures
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
 from quagga.models.modes import judged
-from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
+from quagga.pipelines.noise import check_sizes, distances, nearest_kind, norm_of_discriminator, warn_of_unbounded
 
 data = Pictures  # what the pipeline is trained on
 # Rates stay as they are (Radford et al. 2016, Sec. 4).
@@ -82,14 +80,12 @@ class GAN:
         samples = torch.cat([self.G(part) for part in z.split(32)]).to(x.dtype)  # a few at a time: maps are large
         read = {"D/real": judged(self.D, x).mean()}
         if len(x) > 1:
-            read["diversity"] = spread(samples) / spread(x)
+            read["diversity"] = distances(samples).mean() / distances(x).mean()
         if "mode" in batch:
-            modes = batch["mode"].unique()
-            means = torch.stack([x[batch["mode"] == mode].mean(0) for mode in modes])
-            nearest = torch.cdist(samples.flatten(1), means.flatten(1).to(samples)).argmin(1)
-            for number, mode in enumerate(modes.tolist()):
+            nearest = nearest_kind(samples, x, batch["mode"])
+            for mode in batch["mode"].unique().tolist():
                 name = self.names[mode] if mode < len(self.names) else str(mode)
-                read[f"share/{name}"] = (nearest == number).float().mean()
+                read[f"share/{name}"] = (nearest == mode).float().mean()
         return read
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
@@ -100,11 +96,6 @@ class GAN:
             "samples": {f"G(z {column + 1})": samples[column::5] for column in range(5)},
             "held out": {"x": batch["x"]},
         }
-
-
-def spread(x: Tensor) -> Tensor:
-    """The mean difference of two of the pictures (N, C, H, W), N at least 2: mean |x_i - x_j| over pixels and pairs."""
-    return pdist(x.flatten(1).cpu(), p=1).mean() / x[0].numel()  # on the CPU: Apple GPUs have no pdist
 
 
 def build(
@@ -156,36 +147,17 @@ def build(
     """
     if size is None or x_channels is None:
         raise BadInput("the pictures' size and channels are not known: say --size 64 --x_channels 3, or as they are")
-    bounded(
-        (
-            ("size", size, 1024),
-            ("x_channels", x_channels, WIDEST),
-            ("z_size", z_size, WIDEST),
-            ("width", width, WIDEST),
-            ("width_discriminator", width_discriminator, WIDEST),
-            ("the number of widths", len(widths or [1]), 16),
-            ("the number of widths_discriminator", len(widths_discriminator or [1]), 16),
-            *(("widths", units, 16384) for units in widths or []),
-            *(("widths_discriminator", units, 16384) for units in widths_discriminator or []),
-        )
-    )
-    if norm_discriminator is None:
-        norm_discriminator = "batch" if penalty == "none" else "layer"
-    if network == "conv" and penalty != "none" and norm_discriminator == "batch":
-        raise BadInput(f"--penalty {penalty} needs a D that does not mix pictures: take --norm_discriminator layer")
-    if objective == "wasserstein" and penalty == "none" and clip_weights is None and not spectral:
-        warnings.warn(
-            "nothing keeps this Wasserstein critic Lipschitz, and its objective has no bound: add --penalty"
-            " gradient_penalty, --clip_weights 0.01 or --spectral true",
-            stacklevel=2,
-        )
+    counts = {"x_channels": x_channels, "z_size": z_size, "width": width, "width_discriminator": width_discriminator}
+    check_sizes(size, widths, widths_discriminator, **counts)
+    judged_by = norm_of_discriminator(norm_discriminator, penalty, network)
+    warn_of_unbounded(objective, penalty, clip_weights, spectral)
     G: nn.Module
     D: nn.Module
     shape = (x_channels, size, size)
     try:
         if network == "conv":
             G = ConvGenerator(size, x_channels, z_size, width, norm, upsample)
-            D = ConvDiscriminator(size, x_channels, width_discriminator, norm_discriminator, spectral)
+            D = ConvDiscriminator(size, x_channels, width_discriminator, judged_by, spectral)
         else:
             hidden = [256, 512, 1024] if widths is None else widths
             G = MLPGenerator(shape, z_size, hidden, slope, norm == "batch")

@@ -6,7 +6,7 @@ from 0, so paths keep to that distance, and what is far from it is no picture th
 
 import re
 from collections.abc import Callable, Sequence
-from math import ceil, pi
+from math import pi
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +63,8 @@ def between(a: Tensor, b: Tensor, share: float) -> Tensor:
 
 
 class Term(NamedTuple):
+    """One mean of a sum: whether it is added or taken away, 1 or -1, and the seeds of its points."""
+
     sign: int
     seeds: list[int]
 
@@ -140,8 +142,3 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
         a, b = avg_pool2d(a, kernel, ceil_mode=True), avg_pool2d(b, kernel, ceil_mode=True)
         apart = apart + (a - b).square().flatten(1).mean(1)
     return apart
-
-
-def portions(count: int, most: int = 64) -> list[range]:
-    """0 to count - 1 in portions of `most`."""
-    return [range(n * most, min(count, (n + 1) * most)) for n in range(ceil(count / most))]

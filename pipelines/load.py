@@ -92,6 +92,7 @@ def load_translator(run: str | Path, *words: Any, **settings: Any) -> Translator
 
 
 def largest_tile(device: torch.device) -> int:
+    """Side in pixels of what goes through a network whole: on a CUDA GPU, what half its free memory holds."""
     if device.type != "cuda":
         return TILE
     free, _ = torch.cuda.mem_get_info(device)

@@ -302,6 +302,8 @@ class Trainer:
         self.waited = 0.0  # seconds spent waiting for data since the last readings
         # the first row of the first bad minibatch, on the device; -1: none
         self.fault = torch.full((), -1, dtype=torch.int64, device=self.accelerator.device)
+        # at which images seen, over which rows, what: buffers of the averages
+        self.estimated: tuple[int, Sequence[Batch], list[Tensor]] | None = None
         self.tally: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
 
@@ -427,7 +429,8 @@ class Trainer:
         """Within, the game's generators carry their averaged weights.
 
         Batch normalisation remembers means and variances of the weights that played, which are not those of their
-        average: they are taken anew, over the minibatches `rows`, and given back afterwards.
+        average: they are taken anew, over the minibatches `rows`, once for each moment of the run, and the old ones
+        are given back afterwards.
         """
         pairs = [
             (p, q)
@@ -439,7 +442,13 @@ class Trainer:
         for p, q in pairs:
             p.data, q.data = q.data, p.data
         try:
-            self._estimate_statistics(rows)
+            if rows and self.has_statistics:
+                known = self.estimated
+                if known is None or known[0] != self.images_seen or known[1] is not rows:
+                    self._estimate_statistics(rows)
+                    self.estimated = known = (self.images_seen, rows, [buffer.clone() for buffer in buffers])
+                for buffer, estimate in zip(buffers, known[2], strict=True):
+                    buffer.copy_(estimate)
             yield
         finally:
             for p, q in pairs:
@@ -458,13 +467,13 @@ class Trainer:
 
     @torch.no_grad()
     def _estimate_statistics(self, rows: Sequence[Batch]) -> None:
-        layers = self._statistics() if rows else []
+        layers = self._statistics()
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None  # a plain mean over the minibatches
         try:
-            for batch in rows if layers else ():
+            for batch in rows:
                 with self.accelerator.autocast():
                     self.game.generate(self._to_device(batch), self._draw(batch["row"].tolist(), self.ESTIMATE))
         finally:
@@ -584,7 +593,7 @@ class Trainer:
         for name, part in self.game.memory.items():
             part.load_state_dict(state["memory"][name])
         self.images_seen, self.row = state["counters"]["images_seen"], state["counters"]["row"]
-        noted, self.waited = state["noted"], 0.0
+        noted, self.waited, self.estimated = state["noted"], 0.0, None
         if len(noted) == self.accelerator.num_processes:
             own = noted[self.accelerator.process_index]
             self.tally = {name: scalar.to(self.accelerator.device) for name, scalar in own["sums"].items()}

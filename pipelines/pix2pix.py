@@ -96,6 +96,7 @@ class Pix2Pix:
         return self.D(self.shown(x, y))
 
     def shown(self, x: Tensor, y: Tensor) -> Tensor:
+        """What D is given: x and y as channels, (N, C + C', H, W), or y alone."""
         return torch.cat([x, y], dim=1) if self.conditional_discriminator else y
 
     def seen(self, x: Tensor, y: Tensor, fake: Tensor, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:

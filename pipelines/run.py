@@ -142,9 +142,8 @@ def train(
         )
         try:
             statistics = minibatches(rows, schedule.batch_size) if trainer.has_statistics else []
-            play = Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, resumed.scores)
-            play.owed = resumed.owed
-            play.to_the_end()
+            left = {"scores": resumed.scores, "owed": resumed.owed}
+            Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, **left).to_the_end()
             if log:
                 log.say(f"{folder / 'model'} is the result; next: {use(game, folder, build_options)}")
         finally:

@@ -99,12 +99,17 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     output = Path(chosen.output).expanduser()
     if output.exists() and not output.is_dir():
         raise BadInput(f"--output {output} is a file: name a folder")
+    names = [chosen.invert] if isinstance(chosen.invert, str) else chosen.invert or []
+    films = [] if chosen.film == "none" else [f"walk.{chosen.film}"]
+    walks = ["walk.png", *films] if chosen.walk is not None or len(names) > 1 else []
+    sheets = {"arithmetic": "arithmetic.png", "invert": "inverted.png", "grid": "grid.png"}
+    own = [sheets[task] for task in tasks if task in sheets]
+    free([output / name for name in (*own, *walks)], chosen.overwrite)  # before anything is made
     if chosen.walk is not None:
         walked(sampler, seeds_of(chosen.walk, 2), condition, chosen, output)
     elif chosen.arithmetic is not None:
         summed(sampler, chosen.arithmetic, condition, chosen, output)
     elif chosen.invert is not None:
-        names = [chosen.invert] if isinstance(chosen.invert, str) else chosen.invert
         inverted(sampler, names, condition, chosen, output)
     elif chosen.grid:
         grid(sampler, condition, chosen, output)
@@ -153,15 +158,17 @@ def seeds_of(text: str, least: int) -> list[int]:
 def separate(sampler: Sampler, condition: str | None, chosen: SampleOptions, output: Path) -> None:
     """A file a picture, called by its condition and seed."""
     from quagga.data.write import suffix_for
+    from quagga.pipelines.translate import write
 
-    pictures = sampler(condition, count=chosen.count, seed=chosen.seed, truncation=chosen.truncation)
     suffix = suffix_for(".png", sampler.gives)
     names = [condition] * chosen.count
     if sampler.conditions and condition is None:
         names = [sampler.names[n % len(sampler.names)] for n in range(chosen.count)]
     targets = [output / f"{called(name)}{chosen.seed + n:06d}{suffix}" for n, name in enumerate(names)]
-    for target, picture in zip(free(targets, chosen.overwrite), pictures, strict=True):
-        put(target, picture)
+    free(targets, chosen.overwrite)
+    pictures = sampler(condition, count=chosen.count, seed=chosen.seed, truncation=chosen.truncation)
+    for target, picture in zip(targets, pictures, strict=True):
+        write(target, picture)
     print(f"{chosen.count} pictures in {output}, the first {targets[0].name}")
 
 
@@ -178,10 +185,11 @@ def grid(sampler: Sampler, condition: str | None, chosen: SampleOptions, output:
             sampler.condition(None, 1)  # says what is missing
         columns = {name: sampler.decode(z, sampler.condition(name, chosen.count)) for name in sampler.names}
         abreast = 1
-    sheet(sampler, columns, output / "grid.png", chosen.overwrite, abreast)
+    sheet(sampler, columns, output / "grid.png", abreast)
 
 
 def walked(sampler: Sampler, seeds: list[int], condition: str | None, chosen: SampleOptions, output: Path) -> None:
+    """A walk past the points of some seeds."""
     points = sampler.latents(seeds, chosen.truncation)
     c = sampler.condition(condition, 1)
     walk(sampler, points, c, chosen, output)
@@ -192,18 +200,18 @@ def walk(sampler: Sampler, points: Tensor, c: Tensor | None, chosen: SampleOptio
     from quagga.pipelines import latent
 
     film = output / f"walk.{chosen.film}" if chosen.film != "none" else None
-    free([output / "walk.png", *([film] if film else [])], chosen.overwrite)
     frames = latent.walk(points, chosen.frames * (len(points) - 1) + 1)
     pictures = sampler.decode(frames, None if c is None else c.expand(len(frames), *c.shape[1:]))
     count = min(STRIP, len(frames))
     chosen_frames = [round(n * (len(frames) - 1) / (count - 1)) for n in range(count)]
-    sheet(sampler, {sampler.target: pictures[chosen_frames]}, output / "walk.png", True, abreast=count)
+    sheet(sampler, {sampler.target: pictures[chosen_frames]}, output / "walk.png", abreast=count)
     if film:
         roll(eight_bits(sampler, pictures), film)
         print(f"{len(frames)} frames: {film}")
 
 
 def summed(sampler: Sampler, text: str, condition: str | None, chosen: SampleOptions, output: Path) -> None:
+    """arithmetic.png: the terms of a sum, and its result with what lies around it."""
     from quagga.pipelines import latent
 
     summands = latent.terms(text)
@@ -217,12 +225,13 @@ def summed(sampler: Sampler, text: str, condition: str | None, chosen: SampleOpt
         for term in summands
     }
     columns["= and around it"] = decoded(latent.around(latent.total(summands, sampler.z_size)))
-    sheet(sampler, columns, output / "arithmetic.png", chosen.overwrite, abreast=3)
+    sheet(sampler, columns, output / "arithmetic.png", abreast=3)
 
 
 def inverted(
     sampler: Sampler, names: Sequence[str], condition: str | None, chosen: SampleOptions, output: Path
 ) -> None:
+    """inverted.png: pictures beside the nearest that the model can make; and a walk between these."""
     import torch
 
     from quagga.data.augment import Augment
@@ -231,8 +240,6 @@ def inverted(
 
     if not names:
         raise BadInput("--invert names no picture: --invert photo.png, or --invert '[one.png, two.png]'")
-    walks = ["walk.png", f"walk.{chosen.film}"] if len(names) > 1 else []
-    free([output / name for name in ("inverted.png", *walks)], chosen.overwrite)
     height, width = sampler.size
     if height != width:
         raise BadInput(f"pictures of {width}x{height} are not square: --invert is for square ones")
@@ -242,7 +249,7 @@ def inverted(
     if condition is None and sampler.conditions and sampler.conditions.kind != "class":
         sampler.condition(None, 1)  # says what is missing
     z, c, off = sampler.invert(pictures, condition, steps=chosen.steps)
-    sheet(sampler, {"given": pictures, "nearest": sampler.decode(z, c)}, output / "inverted.png", chosen.overwrite)
+    sheet(sampler, {"given": pictures, "nearest": sampler.decode(z, c)}, output / "inverted.png")
     for number, name in enumerate(names):
         what = f", as {sampler.conditions.describe(c[number])}" if sampler.conditions and c is not None else ""
         print(f"{name}: off by {float(off[number]) / 2:.3f} of its range{what}")
@@ -259,25 +266,17 @@ def called(condition: str | None) -> str:
     return "" if condition is None else re.sub(r"[^\w.=-]+", "_", condition)[:80] + "-"
 
 
-def free(targets: Sequence[Path], overwrite: bool) -> Sequence[Path]:
-    """The same, if nothing is lost by writing them. Raises BadInput."""
+def free(targets: Sequence[Path], overwrite: bool) -> None:
+    """Raises BadInput where something would be lost by writing them."""
     there = [target for target in targets if target.exists()]
     if there and not overwrite:
         raise BadInput(f"{there[0]} is there already: add --overwrite or choose another --output")
-    return targets
 
 
-def put(target: Path, picture: np.ndarray) -> None:
-    from quagga.pipelines.translate import write
-
-    write(target, picture)
-
-
-def sheet(sampler: Sampler, columns: dict[str, Tensor], target: Path, overwrite: bool, abreast: int = 1) -> None:
+def sheet(sampler: Sampler, columns: dict[str, Tensor], target: Path, abreast: int = 1) -> None:
     """A contact sheet of pictures in [-1, 1]; those that are not of 8 bits are stretched."""
     from quagga.data.preview import contact_sheet, windowed
 
-    free([target], overwrite)
     contact_sheet(columns if sampler.gives.eight_bits else windowed(columns, list(columns)), target, abreast)
     print(f"{target}")
 

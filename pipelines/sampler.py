@@ -129,11 +129,9 @@ class Sampler:
     @torch.inference_mode()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """(N, z_size), and raw conditions (N, ...) -> pictures (N, C, H, W) in [-1, 1], float32 on the CPU."""
-        made = [
-            self._through(z[list(part)].to(self.device), None if c is None else c[list(part)].to(self.device)).cpu()
-            for part in latent.portions(len(z))
-        ]
-        return torch.cat(made)
+        conditions = [None] * -(-len(z) // PORTION) if c is None else c.to(self.device).split(PORTION)
+        parts = zip(z.to(self.device).split(PORTION), conditions, strict=True)
+        return torch.cat([self._through(*part).cpu() for part in parts])
 
     def shown(self, pictures: Tensor) -> np.ndarray:
         """(N, C, H, W) in [-1, 1] -> (N, H, W, C) of the kind and value range it was trained on."""
@@ -193,6 +191,7 @@ class Sampler:
             return self.network(z) if c is None else self.network(z, c)
 
 
+PORTION = 64  # pictures that are made at a time
 KINDS = {"class": "the classes", "attributes": "the attributes", "caption": "the words"}
 
 

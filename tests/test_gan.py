@@ -11,9 +11,10 @@ from toys import Rows, distance, trainer_of, weights
 from quagga import BadInput
 from quagga.pipelines import gan
 from quagga.pipelines.diffaugment import DiffAugment
-from quagga.pipelines.gan import GAN, spread
+from quagga.pipelines.gan import GAN
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName
 from quagga.pipelines.minimax import Batch, Draw
+from quagga.pipelines.noise import distances
 
 SMALL: dict[str, Any] = {"size": 8, "x_channels": 3, "z_size": 5, "width": 4, "width_discriminator": 4}
 
@@ -164,10 +165,10 @@ def test_samples_are_compared_with_held_out_pictures():
     assert set(examined(batch["x"])) == {"D/real", "diversity"}
 
 
-def test_spread_is_the_mean_over_pairs_and_pixels():
+def test_distances_are_means_over_pixels_of_all_pairs():
     x = torch.rand(4, 2, 3, 3, dtype=torch.float64)
     pairs = [(x[i] - x[j]).abs().mean() for i in range(4) for j in range(i)]
-    assert float(spread(x)) == pytest.approx(float(torch.stack(pairs).mean()), rel=1e-6)
+    assert float(distances(x).mean()) == pytest.approx(float(torch.stack(pairs).mean()), rel=1e-6)
 
 
 def test_a_sheet_of_25_shows_the_same_noise_every_time():
