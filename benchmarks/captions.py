@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from classifier import Classifier, accuracy, read, trained
-from ring import processor
+from report import keep, processor
 from torch import Tensor
 
 import quagga
@@ -131,15 +131,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
     images = arguments.images or int(60 * arguments.minutes * RATE)
-    lines = []
     with tempfile.TemporaryDirectory() as place:
         run = arguments.run or Path(place) / "run"
-        for line in report(arguments.folder, run, images, arguments.device, arguments.sheet):
-            print(line, flush=True)
-            lines.append(line)
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text("\n".join(lines) + "\n")
+        keep(report(arguments.folder, run, images, arguments.device, arguments.sheet), arguments.output)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 from classifier import Classifier, accuracy, read, trained
-from ring import processor
+from report import keep, processor
 from torch import Tensor
 
 import quagga
@@ -180,13 +180,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
     entries = [entry for entry in ENTRIES if arguments.only in (None, entry.condition)]
-    lines = []
-    for line in report(entries, arguments.images):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text("\n".join(lines) + "\n")
+    keep(report(entries, arguments.images), arguments.output)
 
 
 if __name__ == "__main__":

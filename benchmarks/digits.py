@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 from classifier import Classifier, read, trained
-from ring import processor
+from report import keep, processor
 from torch import Tensor
 
 import quagga
@@ -177,13 +177,7 @@ def main() -> None:
     parser.add_argument("--conditional_only", action="store_true", help="leave out the games without a condition")
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
-    lines = []
-    for line in report(arguments.mnist, not arguments.conditional_only):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text("\n".join(lines) + "\n")
+    keep(report(arguments.mnist, not arguments.conditional_only), arguments.output)
 
 
 if __name__ == "__main__":

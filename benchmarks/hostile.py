@@ -24,6 +24,7 @@ from pathlib import Path
 
 from hostile_archives import bombs
 from hostile_models import CHECKPOINTS, CONFIGS, MODELS, good_run, words_of
+from report import keep
 
 ROOT = Path(__file__).parents[1]
 SECONDS, MEGABYTES = 1.0, 50.0  # promised of bombs and archives
@@ -221,11 +222,7 @@ def main() -> None:
     if chosen.suite:
         result, look_ups = suite()
         lines += ["", f"the suite with the network blocked: {result}; {look_ups} look-ups (promised: 0)"]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(text)
+    keep(lines, chosen.output)
 
 
 if __name__ == "__main__":

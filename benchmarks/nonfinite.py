@@ -13,6 +13,8 @@ from math import inf, nan
 from pathlib import Path
 from typing import NamedTuple
 
+from report import processor
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
@@ -143,8 +145,6 @@ def report(steps: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    from demo import processor
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--output", type=Path, help="a text file for the figures")

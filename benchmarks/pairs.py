@@ -20,7 +20,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
-from demo import processor
+from report import keep, processor
 from torch import Tensor
 from torch.nn.functional import conv2d, cross_entropy, l1_loss
 
@@ -209,11 +209,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = chosen.size, chosen.images or 20_000, chosen.width, chosen.judge_images
             lines = facades_report(chosen.root, *options, chosen.keep or Path(folder), chosen.device)
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text(text)
+    keep(lines, chosen.output)
 
 
 if __name__ == "__main__":

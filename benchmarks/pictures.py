@@ -27,6 +27,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 from PIL import __version__ as PILLOW
+from report import keep
 
 from quagga import BadInput
 from quagga.data.decode import AVIF, HEIC, UPRIGHT, read_header, read_native
@@ -401,13 +402,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=DAMAGED, help="damaged files")
     parser.add_argument("--output", type=Path, help="a text file for the result")
     chosen = parser.parse_args()
-    lines = []
-    for line in report(chosen.count):
-        print(line, flush=True)
-        lines.append(line)
-    if chosen.output:
-        chosen.output.parent.mkdir(parents=True, exist_ok=True)
-        chosen.output.write_text("\n".join(lines) + "\n")
+    keep(report(chosen.count), chosen.output)
 
 
 if __name__ == "__main__":

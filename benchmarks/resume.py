@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from report import processor
 from tiny_run import another_second, differing, left, pictures, signalled, words
 
 from quagga.pipelines import checkpoint
@@ -147,8 +148,6 @@ def report() -> list[str]:
 
 
 if __name__ == "__main__":
-    from demo import processor
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a text file for the figures")
     chosen = parser.parse_args()

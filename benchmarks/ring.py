@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
+from report import keep, processor
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
@@ -184,12 +185,6 @@ def sureness(objective: ObjectiveName, head_start: int) -> Sureness:
     return Sureness(belief, trainer.readings()["gradient/generators"])
 
 
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 NOTES = """\
 modes: Gaussians that get at least a fifth of their fair share of 1,000 samples, one figure for each seed
 on modes: samples within 4 sigma of a centre
@@ -232,13 +227,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    lines = []
-    for line in report(arguments.seeds):
-        print(line, flush=True)
-        lines.append(line)
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text("\n".join(lines) + "\n")
+    keep(report(arguments.seeds), arguments.output)
 
 
 if __name__ == "__main__":

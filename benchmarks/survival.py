@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from report import processor
 from tiny_run import pictures, words
 
 from quagga import BadInput
@@ -388,8 +389,6 @@ def report(count: int, times: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    from demo import processor
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--times", type=int, default=5, help="signals of each kind in each phase")

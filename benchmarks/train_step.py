@@ -29,6 +29,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from report import processor
 from torch import Tensor
 
 Step = Callable[[], object]
@@ -141,14 +142,6 @@ def memory_alone(name: str) -> float:
     if result.returncode:
         raise SystemExit(result.stderr)
     return float(result.stdout.split()[-1])
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def report(times: dict[str, list[float]], memory: dict[str, float], arguments: argparse.Namespace) -> str:
