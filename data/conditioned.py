@@ -237,8 +237,10 @@ class Conditioned:
             name = few[0]
             has = {0: "no picture", 1: "1 picture"}[int(counts[self.conditions.number(name)])]
             more = f" (and {len(few) - 1} more classes)" if len(few) > 1 else ""
+            sentences = 2 * sum(len(tokens(one)) > 2 for one in few) > self.conditions.count
+            advice = "if these are captions, --condition caption; else " if sentences else ""
             raise BadInput(
-                f"class {name!r} has {has} to train on{more}: add pictures, or leave it out with --names '[...]'"
+                f"class {name!r} has {has} to train on{more}: {advice}add pictures, or leave it out with --names '[...]'"
             )
 
 

@@ -104,15 +104,17 @@ def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
         return _finished(native, channels)
 
 
-def read_fitted(path: str | Path, form: Form, side: str = "") -> Fitted:
-    """The picture in a file as its domain wants it, see `fitted`.
+def read_fitted(
+    path: str | Path, form: Form, side: str = "", cut: Callable[[Native], Native] = lambda native: native
+) -> Fitted:
+    """The picture in a file, or what `cut` leaves of it, as its domain wants it, see `fitted`.
 
     Raises:
         BadInput: as `read_picture`, and where channels or values do not fit the form; `side` names the option.
     """
     native = read_native(path)
     with _explained(path):
-        return fitted(native, form, side)
+        return fitted(cut(native), form, side)
 
 
 def to_channels(picture: Image.Image | np.ndarray, channels: int) -> np.ndarray:

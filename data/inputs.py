@@ -6,7 +6,7 @@ map becomes the same planes.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from quagga.data.decode import read_native
 from quagga.data.form import NATURAL, Form, Native, grey_or_rgb
 
 XAs = Literal["picture", "labels", "edges", "grey"]
+Cut = Callable[[Native], Native]  # what of a file is a side's picture
 KINDS: tuple[XAs, ...] = ("picture", "labels", "edges", "grey")
 MOST_LABELS = 256
 AT_ONCE = 1 << 20  # distances between colours that are held in memory
@@ -220,8 +221,8 @@ def find_labels(read: Sequence[tuple[Path, Any]], count: int | None, skip: bool)
     return table_of(some(), count)
 
 
-def values_in(path: Path, cut: Any) -> np.ndarray:
-    """The numbers of a map in a file, (H, W, 1 or 3); `cut` takes its half of what `read_native` gives."""
+def values_in(path: Path, cut: Cut) -> np.ndarray:
+    """The numbers of a map in a file, (H, W, 1 or 3), or of what `cut` leaves of it."""
     try:
         return label_values(cut(read_native(path)))
     except ValueError as error:
@@ -266,3 +267,21 @@ def halves(native: Native) -> tuple[Native, Native]:
         raise ValueError(f"its width of {width} pixels is odd, so it has no two halves: cut it, or give two folders")
     left, right = native.pixels[:, : width // 2], native.pixels[:, width // 2 :]
     return native._replace(pixels=left), native._replace(pixels=right)
+
+
+def whole(native: Native) -> Native:
+    """All of a picture."""
+    return native
+
+
+def left_half(native: Native) -> Native:
+    """The left of two pictures side by side. Raises ValueError as `halves` does."""
+    return halves(native)[0]
+
+
+def right_half(native: Native) -> Native:
+    """The right of two pictures side by side. Raises ValueError as `halves` does."""
+    return halves(native)[1]
+
+
+CUTS: dict[str | None, Cut] = {None: whole, "left": left_half, "right": right_half}

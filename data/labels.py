@@ -163,9 +163,13 @@ def _chosen(table: Table, name: str | None, key: str, file: int | None = None) -
         return table.columns.index(usual)
     if file is not None and len(table.columns) == 2:
         return 1 - file
+    instead = ""
+    if key == "label":
+        captioned = one_of(table.columns, USUAL["caption"]) is not None
+        instead = ", or --condition caption" if captioned else ", or --condition attributes, if the others hold numbers"
     raise BadInput(
         f"{table.path} has no column {key!r}; its columns are {', '.join(table.columns[:12])}: say which one it is,"
-        f" --{key} COLUMN"
+        f" --{key} COLUMN{instead}"
     )
 
 

@@ -17,7 +17,20 @@ from quagga.data.augment import Fit, PairAugment, nearest, resized
 from quagga.data.decode import read_header, read_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, Native, fitted
-from quagga.data.inputs import Input, XAs, coloured, find_labels, halves, indices, label_values, made_of, planes
+from quagga.data.inputs import (
+    Cut,
+    Input,
+    XAs,
+    coloured,
+    find_labels,
+    indices,
+    label_values,
+    left_half,
+    made_of,
+    planes,
+    right_half,
+    whole,
+)
 from quagga.data.look import look
 from quagga.data.pairs import Pair, find_pairs
 from quagga.data.rows import Batch, Batches, Sample, batches, key, place
@@ -196,7 +209,7 @@ class Paired:
                 for side, channels in self.channels.items()
             },
             "carry": False,  # y is no x with a change in it: at another size the result itself is scaled
-        }
+        } | ({"side": self.side} if self.side_by_side and not self.input.of_y else {})
 
     def domains(self) -> dict[str, dict[str, Any]]:
         """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
@@ -348,20 +361,8 @@ class Paired:
             x = (nearest if self.x_as == "labels" else resized)(x, *y.shape[:2])
         return Two(x, y)
 
-    def _half(self, side: str) -> Callable[[Native], Native]:
+    def _half(self, side: str) -> Cut:
         """What takes a side's half of a picture that holds both."""
         if not self.side_by_side:
-            return _whole
-        return _left if (side == "x") == (self.side == "left") else _right
-
-
-def _whole(native: Native) -> Native:
-    return native
-
-
-def _left(native: Native) -> Native:
-    return halves(native)[0]
-
-
-def _right(native: Native) -> Native:
-    return halves(native)[1]
+            return whole
+        return left_half if (side == "x") == (self.side == "left") else right_half

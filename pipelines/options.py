@@ -288,9 +288,11 @@ def described(hint: Any) -> str:
 def in_one_line(message: str, hints: Mapping[str, Any]) -> str:
     """jsonargparse's report of a bad value as one line in our words; any other report in its own words."""
     key = re.match(r'Parser key "(\w+)"', message)
-    value = re.search(r"(?:Got value|Given value): (.*)\Z", message, re.DOTALL)
-    if key and value:
-        return f"--{key[1]} should be {described(hints[key[1]])}, not {' '.join(value[1].split())}"
+    values = re.split(r"(?:Got value|Given value): ", message)[1:]  # the last is all of it, those before are parts
+    if key and values:
+        value, wanted = " ".join(values[-1].split()), described(hints[key[1]])
+        quotes = "each text" in wanted and re.search(r"\d", value)
+        return f"--{key[1]} should be {wanted}, not {value}" + (": put numbers in quotes" if quotes else "")
     if lone := re.match(r"argument --(\w+): expected one argument", message):
         return f"--{lone[1]} needs a value: {described(hints.get(lone[1], str))}"
     return " ".join(re.sub("[Uu]nrecognized arguments:", "options begin with --, unlike", message).split())

@@ -218,6 +218,7 @@ class Play:
                 if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
                     self.keep_model(self.folder / "best")
             more = {"scores": self.scores, "config": dict(self.config), "owed": self.owed}
+            more["images_per_epoch"] = self.rows.images_per_epoch
             checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
         except (OSError, BadInput) as error:
             kept = [f"the last checkpoint is {path.name}" for path in checkpoint.saved(checkpoints)]

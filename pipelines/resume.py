@@ -37,7 +37,7 @@ class Resumed(NamedTuple):
     owed: bool = False  # whether a signal has cut off the examination of held-out pictures
 
 
-def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) -> Resumed:
+def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], images_per_epoch: int = 0) -> Resumed:
     """Goes on from a checkpoint, if there is one; every process must call it.
 
     Args:
@@ -46,6 +46,7 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) 
         how: "auto" and "latest": the folder's newest checkpoint that is whole; "never": none may be there; else the
             path of a checkpoint, or of a run whose newest is taken.
         config: all options, to be compared with those the checkpoint was played with.
+        images_per_epoch: rows of one pass over the data, to be compared likewise; 0: not known.
 
     Raises:
         BadInput: no checkpoint is whole, the folder holds another run, or this process does not see the main process's
@@ -67,6 +68,9 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any]) 
     if trainer.accelerator.is_main_process and run_of(path).resolve() == folder.resolve():
         lines += _set_aside(folder, path)
     lines += [f"{key}: {now}, until now {was}" for key, (was, now) in changed.items() if key not in SAID]
+    was = state.get("images_per_epoch")
+    if was and images_per_epoch and was != images_per_epoch:
+        lines.append(f"the data are others: {images_per_epoch:,} images are an epoch, until now {was:,}")
     return Resumed(lines, state.get("scores", []), bool(state.get("owed")))
 
 

@@ -122,7 +122,7 @@ def train(
         trainer = Trainer(game, schedule, length, accelerator)
         if accelerator.is_main_process:
             stack.enter_context(locked(folder))
-        resumed = resume(trainer, folder, run.resume, config)
+        resumed = resume(trainer, folder, run.resume, config, rows.images_per_epoch)
         log = None
         if accelerator.is_main_process:
             write_config(folder, config)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quagga.pipelines.sampler import Sampler
 
 FLAGS = ("--grid", "--overwrite", "--verify")  # mean true where they stand without a value
+YARDSTICK = 32  # samples that an inverted picture is compared with
 STRIP = 9  # pictures of a walk that are kept side by side
 
 
@@ -26,21 +27,22 @@ class SampleOptions:
 
     Args:
         output: folder for the pictures, which must be named.
-        label: the class of the pictures; None lets the classes take turns.
+        label: the class of the pictures, or several, such as '[horse, zebra]'; None lets the classes take turns.
         attributes: what they shall have, such as 'smiling,blond' or 'age=0.3'; what is not named is 0; none for none.
-        caption: the sentence they shall show.
-        count: pictures; with --grid, pictures of each class.
+        caption: the sentence they shall show, or several, such as '[red eyes, blue eyes]'.
+        count: pictures; of several conditions, and with --grid of the classes, pictures of each, of the same seeds.
         seed: picture n is of seed + n. The same seed and condition make the same picture.
         truncation: keeps every number of the noise within this distance of 0: more typical pictures, less diverse ones,
             such as 0.7; None leaves them.
-        grid: one sheet, grid.png, in place of a file a picture; of classes that are not named, a column for each.
+        grid: one sheet, grid.png, in place of a file a picture; a column for each condition, or for each class where
+            none is named.
         walk: seeds such as 3,17,42 to walk between; writes walk.png, a strip, and a film.
         frames: pictures of the film from one seed to the next.
         film: gif, mp4 or none.
         arithmetic: a sum of means of seeds, such as '1,4,9 - 2,3,5 + 7,8,11'; writes arithmetic.png, its terms and its
             result with the surroundings.
-        invert: pictures whose noise is looked for; writes inverted.png, each beside the nearest the model can make, and
-            with two or more a walk between them.
+        invert: pictures, or folders of them, whose noise is looked for; writes inverted.png, each beside the nearest
+            the model can make, and with two or more a walk between them.
         steps: of that search.
         overwrite: replace what an earlier call has written.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
@@ -48,9 +50,9 @@ class SampleOptions:
     """
 
     output: str | None = None
-    label: str | None = None
-    attributes: str | None = None
-    caption: str | None = None
+    label: list[str] | str | None = None
+    attributes: list[str] | str | None = None
+    caption: list[str] | str | None = None
     count: int = 16
     seed: int = 0
     truncation: float | None = None
@@ -95,11 +97,14 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     sampler = load(words[0], None, chosen.device, build, verify=chosen.verify)
     if not isinstance(sampler, Sampler):
         raise BadInput(f"{words[0]} translates pictures: quagga translate {words[0]} PICTURE --output DIR")
-    condition = condition_of(sampler, chosen)
+    asked = conditions_of(sampler, chosen)
+    if len(asked) > 1 and tasks and tasks != ["grid"]:
+        raise BadInput(f"--{tasks[0]} is of one condition, not of {len(asked)}: name one")
+    condition = asked[0] if asked else None
     output = Path(chosen.output).expanduser()
     if output.exists() and not output.is_dir():
         raise BadInput(f"--output {output} is a file: name a folder")
-    names = [chosen.invert] if isinstance(chosen.invert, str) else chosen.invert or []
+    names = pictures_of(listed(chosen.invert))
     films = [] if chosen.film == "none" else [f"walk.{chosen.film}"]
     walks = ["walk.png", *films] if chosen.walk is not None or len(names) > 1 else []
     sheets = {"arithmetic": "arithmetic.png", "invert": "inverted.png", "grid": "grid.png"}
@@ -112,17 +117,22 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     elif chosen.invert is not None:
         inverted(sampler, names, condition, chosen, output)
     elif chosen.grid:
-        grid(sampler, condition, chosen, output)
+        grid(sampler, asked, chosen, output)
     else:
-        separate(sampler, condition, chosen, output)
+        separate(sampler, asked, chosen, output)
     return 0
 
 
-def condition_of(sampler: Sampler, chosen: SampleOptions) -> str | None:
-    """What was asked for, in the model's own kind of words.
+def listed(words: list[str] | str | None) -> list[str]:
+    """What an option was given, one or several."""
+    return [words] if isinstance(words, str) else words or []
+
+
+def conditions_of(sampler: Sampler, chosen: SampleOptions) -> list[str]:
+    """What was asked for, in the model's own kind of words, each once.
 
     Raises:
-        BadInput: it is of another kind than the model's.
+        BadInput: it is of another kind than the model's, or the model does not know it.
     """
     said = {"class": chosen.label, "attributes": chosen.attributes, "caption": chosen.caption}
     options = {"class": "--label", "attributes": "--attributes", "caption": "--caption"}
@@ -132,19 +142,38 @@ def condition_of(sampler: Sampler, chosen: SampleOptions) -> str | None:
         if kind != own:
             instead = f"the model takes {options[own]}" if own else "the model was trained without a condition"
             raise BadInput(f"{options[kind]} does not fit: {instead}")
-    if not given:
-        return None
-    words = said[given[0]]
-    assert sampler.conditions is not None and words is not None
-    sampler.conditions.encode(words)  # complains before anything is made
-    if unknown := sampler.conditions.unknown(words):
+        if said[kind] == []:
+            raise BadInput(f"{options[kind]} names nothing: leave it out, or name something")
+    asked = list(dict.fromkeys(text for kind in given for text in listed(said[kind])))
+    for text in asked:
+        understood(sampler, text)
+    return asked
+
+
+def understood(sampler: Sampler, text: str) -> None:
+    """Complains of a condition that the model does not know, before anything is made; tells of words that it lacks."""
+    assert sampler.conditions is not None
+    sampler.conditions.encode(text)
+    if unknown := sampler.conditions.unknown(text):
         from quagga.data.conditions import tokens
 
-        if len(unknown) == len(set(tokens(words))):
+        if len(unknown) == len(set(tokens(text))):
             some = ", ".join(sampler.names[:12])
-            raise BadInput(f"the model knows none of the words of {words!r}; it has read {some}, ...")
+            raise BadInput(f"the model knows none of the words of {text!r}; it has read {some}, ...")
         print(f"words that the model has never read are left open: {', '.join(unknown)}")
-    return words
+
+
+def pictures_of(names: Sequence[str]) -> list[Path]:
+    """Files, and those in folders. Raises BadInput for a folder without pictures; others are read later."""
+    from quagga.data.folders import find_all
+
+    found: list[Path] = []
+    for path in (Path(name).expanduser() for name in names):
+        inside = find_all(path)[0] if path.is_dir() else [path]
+        if not inside:
+            raise BadInput(f"{path} has 0 images: name pictures, or a folder of them, --invert FOLDER")
+        found += inside
+    return found
 
 
 def seeds_of(text: str, least: int) -> list[int]:
@@ -155,44 +184,55 @@ def seeds_of(text: str, least: int) -> list[int]:
     return [int(part) for part in parts]
 
 
-def separate(sampler: Sampler, condition: str | None, chosen: SampleOptions, output: Path) -> None:
+def separate(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
     """A file a picture, called by its condition and seed."""
     from quagga.data.write import suffix_for
     from quagga.pipelines.translate import write
 
     suffix = suffix_for(".png", sampler.gives)
-    names = [condition] * chosen.count
-    if sampler.conditions and condition is None:
-        names = [sampler.names[n % len(sampler.names)] for n in range(chosen.count)]
-    targets = [output / f"{called(name)}{chosen.seed + n:06d}{suffix}" for n, name in enumerate(names)]
-    free(targets, chosen.overwrite)
-    pictures = sampler(condition, count=chosen.count, seed=chosen.seed, truncation=chosen.truncation)
-    for target, picture in zip(targets, pictures, strict=True):
-        write(target, picture)
-    print(f"{chosen.count} pictures in {output}, the first {targets[0].name}")
+    own = [sampler.names[n % len(sampler.names)] if sampler.conditions else None for n in range(chosen.count)]
+    sets: list[list[str | None]] = [[text] * chosen.count for text in asked] or [list(own)]
+    targets = [
+        [output / f"{called(name)}{chosen.seed + n:06d}{suffix}" for n, name in enumerate(names)] for names in sets
+    ]
+    every = [target for some in targets for target in some]
+    if len(set(every)) < len(every):
+        raise BadInput("two of the conditions make the same file names: sample them one by one, or with --grid")
+    free(every, chosen.overwrite)
+    for condition, some in zip(asked or [None], targets, strict=True):
+        pictures = sampler(condition, count=chosen.count, seed=chosen.seed, truncation=chosen.truncation)
+        for target, picture in zip(some, pictures, strict=True):
+            write(target, picture)
+    print(f"{len(every)} pictures in {output}, the first {every[0].name}")
 
 
-def grid(sampler: Sampler, condition: str | None, chosen: SampleOptions, output: Path) -> None:
-    """One sheet: rows of one condition, or a column for each class, whose rows share their noise."""
-    seeds = range(chosen.seed, chosen.seed + chosen.count)
-    z = sampler.latents(seeds, chosen.truncation)
-    if sampler.conditions is None or condition is not None:
-        c = sampler.condition(condition, chosen.count)
-        columns = {condition or sampler.target: sampler.decode(z, c)}
+def grid(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
+    """One sheet: rows of one condition, or a column for each condition or class, whose rows share their noise."""
+    z = sampler.latents(range(chosen.seed, chosen.seed + chosen.count), chosen.truncation)
+    if sampler.conditions is None or len(asked) == 1:
+        condition = asked[0] if asked else None
+        columns = {condition or sampler.target: sampler.decode(z, sampler.condition(condition, chosen.count))}
         abreast = max(1, round(chosen.count**0.5))
     else:
-        if sampler.conditions.kind != "class":
+        if not asked and sampler.conditions.kind != "class":
             sampler.condition(None, 1)  # says what is missing
-        columns = {name: sampler.decode(z, sampler.condition(name, chosen.count)) for name in sampler.names}
+        wanted = asked or sampler.names
+        columns = {name: sampler.decode(z, sampler.condition(name, chosen.count)) for name in wanted}
         abreast = 1
     sheet(sampler, columns, output / "grid.png", abreast)
+
+
+def one_condition(sampler: Sampler, condition: str | None) -> Tensor | None:
+    """The raw condition (1, ...) of a walk or a sum; of a model of classes, where none is named, the first."""
+    if condition is None and sampler.conditions and sampler.conditions.kind == "class":
+        print(f"all of the class {sampler.names[0]}, the first: --label names another")
+    return sampler.condition(condition, 1)
 
 
 def walked(sampler: Sampler, seeds: list[int], condition: str | None, chosen: SampleOptions, output: Path) -> None:
     """A walk past the points of some seeds."""
     points = sampler.latents(seeds, chosen.truncation)
-    c = sampler.condition(condition, 1)
-    walk(sampler, points, c, chosen, output)
+    walk(sampler, points, one_condition(sampler, condition), chosen, output)
 
 
 def walk(sampler: Sampler, points: Tensor, c: Tensor | None, chosen: SampleOptions, output: Path) -> None:
@@ -215,7 +255,7 @@ def summed(sampler: Sampler, text: str, condition: str | None, chosen: SampleOpt
     from quagga.pipelines import latent
 
     summands = latent.terms(text)
-    one = sampler.condition(condition, 1)
+    one = one_condition(sampler, condition)
 
     def decoded(z: Tensor) -> Tensor:
         return sampler.decode(z, None if one is None else one.expand(len(z), *one.shape[1:]))
@@ -229,7 +269,7 @@ def summed(sampler: Sampler, text: str, condition: str | None, chosen: SampleOpt
 
 
 def inverted(
-    sampler: Sampler, names: Sequence[str], condition: str | None, chosen: SampleOptions, output: Path
+    sampler: Sampler, paths: Sequence[Path], condition: str | None, chosen: SampleOptions, output: Path
 ) -> None:
     """inverted.png: pictures beside the nearest that the model can make; and a walk between these."""
     import torch
@@ -238,24 +278,27 @@ def inverted(
     from quagga.data.decode import read_fitted
     from quagga.data.tensors import to_tensor
 
-    if not names:
+    if not paths:
         raise BadInput("--invert names no picture: --invert photo.png, or --invert '[one.png, two.png]'")
     height, width = sampler.size
     if height != width:
         raise BadInput(f"pictures of {width}x{height} are not square: --invert is for square ones")
     fit = Augment(height, height, channels=sampler.gives.channels).still
-    found = [read_fitted(Path(name).expanduser(), sampler.gives, "x").pixels for name in names]
+    found = [read_fitted(path, sampler.gives, "x").pixels for path in paths]
     pictures = torch.stack([to_tensor(fit(pixels)) for pixels in found])
     if condition is None and sampler.conditions and sampler.conditions.kind != "class":
         sampler.condition(None, 1)  # says what is missing
     z, c, off = sampler.invert(pictures, condition, steps=chosen.steps)
     sheet(sampler, {"given": pictures, "nearest": sampler.decode(z, c)}, output / "inverted.png")
-    for number, name in enumerate(names):
+    seeds = sampler.latents(range(YARDSTICK))
+    for number, path in enumerate(paths):
         what = f", as {sampler.conditions.describe(c[number])}" if sampler.conditions and c is not None else ""
-        print(f"{name}: off by {float(off[number]) / 2:.3f} of its range{what}")
-    if len(names) > 1 and c is not None and not bool((c == c[0]).all()):
+        same = None if c is None else c[number : number + 1].expand(YARDSTICK, *c.shape[1:])
+        usual = float((sampler.decode(seeds, same) - pictures[number]).abs().mean()) / 2
+        print(f"{path}: off by {float(off[number]) / 2:.3f} of its range, a sample of any seed by {usual:.3f}{what}")
+    if len(paths) > 1 and c is not None and not bool((c == c[0]).all()):
         print("no walk: the pictures are of different classes, and a walk has one; --label names it")
-    elif len(names) > 1:
+    elif len(paths) > 1:
         walk(sampler, z, None if c is None else c[:1], chosen, output)
 
 

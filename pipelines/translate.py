@@ -50,6 +50,7 @@ class TranslateOptions:
             averages of training; None: as the model says (pix2pix: batch, as in its paper).
         seed: of the dropout; each picture begins from it.
         from_photo: of a model that takes edges, give it photos and let it draw their edges first.
+        side: of pictures that hold a pair side by side, translate the left or the right one; None: all of it.
     """
 
     output: str | None = None
@@ -64,6 +65,7 @@ class TranslateOptions:
     statistics: Literal["batch", "running"] | None = None
     seed: int = 0
     from_photo: bool = False
+    side: Literal["left", "right"] | None = None
 
 
 class Job(NamedTuple):
@@ -98,7 +100,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
     check(jobs, sheet, chosen.overwrite)
-    return translate(translator, jobs, output, sheet)
+    return translate(translator, jobs, output, sheet, chosen.side)
 
 
 def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
@@ -166,17 +168,23 @@ def check(jobs: Sequence[Job], sheet: Path | None, overwrite: bool) -> None:
         )
 
 
-def translate(translator: Translator, jobs: Sequence[Job], output: Path, sheet: Path | None) -> int:
+def translate(
+    translator: Translator,
+    jobs: Sequence[Job],
+    output: Path,
+    sheet: Path | None = None,
+    side: Literal["left", "right"] | None = None,
+) -> int:
     """Translates every picture; one that cannot be read is reported and left out. Returns the exit code."""
     from tqdm import tqdm
 
-    failed = clipped = values = 0
+    failed = clipped = values = wide = 0
     before, after = [], []
     begin = perf_counter()
     with tqdm(jobs, unit="picture", disable=None) as progress:
         for source, target in progress:
             try:
-                picture = translator.read(source)
+                picture = translator.read(source, side)
                 result = translator.translated(picture)
             except BadInput as error:
                 failed += 1
@@ -185,6 +193,7 @@ def translate(translator: Translator, jobs: Sequence[Job], output: Path, sheet: 
                 continue
             write(target, result)
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
+            wide += picture.pixels.shape[1] == 2 * picture.pixels.shape[0]
             if sheet and len(before) < COMPARED:
                 before.append(_thumbnail(picture.pixels))
                 after.append(_thumbnail(result))
@@ -196,6 +205,8 @@ def translate(translator: Translator, jobs: Sequence[Job], output: Path, sheet: 
     if clipped:
         low, high = translator.takes.value_range
         print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")
+    if wide and side is None and (half := translator.preprocessing.get("side")):
+        print(f"{wide} of {done} are as wide as the pairs of training were: if they hold both, say --side {half}")
     speed = done / (perf_counter() - begin)
     what = "picture" if done == 1 else "pictures"
     print(f"{done} {what}, {translator.source} to {translator.target}, in {output} ({speed:.3g} pictures/s)")

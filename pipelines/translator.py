@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import jsonargparse
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from quagga import BadInput
 from quagga.data.decode import read_fitted, to_fitted, to_native
 from quagga.data.form import NATURAL, Fitted, Form, Native, fitting_channels
-from quagga.data.inputs import Input, indices, input_of, label_values, made_of, planes, values_in
+from quagga.data.inputs import CUTS, Input, indices, input_of, label_values, made_of, planes, values_in
 from quagga.data.tensors import to_form, to_tensor, to_uint8
 from quagga.models.modes import Mode, in_mode, used
 from quagga.pipelines.cli import PIPELINES
@@ -153,15 +153,15 @@ class Translator:
         x = torch.from_numpy(places).permute(2, 0, 1).unsqueeze(0).float()
         return to_form(self._run(x, prepare=self._planes)[0], self.gives)
 
-    def read(self, path: Path) -> Fitted:
-        """The picture in a file as `translated` takes it.
+    def read(self, path: Path, side: Literal["left", "right"] | None = None) -> Fitted:
+        """The picture in a file as `translated` takes it, or of a pair side by side the one on a side.
 
         Raises:
             BadInput: it cannot be read, or not as a picture of the source.
         """
         if self.input.kind == "labels":
-            return Fitted(values_in(path, lambda native: native), 0)
-        return read_fitted(path, self.takes)
+            return Fitted(values_in(path, CUTS[side]), 0)
+        return read_fitted(path, self.takes, cut=CUTS[side])
 
     def _fitted(self, picture: Image.Image | np.ndarray) -> Fitted:
         """A picture that is in memory already, as `read` has one of a file."""

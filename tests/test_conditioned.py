@@ -545,6 +545,11 @@ def test_classes_that_cannot_be_learned(tmp_path):
 def test_tables_with_a_wrong_column(tmp_path):
     path = table(tmp_path, "file,colour,more\n" + ROWS.replace("\n", ",1\n"))
     refused("no column 'label'; its columns are file, colour, more: say which one it is, --label COLUMN", table=path)
+    refused("--label COLUMN, or --condition attributes, if the others hold numbers", table=path)
+    spoken = table(tmp_path, "file,caption,more\n" + ROWS.replace("\n", ",1\n"), "spoken.csv")
+    refused("--label COLUMN, or --condition caption", table=spoken)
+    sentences = "".join(f"{line.split(',')[0]},a {number} sentence\n" for number, line in enumerate(ROWS.split()))
+    refused("if these are captions, --condition caption; else add", table=table(tmp_path, sentences, "bare.csv"))
     refused("no column 'colr' \\(--label\\): did you mean colour\\?", table=path, label="colr")
     refused("no attribute 'moer': did you mean more\\?", table=path, condition="attributes", names=["moer"])
     refused("line 2: 'red' is no number in the column colour", table=path, condition="attributes")

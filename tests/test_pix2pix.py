@@ -366,6 +366,25 @@ def test_what_training_shows_is_what_translate_gives(run, root, tmp_path):
         assert (made == shown).all()
 
 
+def test_of_pairs_side_by_side_a_half_is_translated(root, tmp_path, capsys):
+    run = trained(root, tmp_path / "run", "--side=right")
+    photos = halves(root, tmp_path)[1]
+    for name, source, more in (
+        ("half", root / "test", ["--side=right"]),
+        ("own", photos, []),
+        ("all", root / "test", []),
+    ):
+        capsys.readouterr()
+        assert (
+            command_line(["translate", str(run), str(source), f"--output={tmp_path / name}", "--device=cpu", *more])
+            == 0
+        )
+        assert ("3 of 3 are as wide as the pairs" in capsys.readouterr().out) == (name == "all")
+    for path in (tmp_path / "own").iterdir():
+        assert (np.asarray(Image.open(path)) == np.asarray(Image.open(tmp_path / "half" / path.name))).all()
+        assert Image.open(tmp_path / "all" / path.name).width == 32
+
+
 def test_a_run_verifies_in_every_mode(run, capsys):
     folder, _ = run
     assert command_line(["verify", str(folder), "--device=cpu"]) == 0

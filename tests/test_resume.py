@@ -1,5 +1,6 @@
 """A run that was stopped is the run that never was; what cannot go on is refused in words."""
 
+import shutil
 import signal
 from pathlib import Path
 
@@ -71,6 +72,20 @@ def test_where_no_checkpoint_is_whole_nothing_is_touched(root, tmp_path, capsys)
     assert train(root, tmp_path / "run", "--resume", str(only)) == 2
     assert "is damaged" in capsys.readouterr().err
     assert (only / "state.json").read_text() == "{}"
+
+
+def test_other_data_in_the_same_place_are_told(root, tmp_path, capsys):
+    home = tmp_path / "set"
+    shutil.copytree(root, home)
+    assert train(home, tmp_path / "run", images=4) == 0
+    another_second()
+    shutil.copy(next((home / "trainA").iterdir()), home / "trainA" / "another.png")
+    capsys.readouterr()
+    assert train(home, tmp_path / "run", images=8) == 0
+    assert "the data are others: " in capsys.readouterr().out
+    another_second()
+    assert train(home, tmp_path / "run", images=10) == 0
+    assert "the data are others" not in capsys.readouterr().out
 
 
 def test_a_named_checkpoint_is_gone_back_to_and_later_ones_are_set_aside(root, straight, tmp_path, capsys):

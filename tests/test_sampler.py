@@ -249,6 +249,29 @@ def test_files_and_grids(run_of, tmp_path, capsys):
     assert "overwrite" in refused(sample, run, "--output", str(out), "--grid")
 
 
+def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys):
+    run, out = run_of("class"), ["--output", str(tmp_path / "out")]
+    assert sample(run, *out, "--label=[zebra, horse]", "--count=2", "--seed=3") == 0
+    assert pictures_in(tmp_path / "out") == [f"{name}-00000{n}.png" for name in ("horse", "zebra") for n in (3, 4)]
+    for name in ("horse", "zebra"):
+        picture = np.asarray(Image.open(tmp_path / "out" / f"{name}-000004.png"))
+        assert np.array_equal(picture, load(run)(name, seed=4)[0, :, :, 0])
+    widths = []
+    for names in ("[zebra, horse]", "[zebra, horse, quagga]"):
+        assert sample(run, *out, f"--label={names}", "--grid", "--count=2", "--overwrite") == 0
+        widths.append(Image.open(tmp_path / "out" / "grid.png").width)
+    assert widths[0] < widths[1]
+    assert "of one condition" in refused(sample, run, *out, "--label=[zebra, horse]", "--walk=1,2")
+    assert "did you mean" in refused(sample, run, *out, "--label=[zebra, hoarse]")
+    assert "names nothing" in refused(sample, run, *out, "--label=[]")
+    assert "same file names" in refused(
+        sample, run_of("caption"), *out, "--caption=[zebra grazing, zebra  grazing]", "--count=1"
+    )
+    capsys.readouterr()
+    assert sample(run, *out, "--walk=1,2", "--frames=2") == 0
+    assert "class horse, the first" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("film", ["gif", "mp4", "none"])
 def test_walks(run_of, tmp_path, film):
     run, out = run_of(None), tmp_path / "out"
@@ -268,6 +291,16 @@ def test_sums_and_the_way_back(run_of, tmp_path, capsys):
     files = f"[{tmp_path / '1.png'}, {tmp_path / '2.png'}]"
     assert sample(run, "--output", str(out), f"--invert={files}", "--steps=150") == 0
     assert "as quagga" in capsys.readouterr().out
+    (tmp_path / "some").mkdir()
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).rename(tmp_path / "some" / name)
+    whole = ["--output", str(tmp_path / "whole"), f"--invert={tmp_path / 'some'}", "--steps=2"]
+    assert sample(run, *whole) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "off by" in line]
+    assert [line.split(":")[0] for line in said] == [str(tmp_path / "some" / name) for name in ("1.png", "2.png")]
+    assert all("a sample of any seed by 0." in line for line in said)
+    (tmp_path / "none").mkdir()
+    assert "0 images" in refused(sample, run, "--output=x", f"--invert={tmp_path / 'none'}")
     assert pictures_in(out) == ["arithmetic.png", "inverted.png", "walk.gif", "walk.png"]
 
 
