@@ -240,7 +240,8 @@ class Conditioned:
             sentences = 2 * sum(len(tokens(one)) > 2 for one in few) > self.conditions.count
             advice = "if these are captions, --condition caption; else " if sentences else ""
             raise BadInput(
-                f"class {name!r} has {has} to train on{more}: {advice}add pictures, or leave it out with --names '[...]'"
+                f"class {name!r} has {has} to train on{more}: {advice}add pictures, or leave it out with --names"
+                " '[...]'"
             )
 
 

@@ -35,6 +35,7 @@ class Unpaired:
         y: Instead of root, the folder of domain Y.
         pairs: A list, CSV or JSON, of pictures that belong together, columns x and y; they are trained on as well.
         pair_every: Every so many rows one is a pair; batch_size is a multiple of it, so that all batches hold as many.
+        sizes: What to do with pairs of different sizes: "error" stops, "fit" scales x to the size of y.
         x_name: What domain X is called. None: the folder's name.
         y_name: What domain Y is called. None: the folder's name.
         load_size: Pixels to which a picture is scaled before the random cut.
@@ -62,6 +63,7 @@ class Unpaired:
     y: str | None = None
     pairs: str | None = None
     pair_every: int = 2
+    sizes: Literal["error", "fit"] = "error"
     x_name: str | None = None
     y_name: str | None = None
     load_size: int = 286
@@ -173,8 +175,20 @@ class Unpaired:
 
         Returns:
             {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}, the same N on both sides. A side too
-            small to hold any out shows what it trains on.
+            small to hold any out shows what it trains on. Where pairs are held out too, up to half of the rows are
+            such, the last ones: "paired", bool (N,).
         """
+        apart = min(count // 2, len(self.paired.test)) if self.paired else 0
+        batch = self._loose_held_out(count - apart)
+        if self.paired is None or not apart:
+            return batch
+        pairs = self.paired.held_out(apart)
+        loose = len(batch["row"])
+        both = {side: torch.cat([batch[side], pairs[side]]) for side in "xy"}
+        rows = torch.arange(loose + apart)
+        return {**both, "paired": rows >= loose, "row": rows}
+
+    def _loose_held_out(self, count: int) -> Batch:
         pools = {name: side.test or side.train for name, side in self.sides.items()}
         count = min(count, *(len(pool) for pool in pools.values()))
         batch: Batch = {}
@@ -219,6 +233,7 @@ class Unpaired:
             raise BadInput(f"pair_every {self.pair_every}: 1 makes all rows pairs, 2 every second one")
         found = Paired(
             pairs=self.pairs,
+            sizes=self.sizes,
             load_size=self.load_size,
             crop_size=self.crop_size,
             fit=self.fit,

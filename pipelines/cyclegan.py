@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
@@ -114,11 +115,21 @@ class CycleGAN:
         }
 
     def examine(self, batch: Batch, draw: Draw) -> Terms:
-        """How far pictures that were never trained on come back, Eq. 2 without its weight."""
+        """How far pictures that were never trained on come back, Eq. 2 without its weight; and of pairs, how far each
+        is translated from its partner."""
         some = zip(batch["x"].split(4), batch["y"].split(4), strict=True)  # few at a time: a picture's maps are large
         back = [(l1_loss(self.F(self.G(x)), x), l1_loss(self.G(self.F(y)), y), len(x)) for x, y in some]
         count = sum(n for *_, n in back)
-        return {"cycle_x": sum(x * n for x, _, n in back) / count, "cycle_y": sum(y * n for _, y, n in back) / count}
+        read = {"cycle_x": sum(x * n for x, _, n in back) / count, "cycle_y": sum(y * n for _, y, n in back) / count}
+        if (paired := batch.get("paired")) is not None:
+            x, y = batch["x"][paired], batch["y"][paired]
+            read["paired_y"] = torch.cat(
+                [(self.G(a) - b).abs() for a, b in zip(x.split(4), y.split(4), strict=True)]
+            ).mean()
+            read["paired_x"] = torch.cat(
+                [(self.F(b) - a).abs() for a, b in zip(x.split(4), y.split(4), strict=True)]
+            ).mean()
+        return read
 
 
 def distance(a: Tensor, b: Tensor, rows: Tensor | None) -> Tensor:

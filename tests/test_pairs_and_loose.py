@@ -89,6 +89,29 @@ def test_pairs_get_the_paired_terms_and_the_others_the_cycles():
     assert float(terms["cycle_x"].detach()) == 0
 
 
+def test_pairs_that_are_held_out_say_how_far_a_picture_is_from_its_partner(places):
+    rows = Unpaired(**places, **SMALL)
+    batch = rows.held_out(4)
+    negative = (batch["x"] + batch["y"]).abs().amax((1, 2, 3)) < 0.01
+    assert torch.equal(negative, batch["paired"]) and 0 < int(negative.sum()) < len(negative)
+    assert rows.paired is not None
+    trained = torch.stack([rows.sample(row).tensors["x"] for row in range(0, 2 * len(rows.paired.train), 2)])
+    assert all((one - trained).abs().amax((1, 2, 3)).min() > 0.01 for one in batch["x"][negative])
+    assert "paired" not in rows.held_out(1)
+    play, batch = game(), {name: part.double() if name in "xy" else part for name, part in batch.items()}
+    read, (x, y) = play.examine(batch, DRAW), (batch[side][negative] for side in "xy")
+    assert float(read["paired_y"].detach()) == pytest.approx(float((play.G(x) - y).abs().mean().detach()))
+    assert float(read["paired_x"].detach()) == pytest.approx(float((play.F(y) - x).abs().mean().detach()))
+
+
+def test_pairs_of_different_sizes_are_refused_or_made_equal(places):
+    large = Path(places["pairs"]).parent / "p0.png"
+    Image.open(large).resize((32, 32)).save(large)
+    with pytest.raises(BadInput, match="--sizes fit"):
+        Unpaired(**places, **SMALL)
+    Unpaired(**places, **SMALL, sizes="fit").held_out(4)
+
+
 def test_it_trains_from_the_command_line(places, tmp_path):
     words = [f"--{name}={value}" for name, value in {**places, **SMALL}.items()]
     words += ["--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1", "--images=4", "--batch_size=2"]
