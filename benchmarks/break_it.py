@@ -38,22 +38,22 @@ class Page(NamedTuple):
 PAGES = {
     "cyclegan": Page(
         "unpaired",
-        {**NETS, **PICTURES, "blocks": 3, "images": 6400, "flip": True},
+        {**NETS, **PICTURES, "blocks": 3, "images": 3600, "flip": True},
         [{"lambda_cycle": 0}, {"lambda_identity": 0}, {"k": 8, "lr_discriminator": 2e-3}],
     ),
     "pix2pix": Page(
         "pairs",
-        {**NETS, **PICTURES, "images": 4800},
+        {**NETS, **PICTURES, "images": 2800},
         [{"lambda_gan": 0}, {"lambda_L1": 0}, {"conditional_discriminator": False}],
     ),
     "conditional": Page(
         "classes",
-        {**NETS, "size": 32, "batch_size": 32, "width": 24, "images": 48_000},
+        {**NETS, "size": 32, "batch_size": 32, "width": 24, "images": 32_000},
         [{"conditional_discriminator": False}, {"k": 10, "lr_discriminator": 2e-3}],
     ),
     "gan": Page(
         "classes",
-        {**NETS, "size": 32, "batch_size": 32, "width": 24, "images": 48_000},
+        {**NETS, "size": 32, "batch_size": 32, "width": 24, "images": 32_000},
         [{"norm": "none", "norm_discriminator": "none"}, {"objective": "minimax", "lr_discriminator": 4e-3}],
     ),
 }
