@@ -3,8 +3,7 @@
     python benchmarks/digits.py --mnist DIR --output benchmarks/results/digits.txt
 
 DIR holds MNIST's four idx files. Games are trained by the command line with recipes of docs/recipes; a classifier,
-trained apart on the real digits, reads what they make. About half an hour on two cores, more than half of it for the
-two games without a condition.
+trained apart on the real digits, reads what they make. About a quarter of an hour on two idle cores.
 """
 
 import argparse
