@@ -16,6 +16,8 @@ Pose = Literal["standing", "walking", "grazing"]
 
 @dataclass(frozen=True)
 class Leg:
+    """A leg in animal units: the limb down to the end of the pastern, and the hoof, a polygon (4, 2)."""
+
     limb: Limb
     hoof: np.ndarray
     knee: float  # s of the knee or hock
@@ -23,6 +25,8 @@ class Leg:
 
 @dataclass(frozen=True)
 class Animal:
+    """An animal in its pose. Polygons are (P, 2), in animal units."""
+
     pose: Pose
     trunk: np.ndarray
     spine: Limb  # from the loin to the poll; its part from NECK on is the neck
@@ -35,6 +39,7 @@ class Animal:
     folds: list[Limb]  # thin lines where the skin folds or a muscle ends
 
     def far_ear(self) -> Frame:
+        """The frame of the ear on the far side: the near one's, a little ahead, higher, smaller and tilted forward."""
         return Frame(self.head.origin + np.array([0.035, 0.015]), self.head.angle - 0.14, 0.96)
 
     def points(self) -> np.ndarray:

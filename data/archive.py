@@ -205,9 +205,15 @@ class Forward(io.RawIOBase):
         self.file, self.most, self.at, self.last = file, most, 0, b""
 
     def tell(self) -> int:
+        """Bytes from the beginning to where it stands."""
         return self.at
 
     def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        """Reads on to `place`, in bytes from the beginning, and returns it.
+
+        Raises:
+            tarfile.ReadError: the place lies behind, or beyond the end or the limit.
+        """
         if whence != os.SEEK_SET or place < self.at:
             raise tarfile.ReadError("its headers lead backwards")
         for _ in self.pieces(place - self.at):

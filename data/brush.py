@@ -26,11 +26,13 @@ def fill(
 
 
 def mix(a: Colour, b: Colour, amount: float) -> Colour:
+    """From a (amount 0) to b (amount 1), each channel linearly."""
     x, y, z = (p * (1 - amount) + q * amount for p, q in zip(a, b, strict=True))
     return (x, y, z)
 
 
 def lit(colour: Colour, factor: Colour, brightness: float = 1.0) -> Colour:
+    """A colour in a light: each channel times its factor and the brightness, at most 255."""
     x, y, z = (min(255.0, p * q * brightness) for p, q in zip(colour, factor, strict=True))
     return (x, y, z)
 

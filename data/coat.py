@@ -94,6 +94,7 @@ def horse_palette(coat: str, tint: np.ndarray, light: tuple[float, float, float]
 
 
 def zebra_palette(light: tuple[float, float, float]) -> np.ndarray:
+    """A zebra with its stripes, see `palette`; light is a factor for each channel."""
     white, black = np.array((252, 247, 236)), np.array((18, 15, 17))
     hoof, eye = np.array((52, 45, 42)), np.array((14, 11, 11))
     near = [white * 0, *[white] * 5, black * 1.3, hoof, eye, black * 1.8, white, black * 2.6, black * 0.6]
@@ -173,6 +174,7 @@ def stripes(body: Animal, rng: np.random.Generator) -> tuple[list[np.ndarray], l
 
 
 def paint_leg(canvas: np.ndarray, leg: Leg, side: int, draw: Draw) -> None:
+    """Fill a leg: coat, shank from s = 0.53 down, hoof. side: 0 for a near leg, FAR for a far one."""
     draw(canvas, leg.limb.polygon(), side + Material.COAT)
     draw(canvas, leg.limb.polygon(0.53), side + Material.SHANK)
     draw(canvas, leg.hoof, side + Material.HOOF)

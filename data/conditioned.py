@@ -108,10 +108,12 @@ class Conditioned:
 
     @property
     def title(self) -> str:
+        """What the folder, table or dataset is called."""
         return self.collection.title
 
     @property
     def images_per_epoch(self) -> int:
+        """Pictures to train on."""
         return len(self.deck.train)
 
     def check(self, global_batch: int) -> None:
@@ -125,6 +127,11 @@ class Conditioned:
         )
 
     def sample(self, row: int) -> Sample:
+        """A row: "x" (C, size, size) in [-1, 1], "c" its condition and "other" that of another picture, both without N.
+
+        Raises:
+            BadInput: the picture cannot be read, or with unreadable "skip" none can.
+        """
         return self.deck.sample(row)
 
     def files(self, row: int) -> list[str]:

@@ -62,6 +62,11 @@ class Deck:
     skip: bool
 
     def sample(self, row: int) -> Sample:
+        """A row: "x" (C, size, size) in [-1, 1], an entry of each of `more`, and with conditions "other".
+
+        Raises:
+            BadInput: the picture cannot be read, or with `skip` none can.
+        """
         numbers = (int(self.train[at]) for at in place(self.seed, "x", row, len(self.train)))
         tensors, skipped = self._sample(
             numbers, lambda pixels: self.augment(pixels, key(self.seed, "x", "augment", row))
@@ -75,6 +80,7 @@ class Deck:
         return {"other": self.more["c"][self.train[places(self.seed, "other", rows, len(self.train))]]}
 
     def files(self, row: int) -> list[str]:
+        """The picture that the row asks for, by name, for messages."""
         return [self.gallery.name(int(self.train[next(place(self.seed, "x", row, len(self.train)))]))]
 
     def held_out(self, count: int) -> Batch:
@@ -120,6 +126,7 @@ class Deck:
         return f"{len(self.train):,} pictures{kinds}, {self.size} x {self.size}, {colours}{held}"
 
     def check(self, global_batch: int) -> None:
+        """Raises BadInput where there are fewer pictures than one batch (rows of all processes together)."""
         if len(self.train) < global_batch:
             raise BadInput(
                 f"there are {len(self.train)} pictures to train on, fewer than a batch of {global_batch}: lower"
@@ -151,6 +158,7 @@ class Deck:
             start += batch_size * processes
 
     def preprocessing(self, fit: str) -> dict[str, Any]:
+        """What was done to the pictures, for the model to carry along (JSON). fit: the option of that name."""
         channels = self.gallery.form.channels
         return {
             "load_size": self.size,
@@ -162,6 +170,7 @@ class Deck:
         }
 
     def domains(self, title: str) -> dict[str, dict[str, Any]]:
+        """How the pictures, called `title`, are read and written, for the model to carry along (JSON)."""
         form = self.gallery.form
         about = {"channels": form.channels, "value_range": list(form.value_range), "kind": form.kind}
         return {"x": {"name": title, **about}}

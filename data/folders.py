@@ -22,6 +22,8 @@ class Side(NamedTuple):
 
 
 class TwoFolders(NamedTuple):
+    """The pictures of both domains, each split into training and test."""
+
     x: Side
     y: Side
     notices: list[str]  # what was decided for the user

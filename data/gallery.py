@@ -18,11 +18,21 @@ class Gallery(Protocol):
     """Pictures by number."""
 
     @property
-    def form(self) -> Form: ...
-    def read(
-        self, number: int
-    ) -> np.ndarray: ...  # (H, W, C): uint8 where the form is of 8 bits, else floats in [0, 1]
-    def name(self, number: int) -> str: ...  # for messages
+    def form(self) -> Form:
+        """How all of its pictures are given: channels, kind and value range."""
+        ...
+
+    def read(self, number: int) -> np.ndarray:
+        """The picture of that number, from 0 on.
+
+        Raises:
+            BadInput: it cannot be read, or does not fit the form; the message names it.
+        """
+        ...  # (H, W, C): uint8 where the form is of 8 bits, else floats in [0, 1]
+
+    def name(self, number: int) -> str:
+        """What the picture is called: its path, or its set and number."""
+        ...  # for messages
 
 
 class Files(NamedTuple):
@@ -32,9 +42,11 @@ class Files(NamedTuple):
     form: Form
 
     def read(self, number: int) -> np.ndarray:
+        """The picture in a file, see `Gallery.read`."""
         return read_fitted(self.paths[number], self.form, "x").pixels
 
     def name(self, number: int) -> str:
+        """Its path."""
         return str(self.paths[number])
 
 
@@ -46,9 +58,11 @@ class Memory(NamedTuple):
     title: str
 
     def read(self, number: int) -> np.ndarray:
+        """uint8 (H, W, C), a view."""
         return self.pixels[number]
 
     def name(self, number: int) -> str:
+        """Its set and number."""
         return f"{self.title}, picture {number}"
 
 
@@ -61,12 +75,19 @@ class Joined:
     chosen: np.ndarray | None = None  # numbers of those that count; None: all
 
     def count(self) -> int:
+        """How many items there are, of those that count."""
         return sum(map(len, self.datasets)) if self.chosen is None else len(self.chosen)
 
     def only(self, numbers: np.ndarray) -> "Joined":
+        """The same datasets, of whose items only those with these numbers count, in this order."""
         return replace(self, chosen=numbers if self.chosen is None else self.chosen[numbers])
 
     def item(self, number: int) -> Any:
+        """The item of that number, among those that count, as its dataset gives it.
+
+        Raises:
+            IndexError: there are fewer.
+        """
         number = number if self.chosen is None else int(self.chosen[number])
         for dataset in self.datasets:
             if number < len(dataset):
@@ -82,12 +103,14 @@ class Mapped(NamedTuple):
     form: Form
 
     def read(self, number: int) -> np.ndarray:
+        """The picture of an item, see `Gallery.read`."""
         try:
             return to_fitted(in_memory(picture_of(self.joined.item(number))), self.form).pixels
         except BadInput as error:
             raise BadInput(f"{self.name(number)}: {str(error).removeprefix('this picture: ')}") from None
 
     def name(self, number: int) -> str:
+        """Its set and number."""
         return f"{self.joined.title}, picture {number}"
 
 

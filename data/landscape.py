@@ -77,6 +77,11 @@ PUFFS = np.array([(0, 0, 0.5, 0.19), (-0.42, 0.025, 0.3, 0.114), (0.38, 0.035, 0
 
 @dataclass(frozen=True)
 class Landscape:
+    """A landscape before it is painted. Polygons are (P, 2); lengths and places are in pictures' widths.
+
+    stars (K, 3): x, y, radius. flowers (K, 3): x, y, and a number whose whole part is their place in FLOWERS.
+    """
+
     hour: Hour
     land: Land
     horizon: float
@@ -137,6 +142,7 @@ def tuft(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, tall: np.ndarra
 
 
 def bird(x: float, y: float, size: float) -> np.ndarray:
+    """A bird with its wings spread, (8, 2), 2 * size wide, in the middle of which is x, y."""
     wing = np.array(
         [(-1, -0.32), (-0.5, -0.42), (0, 0.02), (0.5, -0.42), (1, -0.32), (0.5, -0.26), (0, 0.2), (-0.5, -0.26)]
     )
@@ -232,6 +238,7 @@ def lit_side(lobe: np.ndarray, side: float) -> np.ndarray:
 
 
 def sky_at(place: Landscape, y: float) -> Colour:
+    """The colour of the clear sky at y, from 0 to the horizon."""
     (top, middle, low), f = LIGHTS[place.hour].sky, y / place.horizon
     return mix(top, middle, f / 0.55) if f < 0.55 else mix(middle, low, (f - 0.55) / 0.45)
 

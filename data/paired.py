@@ -145,6 +145,7 @@ class Paired:
 
     @property
     def images_per_epoch(self) -> int:
+        """Pairs to train on."""
         return len(self.train)
 
     def check(self, global_batch: int) -> None:
@@ -162,6 +163,11 @@ class Paired:
         )
 
     def sample(self, row: int) -> Sample:
+        """A row: "x" and "y", (C, crop_size, crop_size) in [-1, 1].
+
+        Raises:
+            BadInput: the pair cannot be read, or with unreadable "skip" none can.
+        """
         numbers = place(self.seed, "pair", row, len(self.train))
         change = partial(self._augment, seed=key(self.seed, "pair", "augment", row))
         tensors, skipped = self._first((self.train[number] for number in numbers), change)

@@ -77,10 +77,12 @@ class Pictures:
 
     @property
     def title(self) -> str:
+        """What the folder or dataset is called."""
         return self.collection.title
 
     @property
     def images_per_epoch(self) -> int:
+        """Pictures to train on."""
         return len(self.deck.train)
 
     def check(self, global_batch: int) -> None:
@@ -94,6 +96,11 @@ class Pictures:
         )
 
     def sample(self, row: int) -> Sample:
+        """A row: "x" (C, size, size) in [-1, 1], and where classes are known "mode", int64 ().
+
+        Raises:
+            BadInput: the picture cannot be read, or with unreadable "skip" none can.
+        """
         return self.deck.sample(row)
 
     def files(self, row: int) -> list[str]:

@@ -33,6 +33,7 @@ class Table(NamedTuple):
     unit: str = "line"
 
     def where(self, row: int) -> str:
+        """The file, and the line or entry that a row (from 0 on) begins in, for messages."""
         return f"{self.path}, {self.unit} {self.lines[row]}"
 
 

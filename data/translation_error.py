@@ -28,11 +28,14 @@ LEVELS = 2048  # quantiles at which two distributions are compared
 
 
 class TranslationError(NamedTuple):
+    """The two figures, in units of pixel values in [-1, 1]; lower is better."""
+
     background: float
     coat: float
 
     @property
     def total(self) -> float:
+        """The error: the sum of both."""
         return self.background + self.coat
 
     def __str__(self) -> str:
@@ -40,6 +43,8 @@ class TranslationError(NamedTuple):
 
 
 class Baselines(NamedTuple):
+    """What an error is to be compared with."""
+
     untranslated: TranslationError  # the horse itself: what a translator that does nothing gets
     floor: TranslationError  # true zebras against other true zebras: what is left to chance
 

@@ -108,13 +108,16 @@ class Unpaired:
 
     @property
     def title(self) -> str:
+        """Both domains' names, such as horse2zebra."""
         return f"{self.names['x']}2{self.names['y']}"
 
     def known(self) -> dict[str, Any]:
+        """Nothing: every option of the pipeline is the user's."""
         return {}
 
     @property
     def images_per_epoch(self) -> int:
+        """Pictures to train on, of the side that has more."""
         return max(len(side.train) for side in self.sides.values())
 
     def check(self, global_batch: int) -> None:
@@ -141,6 +144,11 @@ class Unpaired:
         )
 
     def sample(self, row: int) -> Sample:
+        """A row: "x" and "y", (C, crop_size, crop_size) in [-1, 1]; where pairs are given, "paired", bool ().
+
+        Raises:
+            BadInput: a picture cannot be read, or with unreadable "skip" none of its side can.
+        """
         if self.paired is None:
             return self._loose(row)
         pair, step = divmod(row, self.pair_every)
