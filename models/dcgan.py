@@ -56,6 +56,7 @@ class ConditionalBatchNorm(nn.Module):
         self.scale, self.shift = nn.Linear(width, channels), nn.Linear(width, channels)
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        """Maps h (N, channels, H, W) and the condition's vector e (N, width) -> (N, channels, H, W)."""
         return self.norm(h) * (1 + self.scale(e))[..., None, None] + self.shift(e)[..., None, None]
 
 
@@ -116,6 +117,7 @@ class ConvGenerator(nn.Module):
         self.encoder = encoder  # last: it has started in its own way
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """z (N, z_size), c as the encoder takes it (None without one) -> (N, channels, size, size) in [-1, 1]."""
         e = self.encoder(c) * self.encoder.width**-0.5 if self.encoder is not None else None
         h = self.project(z if e is None else torch.cat([z, e], 1)).unflatten(1, (-1, self.first, self.first))
         for up, norm in zip([nn.Identity(), *self.ups], self.norms, strict=True):
@@ -174,6 +176,7 @@ class ConvDiscriminator(nn.Module):
         self.encoder = encoder  # last: it has started in its own way
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """x (N, channels, size, size) in [-1, 1], c as the encoder takes it (None without one) -> logits (N, 1)."""
         h = self.body(x)
         e = self.encoder(c) if self.encoder is not None else None
         if self.join is not None and e is not None:

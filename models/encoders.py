@@ -31,6 +31,7 @@ class ClassEncoder(nn.Module):
         self.layer = nn.Linear(classes, width) if hot else nn.Embedding(classes, width)
 
     def forward(self, c: Tensor) -> Tensor:
+        """int64 (N,) from 0 to classes - 1 -> (N, width)."""
         if isinstance(self.layer, nn.Linear):
             return self.layer(one_hot(c, self.classes).to(self.layer.weight.dtype))
         return self.layer(c)
@@ -45,6 +46,7 @@ class AttributesEncoder(nn.Module):
         self.layer = nn.Linear(attributes, width)
 
     def forward(self, c: Tensor) -> Tensor:
+        """(N, attributes) of any dtype -> (N, width)."""
         return self.layer(c.to(self.layer.weight.dtype))
 
 
@@ -68,6 +70,7 @@ class GRUEncoder(nn.Module):
         self.gru = nn.GRU(width, width, batch_first=True)
 
     def forward(self, c: Tensor) -> Tensor:
+        """int64 (N, L) from 0 to tokens - 1 -> (N, width) in (-1, 1). Padding alone counts as one word of it."""
         states, _ = self.gru(self.words(c))  # (N, L, width)
         said = c != 0
         said[:, 0] = True  # without a single word the mean would be 0 / 0
@@ -98,6 +101,7 @@ class TransformerEncoder(nn.Module):
         self.blocks = nn.TransformerEncoder(block, layers, enable_nested_tensor=False)
 
     def forward(self, c: Tensor) -> Tensor:
+        """int64 (N, L) from 0 to tokens - 1 -> (N, width). Padding alone counts as one word of it."""
         padding = c == 0
         padding[:, 0] = False  # without a single word attention would be 0 / 0
         words = self.words(c)

@@ -21,6 +21,7 @@ class InstanceNorm(nn.InstanceNorm2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
+        """(N, C, H, W) of any range -> the same shape, in training and in eval mode alike."""
         if input.device.type == "cpu":
             return torch.group_norm(input, self.num_features, eps=self.eps)
         return super().forward(input)

@@ -59,6 +59,7 @@ class MLPGenerator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, prod(shape)), nn.Tanh())
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """z (N, z_size), c as the encoder takes it (None without one) -> (N, *shape) in [-1, 1]."""
         h = self.noise(z)
         if self.encoder is not None:
             h = torch.cat([h, torch.relu(self.encoder(c))], 1)
@@ -101,6 +102,7 @@ class MLPDiscriminator(nn.Module):
         self.encoder = encoder
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """x (N, *shape) in [-1, 1], c as the encoder takes it (None without one) -> logits (N, 1)."""
         h = x.flatten(1)
         if self.encoder is not None:
             h = torch.cat([h, self.encoder(c)], 1)
@@ -117,6 +119,7 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs) -> (N, units), both of any range."""
         return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
 
 
@@ -143,6 +146,7 @@ class MaxoutDiscriminator(nn.Module):
         self.logit = nn.Linear(240, 1)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x (N, *shape) in [-1, 1], c as the encoder takes it -> logits (N, 1)."""
         y = self.encoder(c).unflatten(1, (50, 5)).amax(2)
         h = self.dropout(torch.cat([self.x(x.flatten(1)), y], 1))
         return self.logit(self.dropout(self.joint(h)))

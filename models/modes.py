@@ -53,6 +53,7 @@ class SeededDropout(nn.Module):
         return kept.to(like.device, like.dtype) / max(1 - self.p, 1e-9)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Any shape and range -> the same shape: each value is 0, with probability p, or times 1 / (1 - p)."""
         return x * self.scaled(self.kept(x.shape), x)
 
 

@@ -49,6 +49,11 @@ class PatchGAN(nn.Module):
             spectral_norm_(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> logits (N, 1, floor(H / 2**layers) - 2, floor(W / 2**layers) - 2).
+
+        Raises:
+            ValueError: a side is shorter than 3 * 2**layers.
+        """
         _, _, height, width = x.shape
         if min(height, width) < self.least:
             raise ValueError(
@@ -83,4 +88,5 @@ class PixelGAN(nn.Module):
             spectral_norm_(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> logits (N, 1, H, W)."""
         return self.layers(x)

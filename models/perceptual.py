@@ -34,6 +34,11 @@ class Perceptual(nn.Module):
         self.features: nn.Sequential | None = None
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """a and b, (N, 1 or 3, H, W) in [-1, 1] -> scalar from 0 on; 0 where both are the same.
+
+        Raises:
+            BadInput: at the first call, if the weights cannot be read.
+        """
         if self.features is None:
             self.features = vgg16(Path(torch.hub.get_dir()) / "checkpoints" / FILE)
         self.features.to(a.device)

@@ -38,6 +38,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, k, H, W) -> (N, k, H, W), both of any range."""
         return self.layers(x).add_(x)  # in place: no layer needs its own last output for the gradient
 
 
@@ -104,6 +105,7 @@ class ResnetGenerator(nn.Module):
             spectral_norm_(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1]."""
         _, _, height, width = x.shape
         y = crop_middle(self.layers(pad_to_multiple(x, 4, least=8)), height, width)
         return torch.tanh(y + torch.atanh(SHRINK * x)) if self.skip else torch.tanh(y)

@@ -92,6 +92,7 @@ class UnetGenerator(nn.Module):
             spectral_norm_(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1]."""
         _, _, height, width = x.shape
         h = pad_to_multiple(x, 2**self.depth)
         skips = []
