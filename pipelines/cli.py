@@ -74,6 +74,11 @@ def main(
 
 
 def dispatch(argv: list[str]) -> int:
+    """Calls the command that `argv` begins with, or prints help; returns the exit code.
+
+    Raises:
+        BadInput: the command or the pipeline is unknown, or what the command raises.
+    """
     if not argv or argv[0] in HELP:
         print(usage("quagga COMMAND [OPTION ...]", "commands", COMMANDS, "`quagga COMMAND --help` says more of each."))
         return 0
@@ -99,6 +104,11 @@ def dispatch(argv: list[str]) -> int:
 def dispatch_for(
     build: Callable[..., Any], data: type | None, argv: list[str], defaults: Mapping[str, Any] | None = None
 ) -> int:
+    """The same for a game written outside this package, see `main`; there are fewer commands.
+
+    Raises:
+        BadInput: the command is unknown, or what the command raises.
+    """
     script = Path(inspect.getfile(build)).name
     commands = {name: COMMANDS[name] for name in ("train", "translate", "sample", "verify")}
     if not argv or argv[0] in HELP:
@@ -122,6 +132,7 @@ def name_of(build: Callable[..., Any]) -> str:
 
 
 def usage(line: str, title: str, table: dict[str, tuple[str, str]], after: str) -> str:
+    """The text of a --help: how to call it, name and help line of each entry of a table, and a last line."""
     width = max(map(len, table))
     rows = [f"  {name:{width}}  {text}" for name, (_, text) in table.items()]
     about = "Quagga teaches one kind of picture to become another."
@@ -215,6 +226,7 @@ def exhausted(error: Exception) -> str | None:
 
 
 def complain(message: str) -> None:
+    """Prints `quagga: error: MESSAGE` on stderr; all but the first process of a machine wait 3 seconds before."""
     # Of several processes that fail alike one speaks: the launcher ends the others while they wait. Where only
     # another one failed it speaks after all, and nothing is lost.
     if os.environ.get("LOCAL_RANK", "0") != "0":

@@ -87,6 +87,7 @@ class Conditional:
         return Loss(terms, {f"D/{name}": value for name, value in read.items()})
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """Eq. 2 for G: D sees each fake, augmented as for its own loss, with the condition it was made of."""
         logits = self.D(self.augment(fakes["G(z,c)"], draw), batch["c"])
         return Loss({"G": OBJECTIVES[self.objective].generator(logits)})  # Eq. 2, for G
 

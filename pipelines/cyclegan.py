@@ -62,6 +62,7 @@ class CycleGAN:
         self.memory: Mapping[str, Stateful] = {"pool_X": self.pool_X, "pool_Y": self.pool_Y}
 
     def generate(self, batch: Batch, draw: Draw) -> Images:
+        """Both translations, (N, C, H, W) in [-1, 1]; there is no noise."""
         return {"G(x)": self.G(batch["x"]), "F(y)": self.F(batch["y"])}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
@@ -85,6 +86,8 @@ class CycleGAN:
         return Loss(terms, read)
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """Eq. 3, for G and F, and the identity loss (Sec. 5.2); where rows are paired, these are compared with their
+        partners and do not count in the cycle's mean. Cycle and identity are left out at weight 0."""
         x, y = batch["x"], batch["y"]
         terms = {
             "G": self._fool(self.D_Y, fakes["G(x)"], draw),  # L_GAN(G, D_Y, X, Y), Eq. 1
@@ -107,6 +110,7 @@ class CycleGAN:
         return OBJECTIVES[self.objective].generator(D(self.augment(fake, draw)))
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        """A strip for each direction: a picture, its translation, and the way back."""
         x, y = batch["x"], batch["y"]
         fake_y, fake_x = self.G(x), self.F(y)
         return {

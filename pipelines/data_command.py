@@ -86,6 +86,7 @@ def main(argv: list[str]) -> int:
 
 
 def show_list(argv: list[str]) -> None:
+    """Obeys `quagga data list`: prints the published sets, and why some are not offered. Raises BadInput for words."""
     from quagga.data.published import NOT_OFFERED, SETS
 
     if argv and argv[0] in HELP:
@@ -109,6 +110,13 @@ def show_list(argv: list[str]) -> None:
 
 
 def download(argv: list[str]) -> None:
+    """Obeys `quagga data download ARGV...`: fetches an archive, or takes the one that lies there, and unpacks it. One
+    that it has fetched is removed, also where it is refused.
+
+    Raises:
+        BadInput: there is no such set, its folder exists, or the archive cannot be fetched or is refused.
+        OSError: the disk is full.
+    """
     [name], options = words_first("quagga data download NAME", argv, 1)
     chosen = obeyed("quagga data download NAME", Download, options)
 
@@ -177,6 +185,11 @@ def next_move(folder: Path) -> str:
 
 
 def preview(argv: list[str]) -> None:
+    """Obeys `quagga data preview ARGV...`: saves a sheet of the run's first rows as the networks would see them.
+
+    Raises:
+        BadInput: options or data cannot work, a picture cannot be read, or the sheet cannot be written.
+    """
     from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
     from quagga.data.preview import captioned_sheet, contact_sheet, windowed
 
@@ -214,6 +227,7 @@ def preview(argv: list[str]) -> None:
 
 
 def embedded(argv: list[str]) -> None:
+    """Obeys `quagga data embedded ARGV...`: draws the set into a folder. Raises BadInput where that cannot be."""
     takers = {"embedded": Embedded}
     chosen = Embedded(**split(parse("quagga data embedded", takers, argv), takers)["embedded"])
 

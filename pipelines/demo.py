@@ -69,6 +69,7 @@ class DemoOptions:
 
 
 def main(argv: list[str]) -> int:
+    """Obeys `quagga demo ARGV...`."""
     takers = {"demo": DemoOptions}
     demo(DemoOptions(**options.split(options.parse("quagga demo", takers, argv), takers)["demo"]))
     return 0

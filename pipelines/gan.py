@@ -52,6 +52,7 @@ class GAN:
         self.memory: Mapping[str, Stateful] = {}
 
     def generate(self, batch: Batch, draw: Draw) -> Images:
+        """As many samples as the batch has rows, (N, C, H, W) in [-1, 1]."""
         return {"G(z)": self.G(draw.normal((self.z_size,), like=batch["x"]))}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
@@ -65,6 +66,7 @@ class GAN:
         return Loss(terms, {f"D/{name}": value for name, value in read.items()})
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """Eq. 1 for G: D sees the fakes augmented as for its own loss."""
         logits = self.D(self.augment(fakes["G(z)"], draw))
         return Loss({"G": OBJECTIVES[self.objective].generator(logits)})  # Eq. 1, for G
 

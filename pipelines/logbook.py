@@ -91,10 +91,13 @@ class Logbook:
             self.bar.refresh()
 
     def progress(self, images: int) -> None:
+        """Moves the progress bar on by so many images."""
         with suppress(OSError):  # a terminal that has gone does not end a run
             self.bar.update(images)
 
     def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
+        """A point of every curve. Beside the bar stand the losses' sums; where there is no bar, a line for every
+        twentieth of the run says them, which needs "speed/images_per_second" among the values."""
         self.seen = images_seen
 
         def write(writer: SummaryWriter) -> None:
@@ -130,6 +133,7 @@ class Logbook:
             sys.stdout.flush()
 
     def flush(self) -> None:
+        """Brings to the disk what was written; begins a new file where the last one failed."""
         if self.writer is None:
             self._open(self.seen + 1)
         self._write(lambda writer: writer.flush())

@@ -81,8 +81,16 @@ class Draw:
 
 
 class Stateful(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> object: ...
+    """A part of a game that checkpoints hold, beside networks and optimisers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """This process's share: text -> tensors, numbers, strings, or lists and dictionaries of them. The shares of all
+        processes become one dictionary, so no two may give a key with different values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> object:
+        """Takes the shares of all processes, of which there may have been another number."""
+        ...
 
 
 class Game(Protocol):
@@ -90,19 +98,45 @@ class Game(Protocol):
     source of chance."""
 
     @property
-    def generators(self) -> Mapping[str, nn.Module]: ...  # they minimise; either side may be empty
-    @property
-    def discriminators(self) -> Mapping[str, nn.Module]: ...  # they maximise
-    @property
-    def memory(self) -> Mapping[str, Stateful]: ...  # what else must survive a stop: pools of old fakes; saved by name
-    @property
-    def fresh_noise(self) -> bool: ...  # noise is drawn anew for the generators' move, or both see the same fakes
+    def generators(self) -> Mapping[str, nn.Module]:
+        """Name -> network, by the names that checkpoints and `translations` or `samples` have."""
+        ...  # they minimise; either side may be empty
 
-    def generate(self, batch: Batch, draw: Draw) -> Images: ...
-    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # fakes arrive detached
-    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss: ...  # discriminators hold still
-    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]: ...  # strips of held-out pictures
-    def examine(self, batch: Batch, draw: Draw) -> Terms: ...  # scalars of held-out pictures, read beside the strips
+    @property
+    def discriminators(self) -> Mapping[str, nn.Module]:
+        """Name -> network. Of a side without networks the loss is never asked for."""
+        ...  # they maximise
+
+    @property
+    def memory(self) -> Mapping[str, Stateful]:
+        """Name -> part; {} for none."""
+        ...  # what else must survive a stop: pools of old fakes; saved by name
+
+    @property
+    def fresh_noise(self) -> bool:
+        """Where it is False, `generate` is called once for both moves, or again with the same draws."""
+        ...  # noise is drawn anew for the generators' move, or both see the same fakes
+
+    def generate(self, batch: Batch, draw: Draw) -> Images:
+        """The fakes of a batch, (N, C, H, W) in [-1, 1], by the names the losses use; also without gradients."""
+        ...
+
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """What the discriminators want to go down, of one term or more. The generators hold still."""
+        ...  # fakes arrive detached
+
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """What the generators want to go down, of one term or more; the gradient comes through the fakes."""
+        ...  # discriminators hold still
+
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        """Strip -> caption -> pictures (N, C, H, W) in [-1, 1], of which row n is one example; N may differ from the
+        batch's. Called without gradients and in eval mode, with averaged generators and with raw ones."""
+        ...  # strips of held-out pictures
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        """Name -> scalar, the curve held_out/NAME; without gradients, in eval mode, with averaged generators."""
+        ...  # scalars of held-out pictures, read beside the strips
 
 
 @dataclass(frozen=True)
@@ -224,6 +258,7 @@ class Side:
                 p.requires_grad_(True)
 
     def backward(self, loss: Tensor) -> None:
+        """Adds the gradient of a scalar to the buffer; in fp16 it is scaled, until `step`."""
         self.scaler.scale(loss).backward()
 
     def step(self, accelerator: Accelerator, rate: float, clip: float | None) -> tuple[Tensor, Tensor]:

@@ -160,6 +160,7 @@ def parse(
 
 
 def renamed(argument: str) -> str:
+    """The argument, with our name where it has another trainer's: `--resume_from_checkpoint` becomes `--resume`."""
     name, equals, value = argument.partition("=")
     return ALIASES.get(name, name) + equals + value
 

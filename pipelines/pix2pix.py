@@ -65,6 +65,7 @@ class Pix2Pix:
         self.perceptual = Perceptual()
 
     def generate(self, batch: Batch, draw: Draw) -> Images:
+        """y as G makes it of x, (N, C, H, W) in [-1, 1]; the noise z is in its dropout."""
         return {"G(x)": self.G(batch["x"])}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
@@ -80,6 +81,7 @@ class Pix2Pix:
         return Loss(terms, {f"D/{name}": value for name, value in read.items()})
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        """Eq. 4, for G, and the perceptual loss; what has weight 0 is left out."""
         y, fake = batch["y"], fakes["G(x)"]
         terms: Terms = {}
         if self.lambda_gan:
@@ -110,6 +112,7 @@ class Pix2Pix:
         return x, y, fake
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        """One strip: x (labels in colours), what G makes of it in the game's `mode`, and y."""
         x, y = batch["x"], batch["y"]
         return {"x to y": {"x": coloured(x) if self.labels else x, "G(x)": used(self.G, x, self.mode), "y": y}}
 

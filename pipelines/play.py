@@ -104,6 +104,14 @@ class Play:
                 raise
 
     def after_step(self, seen: int) -> None:
+        """What is due now that so many images were seen: readings, strips, a checkpoint, or to obey a signal. seen: 0
+        during the discriminators' head start, when signals alone are heeded. Every process must call it.
+
+        Raises:
+            Stopped: a signal came; the run has been saved.
+            NotFinite: a loss or gradient is not finite.
+            Unsaved: the last word could not be saved, or there is no curve `keep_best`.
+        """
         if seen == 0:  # the discriminators' head start
             if asked := self.asked(logging=False):
                 self.stop(asked)
@@ -182,6 +190,8 @@ class Play:
         return self.moment <= seen or seen >= self.trainer.length
 
     def show(self, seen: int) -> None:
+        """Strips of held-out pictures, by averaged and by raw generators, into the log; those of the averaged ones are
+        also kept as files and shown to `watch`. On the main process only; a signal cuts it short."""
         if self.log is None:
             return
         for which in ("averaged", "raw"):
@@ -275,6 +285,7 @@ class Unsaved(BadInput):
 def look(
     trainer: Trainer, batch: dict[str, torch.Tensor], statistics: Sequence[Batch], averaged: bool
 ) -> dict[str, Images]:
+    """The game's strips of a batch, by averaged or raw generators, see `Trainer.visualize` and `Trainer.averaged`."""
     if not averaged:
         return trainer.visualize(batch)
     with trainer.averaged(statistics):
@@ -288,6 +299,12 @@ def gives(game: Any) -> dict[str, str]:
 
 
 def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -> None:
+    """Writes each strip as folder/<images seen, 9 digits> <strip>.png.
+
+    Raises:
+        OSError: the folder cannot be made.
+        BadInput: a sheet cannot be written.
+    """
     folder.mkdir(exist_ok=True)
     for name, images in strips.items():
         contact_sheet(images, folder / f"{images_seen:09d} {name}.png")

@@ -49,9 +49,12 @@ class Pool:
         return torch.stack(shown)
 
     def state_dict(self) -> dict[str, Any]:
+        """Lane, its number as text -> its fakes (n, C, H, W), on the CPU: this process's lanes, or all before it has
+        used one."""
         lanes = {n: lane for n, lane in self.lanes.items() if not self.own or n in self.own}
         return {str(n): torch.stack(lane).cpu() for n, lane in lanes.items()}  # processes exchange them
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes the lanes of all processes; which of them are this process's own is seen anew."""
         self.lanes = {int(n): list(lane.clone()) for n, lane in state.items()}
         self.own = set()

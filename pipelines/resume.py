@@ -32,6 +32,8 @@ class Choice(NamedTuple):
 
 
 class Resumed(NamedTuple):
+    """What a run that goes on must know, beside the trainer's state; empty where it begins."""
+
     lines: list[str]  # for each checkpoint that is damaged and for each option that has changed
     scores: list[float]  # readings of the curve `keep_best` that belong to the next checkpoint
     owed: bool = False  # whether a signal has cut off the examination of held-out pictures

@@ -211,6 +211,7 @@ def not_deterministic(trainer: Trainer) -> list[str]:
 
 
 def describe(trainer: Trainer, folder: Path) -> str:
+    """What begins, for the user: images, device, precision, parameters, how to watch; or that none are left to play."""
     length, accelerator, game = trainer.length, trainer.accelerator, trainer.game
     sizes = ", ".join(
         f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"

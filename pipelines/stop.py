@@ -49,6 +49,12 @@ class Ear:
     since: float = 0.0
 
     def hear(self, number: int, _frame: object = None) -> None:
+        """The handler: while a run plays the first signal is noted in `asked`, and the next leaves at once; before and
+        after, the first one does. Where a launcher runs, signals within TOGETHER seconds are one.
+
+        Raises:
+            KeyboardInterrupt: it leaves, and is not `alone`; else the process ends with 128 + number.
+        """
         name = signal.Signals(number).name
         if not self.playing:
             when = (

@@ -69,6 +69,8 @@ class TranslateOptions:
 
 
 class Job(NamedTuple):
+    """A picture to be translated: the file to read, and the file to write."""
+
     source: Path
     target: Path
 
