@@ -20,7 +20,6 @@ class Gallery(Protocol):
     @property
     def form(self) -> Form:
         """How all of its pictures are given: channels, kind and value range."""
-        ...
 
     def read(self, number: int) -> np.ndarray:
         """The picture of that number, from 0 on.

@@ -56,11 +56,9 @@ class Source(Protocol):
         Raises:
             BadInput: it cannot be read, and nothing may take its place. (Anything else becomes a `DataFault`.)
         """
-        ...  # the same tensors for the same row, in any process
 
     def files(self, row: int) -> list[str]:
         """Paths or other names, for messages: what the row asks for, whether or not it could be read."""
-        ...  # where the row comes from
 
 
 class Rows(Source, Protocol):
@@ -72,13 +70,11 @@ class Rows(Source, Protocol):
 
     @property
     def title(self) -> str:
-        """A name for the data, fit for a folder."""
-        ...  # "horse2zebra": a run's folder is runs/<title>-<pipeline> where none is named
+        """ "horse2zebra": a name for the data; a run's folder is runs/<title>-<pipeline> where none is named."""
 
     @property
     def images_per_epoch(self) -> int:
         """Rows of one pass over the data, 1 or more: by it epochs become images."""
-        ...
 
     def check(self, global_batch: int) -> None:
         """Is called once, before training. global_batch: rows of a step, of all processes and micro-batches.
@@ -86,7 +82,6 @@ class Rows(Source, Protocol):
         Raises:
             BadInput: there are fewer, or no such batch can be made.
         """
-        ...  # BadInput where there is too little for a batch of all processes
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """This process's batches, without end, shared out as by the function `batches`; pictures are (N, C, H, W) in
@@ -96,28 +91,24 @@ class Rows(Source, Protocol):
             BadInput: the data cannot be read.
             DataFault: a worker died, hung or raised anything else.
         """
-        ...
 
     def held_out(self, count: int) -> Batch:
-        """The pictures of a batch, 1 or more, unaugmented, and what else `visualize` and `examine` read; "row" counts
-        from 0.
+        """Up to `count` rows, 1 or more, that training never sees, unaugmented, the same every time: pictures, and what
+        else `visualize` and `examine` read; "row" counts from 0.
 
         Raises:
             BadInput: they cannot be read.
         """
-        ...  # up to `count` rows that training never sees, the same every time
 
     def preprocessing(self) -> dict[str, Any]:
-        """With `load_size` in pixels and `fit`, by which pictures are later translated at the scale of training."""
-        ...  # what was done to the pictures, for the model to carry along (JSON)
+        """What was done to the pictures, for the model to carry along (JSON): with `load_size` in pixels and `fit`, by
+        which pictures are later translated at the scale of training."""
 
     def domains(self) -> dict[str, dict[str, Any]]:
-        """How the pictures of each side are read and written, for the model to carry along."""
-        ...  # side -> name, channels, value_range, kind (JSON)
+        """Side -> name, channels, value_range and kind of its pictures, for the model to carry along (JSON)."""
 
     def known(self) -> dict[str, Any]:
-        """Option -> value: it replaces the option's own, and heeds what the user has said of the data. {}: none."""
-        ...  # options of `build` that follow from the data where the user gives none
+        """Options of `build` that follow from the data -> their values, which heed what the user has said. {}: none."""
 
 
 # -- which picture is in which row ------------------------------------------------------------------------------------

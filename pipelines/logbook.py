@@ -97,7 +97,7 @@ class Logbook:
 
     def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
         """A point of every curve. Beside the bar stand the losses' sums; where there is no bar, a line for every
-        twentieth of the run says them, which needs "speed/images_per_second" among the values."""
+        twentieth of the run says them, if the speed is among the values."""
         self.seen = images_seen
 
         def write(writer: SummaryWriter) -> None:
@@ -112,9 +112,9 @@ class Logbook:
             side: values[f"{side}/total"] for side in ("generators", "discriminators") if f"{side}/total" in values
         }
         self.bar.set_postfix({name[0].upper(): f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-        if self.bar.disable and (images_seen - self.told >= self.length / 20 or images_seen >= self.length):
+        due = images_seen - self.told >= self.length / 20 or images_seen >= self.length
+        if self.bar.disable and due and (speed := values.get("speed/images_per_second")) is not None:
             self.told = images_seen
-            speed = values["speed/images_per_second"]
             seconds = max(0.0, self.length - images_seen) / max(speed, 1e-9)
             read = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
             left = tqdm.format_interval(seconds)

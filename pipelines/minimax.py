@@ -86,11 +86,9 @@ class Stateful(Protocol):
     def state_dict(self) -> dict[str, Any]:
         """This process's share: text -> tensors, numbers, strings, or lists and dictionaries of them. The shares of all
         processes become one dictionary, so no two may give a key with different values."""
-        ...
 
     def load_state_dict(self, state: dict[str, Any]) -> object:
         """Takes the shares of all processes, of which there may have been another number."""
-        ...
 
 
 class Game(Protocol):
@@ -99,44 +97,41 @@ class Game(Protocol):
 
     @property
     def generators(self) -> Mapping[str, nn.Module]:
-        """Name -> network, by the names that checkpoints and `translations` or `samples` have."""
-        ...  # they minimise; either side may be empty
+        """Name -> network: they minimise. By the names that checkpoints and `translations` or `samples` have. Either
+        side may be empty."""
 
     @property
     def discriminators(self) -> Mapping[str, nn.Module]:
-        """Name -> network. Of a side without networks the loss is never asked for."""
-        ...  # they maximise
+        """Name -> network: they maximise. Of a side without networks the loss is never asked for."""
 
     @property
     def memory(self) -> Mapping[str, Stateful]:
-        """Name -> part; {} for none."""
-        ...  # what else must survive a stop: pools of old fakes; saved by name
+        """Name -> what else must survive a stop, such as a pool of old fakes; {} for nothing."""
 
     @property
     def fresh_noise(self) -> bool:
-        """Where it is False, `generate` is called once for both moves, or again with the same draws."""
-        ...  # noise is drawn anew for the generators' move, or both see the same fakes
+        """Whether noise is drawn anew for the generators' move. Else both moves see the same fakes: `generate` is
+        called once for both, or again with the same draws."""
 
     def generate(self, batch: Batch, draw: Draw) -> Images:
         """The fakes of a batch, (N, C, H, W) in [-1, 1], by the names the losses use; also without gradients."""
-        ...
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
-        """What the discriminators want to go down, of one term or more. The generators hold still."""
-        ...  # fakes arrive detached
+        """What the discriminators want to go down, of one term or more. Fakes arrive detached; the generators hold
+        still."""
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
-        """What the generators want to go down, of one term or more; the gradient comes through the fakes."""
-        ...  # discriminators hold still
+        """What the generators want to go down, of one term or more; the gradient comes through the fakes, and the
+        discriminators hold still."""
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
-        """Strip -> caption -> pictures (N, C, H, W) in [-1, 1], of which row n is one example; N may differ from the
-        batch's. Called without gradients and in eval mode, with averaged generators and with raw ones."""
-        ...  # strips of held-out pictures
+        """Strips of held-out pictures: name -> caption -> pictures (N, C, H, W) in [-1, 1], of which row n is one
+        example; N may differ from the batch's. Called without gradients and in eval mode, with averaged generators and
+        with raw ones."""
 
     def examine(self, batch: Batch, draw: Draw) -> Terms:
-        """Name -> scalar, the curve held_out/NAME; without gradients, in eval mode, with averaged generators."""
-        ...  # scalars of held-out pictures, read beside the strips
+        """What is read of held-out pictures, beside the strips: name -> scalar, the curve held_out/NAME; without
+        gradients, in eval mode, with averaged generators."""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,15 @@ def test_other_data_in_the_same_place_are_told(root, tmp_path, capsys):
     assert "the data are others" not in capsys.readouterr().out
 
 
+def test_what_a_signal_at_the_very_last_step_has_cut_off_is_made_up(root, tmp_path, capsys):
+    run = tmp_path / "run"
+    with signalled(signal.SIGTERM, 12):
+        assert train(root, run, batch_size=2, sample_every=24) in (0, 143)
+    another_second()
+    assert train(root, run, batch_size=2, sample_every=24) == 0
+    assert "held_out/cycle_x" in str(left(run).keys())
+
+
 def test_a_named_checkpoint_is_gone_back_to_and_later_ones_are_set_aside(root, straight, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(root, run) == 0
