@@ -271,7 +271,9 @@ class Paired:
             same = (one.shorter, one.longer) == (other.shorter, other.longer)
             if not same or one.wide != other.wide:
                 with suppress(BadInput):
-                    (h, w), (height, width) = (read_native(path).pixels.shape[:2] for path in (pair.x or pair.y, pair.y))
+                    (h, w), (height, width) = (
+                        read_native(path).pixels.shape[:2] for path in (pair.x or pair.y, pair.y)
+                    )
                     if (h, w) != (height, width):
                         different.append(f"{pair.name} ({w}x{h} and {width}x{height})")
             sizes[(other.shorter, other.longer)] += 1
