@@ -102,7 +102,7 @@ class Logbook:
         self.seen = images_seen
 
         def write(writer: SummaryWriter) -> None:
-            # Held-out curves come later; TensorBoard takes the last layout. A run that goes on has one with all of them.
+            # Held-out curves come later; TensorBoard takes the last layout, and a run that goes on has one with all.
             held_out = [name.startswith("held_out/") for name in values]
             if not values.keys() <= self.laid_out and (not self.started or (any(held_out) and not all(held_out))):
                 self.laid_out |= values.keys()
