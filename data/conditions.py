@@ -134,6 +134,8 @@ class Conditions:
     def _attributes(self, text: str) -> Tensor:
         values = torch.zeros(len(self.names))
         parts = [part.strip() for part in re.split("[,;]", text)]
+        if not any(parts):
+            raise BadInput(f"attributes {text!r} name nothing: name some, or write {NONE}")
         for part in parts if parts != [NONE] else []:
             if not part:
                 continue

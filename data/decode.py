@@ -91,6 +91,7 @@ class Header(NamedTuple):
     channels: int  # opacity included
     kind: str  # "uint8", "uint16", "int16" or "float32"
     mode: str = "deep"  # Pillow's name of how the pixels are stored; "deep" for what Pillow does not read
+    wide: bool = False  # whether it is stored wider than high, before its EXIF turns it
 
 
 def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
@@ -185,18 +186,22 @@ def read_header(path: str | Path) -> Header:
         start = _start(path, file)
         if start.startswith((arrays.NPY, arrays.NPZ)):
             array = arrays.array_header(path)
-            return Header(*sorted((array.height, array.width)), array.channels, kind_of(array.dtype))
+            return _header(array.height, array.width, array.channels, kind_of(array.dtype))
         if start.startswith(tiff.MAGIC):
             tags = tiff.read_tags(file)
             if not _pillows(tags):
-                return Header(*sorted((tags.height, tags.width)), tags.channels, kind_of(tags.dtype))
+                return _header(tags.height, tags.width, tags.channels, kind_of(tags.dtype))
         with _opened(file) as image:
             if image.mode in DEEP_MODES:
                 kind, channels = kind_of(np.dtype(DEEP_MODES[image.mode])), 1
             else:
                 kind = "uint16" if _deep_colour(image) else "uint8"
                 channels = len(_target(image))
-            return Header(*sorted(image.size), channels, kind, image.mode)
+            return _header(image.height, image.width, channels, kind, image.mode)
+
+
+def _header(height: int, width: int, channels: int, kind: str, mode: str = "deep") -> Header:
+    return Header(min(height, width), max(height, width), channels, kind, mode, width > height)
 
 
 def _start(path: str | Path, file: IO[bytes]) -> bytes:

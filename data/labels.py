@@ -161,11 +161,11 @@ def _chosen(table: Table, name: str | None, key: str, file: int | None = None) -
     usual = one_of(table.columns, USUAL[key])
     if usual is not None:
         return table.columns.index(usual)
-    if file is not None and len(table.columns) == 2:
+    captioned = key == "label" and one_of(table.columns, USUAL["caption"]) is not None
+    if file is not None and len(table.columns) == 2 and not captioned:
         return 1 - file
     instead = ""
     if key == "label":
-        captioned = one_of(table.columns, USUAL["caption"]) is not None
         instead = ", or --condition caption" if captioned else ", or --condition attributes, if the others hold numbers"
     raise BadInput(
         f"{table.path} has no column {key!r}; its columns are {', '.join(table.columns[:12])}: say which one it is,"

@@ -258,7 +258,8 @@ class Paired:
             raise BadInput(f"labels {self.labels}: from 2 to 256, or null for every value that occurs")
 
     def _look_at_sizes(self) -> list[str]:
-        """By the headers of all files, 0.1 ms each; what cannot be read is left for later."""
+        """By the headers of all files, 0.1 ms each, and where these leave open how a picture stands, by itself; what
+        cannot be read is left for later."""
         if self.x_as in ("edges", "grey") and not self.side_by_side:
             return []
         odd, different, sizes = [], [], Counter()
@@ -267,9 +268,14 @@ class Paired:
                 one, other = read_header(pair.x or pair.y), read_header(pair.y)
             except BadInput:
                 continue
-            if (one.shorter, one.longer) != (other.shorter, other.longer):
-                a, b = f"{one.shorter}x{one.longer}", f"{other.shorter}x{other.longer}"
-                different.append(f"{pair.name} ({a} and {b})")
+            same = (one.shorter, one.longer) == (other.shorter, other.longer)
+            if not same or one.wide != other.wide:
+                with suppress(BadInput):
+                    (h, w), (height, width) = (
+                        read_native(path).pixels.shape[:2] for path in (pair.x or pair.y, pair.y)
+                    )
+                    if (h, w) != (height, width):
+                        different.append(f"{pair.name} ({w}x{h} and {width}x{height})")
             sizes[(other.shorter, other.longer)] += 1
             if self.side_by_side and (one.shorter % 2 or one.longer % 2):  # a header does not tell which is the width
                 with suppress(BadInput):
@@ -289,7 +295,7 @@ class Paired:
         return [f"pairs side by side, {longer}x{shorter} mostly: x ({self.names['x']}) is the {self.side} half"]
 
     def _look_at_labels(self) -> Input:
-        maps = [(pair.x, self._half("x")) for pair in self.train if pair.x]
+        maps = [(pair.x, self._half("x")) for pair in (*self.train, *self.test) if pair.x]
         table = find_labels(maps, self.labels, self.unreadable == "skip")
         if self.x_channels not in (None, len(table.labels)):
             raise BadInput(f"x_channels {self.x_channels}: {len(table.labels)} labels were found: leave it out")

@@ -8,6 +8,7 @@ maps files to values.
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,13 +85,14 @@ def column(table: Table, name: str, option: str) -> int:
 
 
 def number(table: Table, row: int, place: int) -> float:
-    """A cell as a number: 1, 0.5, 0,5 where commas do not separate, true, no.
+    """A cell as a number: 1, 0.5, 0,5, and 1,5 where commas do not separate (else it may be 15), true, no.
 
     Raises:
         BadInput: it is none, or not finite.
     """
     cell = table.rows[row][place]
-    text = cell.replace(",", ".") if table.decimal_comma else cell
+    decimal = table.decimal_comma or re.fullmatch(r"[-+]?0,\d+", cell)
+    text = cell.replace(",", ".") if decimal else cell
     try:
         value = WORDS[text.lower()] if text.lower() in WORDS else float(text)
     except ValueError:

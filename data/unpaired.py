@@ -35,6 +35,7 @@ class Unpaired:
         y: Instead of root, the folder of domain Y.
         pairs: A list, CSV or JSON, of pictures that belong together, columns x and y; they are trained on as well.
         pair_every: Every so many rows one is a pair; batch_size is a multiple of it, so that all batches hold as many.
+        unmatched: What to do with pairs of which a file is missing: "error" stops, "skip" leaves them out.
         sizes: What to do with pairs of different sizes: "error" stops, "fit" scales x to the size of y.
         x_name: What domain X is called. None: the folder's name.
         y_name: What domain Y is called. None: the folder's name.
@@ -63,6 +64,7 @@ class Unpaired:
     y: str | None = None
     pairs: str | None = None
     pair_every: int = 2
+    unmatched: Literal["error", "skip"] = "error"
     sizes: Literal["error", "fit"] = "error"
     x_name: str | None = None
     y_name: str | None = None
@@ -241,6 +243,7 @@ class Unpaired:
             raise BadInput(f"pair_every {self.pair_every}: 1 makes all rows pairs, 2 every second one")
         found = Paired(
             pairs=self.pairs,
+            unmatched=self.unmatched,
             sizes=self.sizes,
             load_size=self.load_size,
             crop_size=self.crop_size,
@@ -255,7 +258,25 @@ class Unpaired:
             seed=self.seed,
         )
         self.notices += [f"pairs: {line}" for line in found.notices]
+        self._keep_apart(found)
         return found
+
+    def _keep_apart(self, pairs: Paired) -> None:
+        """The files of pairs may be among the loose ones: what is held out of the one is held out of the other."""
+        tests = {name: {path.resolve() for path in side.test} for name, side in self.sides.items()}
+        ours = [tuple(path.resolve() for path in (pair.x, pair.y) if path) for pair in pairs.train]
+        kept = [not (x in tests["x"] or y in tests["y"]) for x, y in ours]
+        held = {path.resolve() for pair in pairs.test for path in (pair.x, pair.y) if path}
+        if dropped := len(kept) - sum(kept):
+            pairs.train = [pair for pair, keep in zip(pairs.train, kept, strict=True) if keep]
+            self.notices.append(f"pairs: {dropped} are left out, since a picture of theirs is held out as a loose one")
+        if not pairs.train:
+            raise BadInput(f"of the pairs of {self.pairs} none is left to train on: all are of held-out pictures")
+        for name, side in self.sides.items():
+            loose = [path for path in side.train if path.resolve() not in held]
+            if dropped := len(side.train) - len(loose):
+                self.sides[name] = side._replace(train=loose)
+                self.notices.append(f"{dropped} pictures of {side.name} are held out, as their pairs are")
 
     def _uneven(self, batch: int) -> BadInput:
         return BadInput(

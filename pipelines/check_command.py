@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from quagga.data.pictures import Pictures
 
 
-OF_DOMAINS = ("x", "y", "pairs", "paired", "side", "crop_size", "strict")
+OF_DOMAINS = ("x", "y", "pairs", "paired", "side", "x_as", "labels", "crop_size", "strict")
+FLAGS = ("--paired", "--strict")  # mean true where they stand without a value
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Check:
         paired: take the pictures of two folders, or of a root, as pairs; a root whose train holds pictures twice as
             wide as high is taken so by itself.
         side: which half of side-by-side pictures is x.
+        x_as: what x of pairs is: a picture, labels, or made of y, edges and grey, which need no pairs, --y DIR.
+        labels: how many labels there are where their colours are noisy.
         crop_size: pixels a side that training will cut out.
         table: pictures with conditions: a CSV, TSV or JSON file with a line for each.
         pictures: the folder of the table's files.
@@ -53,6 +56,8 @@ class Check:
     pairs: str | None = None
     paired: bool = False
     side: Literal["left", "right"] = "left"
+    x_as: Literal["picture", "labels", "edges", "grey"] = "picture"
+    labels: int | None = None
     crop_size: int = 256
     table: str | None = None
     pictures: str | None = None
@@ -70,6 +75,11 @@ class Check:
 def check(argv: list[str]) -> None:
     """Obeys `quagga data check ARGV...`. Raises BadInput where training would stop."""
     words, options = words_first("quagga data check ROOT", argv, 0)
+    following = [*options[1:], ""]
+    options = [
+        f"{word}=true" if word in FLAGS and after not in ("true", "false") else word
+        for word, after in zip(options, following, strict=False)
+    ]
     chosen = obeyed("quagga data check ROOT", Check, [*(f"--root={word}" for word in words), *options])
     report, command = looked_through(chosen)
     print("\n".join(report.lines), end="\n\n")
@@ -92,21 +102,52 @@ def looked_through(chosen: Check) -> tuple["Report", str]:
     words = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items() if value)
     cut = f" --load_size {chosen.crop_size} --crop_size {chosen.crop_size}" if chosen.crop_size != 256 else ""
     with tqdm(unit="picture", disable=None, leave=False) as bar:
-        if chosen.paired or chosen.pairs is not None or are_pairs(chosen.root):
-            report = check_pairs(*places, chosen.pairs, chosen.side, chosen.crop_size, bar.update, bar.reset)
-            return report, f"pix2pix {words}{cut}"
+        if chosen.paired or chosen.pairs is not None or chosen.x_as != "picture" or are_pairs(chosen.root):
+            made = f" --x_as {chosen.x_as}" if chosen.x_as != "picture" else ""
+            made += f" --labels {chosen.labels}" if chosen.labels is not None else ""
+            if chosen.x_as in ("edges", "grey") and chosen.y is not None and chosen.x is None:
+                from quagga.data.check_conditions import check_rows
+                from quagga.data.pictures import Pictures
+
+                photos = Pictures(root=chosen.y, size=chosen.crop_size, unreadable="skip", workers=0)
+                report = check_rows(photos, bar.update, bar.reset)
+            else:
+                report = check_pairs(*places, chosen.pairs, chosen.side, chosen.crop_size, bar.update, bar.reset)
+            return tried(report, partial(pairs_of, chosen)), f"pix2pix {words}{cut}{made}"
         if conditioned(chosen):
             from quagga.data.check_conditions import check_rows
 
             rows, command, again = rows_of(chosen)
-            report = check_rows(rows, bar.update, bar.reset)
-            if not report.fatal:
-                try:
-                    again()
-                except BadInput as error:  # what the check has passed over
-                    report = report._replace(fatal=str(error))
-            return report, command
+            return tried(check_rows(rows, bar.update, bar.reset), again), command
         return look(*places, chosen.crop_size, bar.update, bar.reset), f"cyclegan {words}{cut}"
+
+
+def tried(report: "Report", again: Callable[[], object]) -> "Report":
+    """The report, after the pictures have been taken as training takes them, which passes over nothing."""
+    if not report.fatal:
+        try:
+            again()
+        except BadInput as error:
+            return report._replace(fatal=str(error))
+    return report
+
+
+def pairs_of(chosen: Check) -> object:
+    """The pairs as training makes them."""
+    from quagga.data.paired import Paired
+
+    return Paired(
+        root=chosen.root,
+        x=chosen.x,
+        y=chosen.y,
+        pairs=chosen.pairs,
+        side=chosen.side,
+        x_as=chosen.x_as,
+        labels=chosen.labels,
+        load_size=chosen.crop_size,
+        crop_size=chosen.crop_size,
+        workers=0,
+    )
 
 
 def conditioned(chosen: Check) -> bool:

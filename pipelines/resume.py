@@ -62,18 +62,29 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], 
     path = Path(choice.path)
     state = _read(path)
     changed = differences(state["config"] if isinstance(state.get("config"), dict) else {}, config)
-    refused = [f"{key} was {was}, not {now}" for key, (was, now) in changed.items() if key not in MAY_CHANGE]
+    refused = [
+        f"{key} was {short(was)}, not {short(now)}" for key, (was, now) in changed.items() if key not in MAY_CHANGE
+    ]
     if refused:
         raise BadInput(f"{path} is of another run: {'; '.join(refused)}. Choose another --output")
     _put(trainer, path, state)
     lines = list(choice.lines)
     if trainer.accelerator.is_main_process and run_of(path).resolve() == folder.resolve():
         lines += _set_aside(folder, path)
-    lines += [f"{key}: {now}, until now {was}" for key, (was, now) in changed.items() if key not in SAID]
+    lines += [f"{key}: {short(now)}, until now {short(was)}" for key, (was, now) in changed.items() if key not in SAID]
     was = state.get("images_per_epoch")
     if was and images_per_epoch and was != images_per_epoch:
         lines.append(f"the data are others: {images_per_epoch:,} images are an epoch, until now {was:,}")
     return Resumed(lines, state.get("scores", []), bool(state.get("owed")))
+
+
+def short(value: Any) -> str:
+    """A value as a message has room for it: a vocabulary holds thousands of words."""
+    text = str(value)
+    if len(text) <= SHORT:
+        return text
+    count = f" ({len(value):,} in all)" if isinstance(value, list | dict) else ""
+    return f"{text[: SHORT - 3]}...{count}"
 
 
 def run_of(path: Path) -> Path:
@@ -81,6 +92,7 @@ def run_of(path: Path) -> Path:
     return next((parent.parent for parent in path.parents if parent.name == CHECKPOINTS), path.parent.parent)
 
 
+SHORT = 60  # characters of a value in a message
 SAID = ("output", "resume", "init_from")  # what the user has just typed needs no repetition
 
 

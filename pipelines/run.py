@@ -123,6 +123,9 @@ def train(
         if accelerator.is_main_process:
             stack.enter_context(locked(folder))
         resumed = resume(trainer, folder, run.resume, config, rows.images_per_epoch)
+        # before anything is written: a picture that cannot be read, or is gone later, must not keep a run from saving
+        example = rows.held_out(1)
+        statistics = minibatches(rows, schedule.batch_size) if trainer.has_statistics else []
         log = None
         if accelerator.is_main_process:
             write_config(folder, config)
@@ -138,10 +141,9 @@ def train(
             pipeline=pipeline,
             rows=rows,
             options=build_options,
-            example=rows.held_out(1),  # now: a picture that is gone later must not keep a run from saving
+            example=example,
         )
         try:
-            statistics = minibatches(rows, schedule.batch_size) if trainer.has_statistics else []
             left = {"scores": resumed.scores, "owed": resumed.owed}
             Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, **left).to_the_end()
             if log:

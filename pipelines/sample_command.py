@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from quagga.pipelines.sampler import Sampler
 
 FLAGS = ("--grid", "--overwrite", "--verify")  # mean true where they stand without a value
+IDLE = {  # what a task does not heed
+    "walk": ("count", "seed"),
+    "arithmetic": ("count", "seed", "truncation", "frames"),
+    "invert": ("count", "seed", "truncation"),
+    "grid": ("frames",),
+}
 YARDSTICK = 32  # samples that an inverted picture is compared with
 STRIP = 9  # pictures of a walk that are kept side by side
 
@@ -27,8 +33,9 @@ class SampleOptions:
 
     Args:
         output: folder for the pictures, which must be named.
-        label: the class of the pictures, or several, such as '[horse, zebra]'; None lets the classes take turns.
-        attributes: what they shall have, such as 'smiling,blond' or 'age=0.3'; what is not named is 0; none for none.
+        label: the class of the pictures, or several, such as '[3, 7]'; None lets the classes take turns.
+        attributes: what they shall have, such as 'smiling,blond' or 'age=0.3', or several such, as in
+            '["smiling,blond", smiling]'; what is not named is 0; none for none.
         caption: the sentence they shall show, or several, such as '[red eyes, blue eyes]'.
         count: pictures; of several conditions, and with --grid of the classes, pictures of each, of the same seeds.
         seed: picture n is of seed + n. The same seed and condition make the same picture.
@@ -41,8 +48,8 @@ class SampleOptions:
         film: gif, mp4 or none.
         arithmetic: a sum of means of seeds, such as '1,4,9 - 2,3,5 + 7,8,11'; writes arithmetic.png, its terms and its
             result with the surroundings.
-        invert: pictures, or folders of them, whose noise is looked for; writes inverted.png, each beside the nearest
-            the model can make, and with two or more a walk between them.
+        invert: a picture, a folder of them, or several, '[one.png, two.png]', whose noise is looked for; writes
+            inverted.png, each beside the nearest the model can make, and with two or more a walk between them.
         steps: of that search.
         overwrite: replace what an earlier call has written.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
@@ -50,9 +57,9 @@ class SampleOptions:
     """
 
     output: str | None = None
-    label: list[str] | str | None = None
-    attributes: list[str] | str | None = None
-    caption: list[str] | str | None = None
+    label: str | None = None
+    attributes: str | None = None
+    caption: str | None = None
     count: int = 16
     seed: int = 0
     truncation: float | None = None
@@ -61,7 +68,7 @@ class SampleOptions:
     frames: int = 16
     film: Literal["gif", "mp4", "none"] = "gif"
     arithmetic: str | None = None
-    invert: list[str] | str | None = None
+    invert: str | None = None
     steps: int = 300
     overwrite: bool = False
     device: str | None = None
@@ -89,8 +96,10 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     tasks += ["grid"] if chosen.grid else []
     if len(tasks) > 1:
         raise BadInput(f"--{tasks[0]} and --{tasks[1]} are two things: ask for one at a time")
-    if chosen.truncation is not None and ("arithmetic" in tasks or "invert" in tasks):
-        raise BadInput(f"--truncation does nothing to --{tasks[0]}: leave it out")
+    for task, idle in IDLE.items():
+        for name in idle if task in tasks else ():
+            if getattr(chosen, name) != getattr(SampleOptions, name):
+                raise BadInput(f"--{name} does nothing to --{task}: leave it out")
     from quagga.pipelines.load import load  # torch: two seconds that a misspelt option need not wait for
     from quagga.pipelines.sampler import Sampler
 
@@ -104,7 +113,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     output = Path(chosen.output).expanduser()
     if output.exists() and not output.is_dir():
         raise BadInput(f"--output {output} is a file: name a folder")
-    names = pictures_of(listed(chosen.invert))
+    names = pictures_of(listed("--invert", chosen.invert))
     films = [] if chosen.film == "none" else [f"walk.{chosen.film}"]
     walks = ["walk.png", *films] if chosen.walk is not None or len(names) > 1 else []
     sheets = {"arithmetic": "arithmetic.png", "invert": "inverted.png", "grid": "grid.png"}
@@ -123,13 +132,27 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     return 0
 
 
-def listed(words: list[str] | str | None) -> list[str]:
-    """What an option was given, one or several."""
-    return [words] if isinstance(words, str) else words or []
+def listed(option: str, text: str | None) -> list[str]:
+    """What an option was given: one, or several in brackets, of which every one is text, also 7 and yes.
+
+    Raises:
+        BadInput: there are brackets and no list of texts in them.
+    """
+    if text is None or not text.lstrip().startswith("["):
+        return [] if text is None else [text]
+    import yaml
+
+    try:
+        found = yaml.load(text, yaml.BaseLoader)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
+        raise BadInput(f"{option} {text!r} is no list: write '[one, two]', what holds : or , in quotation marks")
+    return found
 
 
 def conditions_of(sampler: Sampler, chosen: SampleOptions) -> list[str]:
-    """What was asked for, in the model's own kind of words, each once.
+    """What was asked for, in the model's own kind of words, each condition once.
 
     Raises:
         BadInput: it is of another kind than the model's, or the model does not know it.
@@ -142,25 +165,18 @@ def conditions_of(sampler: Sampler, chosen: SampleOptions) -> list[str]:
         if kind != own:
             instead = f"the model takes {options[own]}" if own else "the model was trained without a condition"
             raise BadInput(f"{options[kind]} does not fit: {instead}")
-        if said[kind] == []:
-            raise BadInput(f"{options[kind]} names nothing: leave it out, or name something")
-    asked = list(dict.fromkeys(text for kind in given for text in listed(said[kind])))
-    for text in asked:
-        understood(sampler, text)
-    return asked
+    asked = [text for kind in given for text in listed(options[kind], said[kind])]
+    return list({understood(sampler, text): text for text in reversed(asked)}.values())[::-1]
 
 
-def understood(sampler: Sampler, text: str) -> None:
-    """Complains of a condition that the model does not know, before anything is made; tells of words that it lacks."""
-    assert sampler.conditions is not None
-    sampler.conditions.encode(text)
+def understood(sampler: Sampler, text: str) -> tuple[float, ...]:
+    """The condition in numbers. Complains of one that the model does not know, before anything is made; tells of words
+    that it lacks."""
+    c = sampler.condition(text, 1)
+    assert sampler.conditions is not None and c is not None
     if unknown := sampler.conditions.unknown(text):
-        from quagga.data.conditions import tokens
-
-        if len(unknown) == len(set(tokens(text))):
-            some = ", ".join(sampler.names[:12])
-            raise BadInput(f"the model knows none of the words of {text!r}; it has read {some}, ...")
         print(f"words that the model has never read are left open: {', '.join(unknown)}")
+    return tuple(c.flatten().tolist())
 
 
 def pictures_of(names: Sequence[str]) -> list[Path]:
@@ -196,14 +212,15 @@ def separate(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, outp
         [output / f"{called(name)}{chosen.seed + n:06d}{suffix}" for n, name in enumerate(names)] for names in sets
     ]
     every = [target for some in targets for target in some]
-    if len(set(every)) < len(every):
+    if len({str(target).casefold() for target in every}) < len(every):  # some disks do not tell case apart
         raise BadInput("two of the conditions make the same file names: sample them one by one, or with --grid")
     free(every, chosen.overwrite)
     for condition, some in zip(asked or [None], targets, strict=True):
         pictures = sampler(condition, count=chosen.count, seed=chosen.seed, truncation=chosen.truncation)
         for target, picture in zip(some, pictures, strict=True):
             write(target, picture)
-    print(f"{len(every)} pictures in {output}, the first {every[0].name}")
+    what = "1 picture" if len(every) == 1 else f"{len(every)} pictures"
+    print(f"{what} in {output}, the first {every[0].name}")
 
 
 def grid(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:

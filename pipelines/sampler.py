@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from quagga import BadInput
-from quagga.data.conditions import Conditions
+from quagga.data.conditions import Conditions, tokens
 from quagga.data.form import Form
 from quagga.data.tensors import to_form
 from quagga.pipelines import latent
@@ -115,6 +115,11 @@ class Sampler:
         texts = [words] * count if isinstance(words, str) else list(words)
         if len(texts) != count:
             raise BadInput(f"{len(texts)} conditions for {count} pictures: give one, or one for each")
+        for text in dict.fromkeys(texts):
+            words_of = set(tokens(text)) if self.conditions.kind == "caption" else set()
+            if words_of and len(self.conditions.unknown(text)) == len(words_of):
+                some = ", ".join(self.names[:12])
+                raise BadInput(f"the model knows none of the words of {text!r}; it has read {some}, ...")
         return torch.stack([self.conditions.encode(text) for text in texts])
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> Tensor:

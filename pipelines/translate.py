@@ -180,7 +180,7 @@ def translate(
     """Translates every picture; one that cannot be read is reported and left out. Returns the exit code."""
     from tqdm import tqdm
 
-    failed = clipped = values = wide = 0
+    failed = clipped = values = wide = photos = 0
     before, after = [], []
     begin = perf_counter()
     with tqdm(jobs, unit="picture", disable=None) as progress:
@@ -196,6 +196,7 @@ def translate(
             write(target, result)
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
             wide += picture.pixels.shape[1] == 2 * picture.pixels.shape[0]
+            photos += translator.input.kind == "edges" and not translator.from_photo and no_drawing(picture.pixels)
             if sheet and len(before) < COMPARED:
                 before.append(_thumbnail(picture.pixels))
                 after.append(_thumbnail(result))
@@ -207,6 +208,8 @@ def translate(
     if clipped:
         low, high = translator.takes.value_range
         print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")
+    if photos:
+        print(f"{photos} of {done} are no drawings, black on white, as the model takes: of photos, say --from_photo")
     if wide and side is None and (half := translator.preprocessing.get("side")):
         print(f"{wide} of {done} are as wide as the pairs of training were: if they hold both, say --side {half}")
     speed = done / (perf_counter() - begin)
@@ -215,6 +218,11 @@ def translate(
     if failed:
         print(f"quagga: error: {failed} of {len(jobs)} pictures could not be translated, see above", file=sys.stderr)
     return 2 if failed else 0
+
+
+def no_drawing(picture: np.ndarray) -> bool:
+    """Whether less than half of a picture of 8 bits, (H, W, C), is white, as the ground of a drawing is."""
+    return float((picture >= 224).mean()) < 0.5
 
 
 def write(target: Path, picture: np.ndarray) -> None:

@@ -141,6 +141,17 @@ def test_the_command_knows_pairs_and_ends_with_2_where_training_would_stop(besid
     assert f"train pix2pix --pairs {tmp_path / 'list.csv'}" in capsys.readouterr().out
 
 
+def test_what_x_is_made_of_is_checked_as_training_makes_it(folders, tmp_path, capsys):
+    x, y = folders
+    assert command_line(["data", "check", "--y", str(y), "--x_as", "edges", "--crop_size=16"]) == 0
+    assert f"quagga train pix2pix --y {y} --load_size 16 --crop_size 16 --x_as edges" in capsys.readouterr().out
+    pairs = ["--x", str(x), "--y", str(y), "--crop_size=16", "--paired"]
+    assert command_line(["data", "check", *pairs]) == 0
+    save(x / "0.png", rng.integers(0, 256, (64, 64, 3), np.uint8))  # as many colours as no label map has
+    assert command_line(["data", "check", *pairs, "--x_as=labels"]) == 2
+    assert "training would stop" in capsys.readouterr().err
+
+
 def test_the_preview_shows_both_sides_as_training_sees_them(beside, tmp_path, capsys):
     for kind in ("picture", "edges"):
         sheet = tmp_path / f"{kind}.png"

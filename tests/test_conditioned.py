@@ -534,6 +534,16 @@ def test_what_is_not_there(tmp_path):
     refused("as quagga train cyclegan takes", root=str(tmp_path / "h2z"))
 
 
+def test_a_decimal_comma_is_read_where_it_can_be_nothing_else(tmp_path):
+    lines = [f'{line.split(",")[0]},"0,{number}",{number % 2}' for number, line in enumerate(ROWS.split())]
+    path = table(tmp_path, "file,age,odd\n" + "\n".join(lines))
+    rows = Conditioned(table=path, condition="attributes", workers=0)
+    ages = {round(float(age), 6) for age in rows.deck.more["c"][:, rows.conditions.number("age")]}
+    assert ages == {float(f"0.{number}") for number in range(len(lines))}
+    path = table(tmp_path, "file,age,odd\n" + "\n".join(lines).replace('"0,1"', '"1,500"'))
+    refused("'1,500' is no number", table=path, condition="attributes")
+
+
 def test_classes_that_cannot_be_learned(tmp_path):
     top = class_folders(tmp_path)
     refused("has one class only, red", root=str(top), names=["red"])
@@ -552,6 +562,9 @@ def test_tables_with_a_wrong_column(tmp_path):
     refused("--label COLUMN, or --condition attributes, if the others hold numbers", table=path)
     spoken = table(tmp_path, "file,caption,more\n" + ROWS.replace("\n", ",1\n"), "spoken.csv")
     refused("--label COLUMN, or --condition caption", table=spoken)
+    captions = table(tmp_path, "file,caption\n" + ROWS, "captions.csv")
+    refused("--label COLUMN, or --condition caption", table=captions)
+    assert Conditioned(table=captions, label="caption", workers=0).known()["names"]  # if that is what is meant
     sentences = "".join(f"{line.split(',')[0]},a {number} sentence\n" for number, line in enumerate(ROWS.split()))
     refused("if these are captions, --condition caption; else add", table=table(tmp_path, sentences, "bare.csv"))
     refused("no column 'colr' \\(--label\\): did you mean colour\\?", table=path, label="colr")

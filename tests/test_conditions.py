@@ -135,7 +135,10 @@ def test_attributes_by_hand():
     conditions = Conditions("attributes", ["smiling", "blond hair", "age"])
     assert conditions.encode("Smiling, blond  hair").tolist() == [1, 1, 0]
     assert conditions.encode("age = 0.5; smiling=0").tolist() == [0, 0, 0.5]
-    assert conditions.encode("none").tolist() == conditions.encode("").tolist() == [0, 0, 0]
+    assert conditions.encode("none").tolist() == [0, 0, 0]
+    for empty in ("", " , "):
+        with pytest.raises(BadInput, match="name some, or write none"):
+            conditions.encode(empty)
     assert conditions.describe(torch.tensor([1.0, 0, 0])) == "smiling"
     assert conditions.describe(torch.tensor([1.0, 1, 0.25])) == "smiling, blond hair, age=0.25"
     assert conditions.describe(torch.zeros(3)) == "none"

@@ -203,12 +203,12 @@ def test_pairs_of_different_sizes_are_named_or_made_equal(folders):
     assert batch["x"].shape == batch["y"].shape
 
 
-def test_sides_that_are_turned_against_each_other_are_told_when_they_are_read(tmp_path):
+def test_sides_that_are_turned_against_each_other_are_told_before_training(tmp_path):
     for number in range(3):
         save(tmp_path / "x" / f"{number}.png", noise(24, 20))
         save(tmp_path / "y" / f"{number}.png", noise(20, 24))
     said = refused(x=str(tmp_path / "x"), y=str(tmp_path / "y"))
-    assert "20x24" in said and "24x20" in said
+    assert "3 of 3 pairs differ in size" in said and "20x24" in said and "24x20" in said
 
 
 def test_an_odd_width_has_no_halves(beside):

@@ -104,6 +104,27 @@ def test_pairs_that_are_held_out_say_how_far_a_picture_is_from_its_partner(place
     assert float(read["paired_x"].detach()) == pytest.approx(float((play.F(y) - x).abs().mean().detach()))
 
 
+def test_what_is_held_out_as_a_pair_or_loose_is_never_trained_on_as_the_other(places):
+    folder = Path(places["pairs"]).parent
+    lines = ["x,y", *(f"x/{number}.png,y/{number}.png" for number in range(9))]
+    (folder / "pairs.csv").write_text("\n".join(lines))
+    rows = Unpaired(**places, **SMALL)
+    assert rows.paired is not None and rows.paired.test and rows.paired.train
+    trained = {name for row in range(60) for name in rows.files(row)}
+    held = {str(path) for side in rows.sides.values() for path in side.test}
+    held |= {str(path) for pair in rows.paired.test for path in (pair.x, pair.y)}
+    assert not {Path(name).resolve() for name in trained} & {Path(name).resolve() for name in held}
+    assert any("are held out, as their pairs are" in line for line in rows.notices)
+
+
+def test_pairs_with_a_missing_file_are_refused_or_left_out(places):
+    path = Path(places["pairs"])
+    path.write_text(path.read_text() + "\ngone.png,q1.png")
+    with pytest.raises(BadInput, match="--unmatched skip"):
+        Unpaired(**places, **SMALL)
+    Unpaired(**places, **SMALL, unmatched="skip")
+
+
 def test_pairs_of_different_sizes_are_refused_or_made_equal(places):
     large = Path(places["pairs"]).parent / "p0.png"
     Image.open(large).resize((32, 32)).save(large)

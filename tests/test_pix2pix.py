@@ -442,6 +442,18 @@ def test_label_maps_of_any_kind_of_object(root, tmp_path):
     assert command_line(["translate", str(folder), str(tmp_path / "strange.png"), f"--output={tmp_path / 'o'}"]) == 2
 
 
+def test_a_photo_that_a_model_of_edges_is_given_is_told(root, tmp_path, capsys):
+    run = trained(root, tmp_path / "run", "--x_as=edges")
+    sketch = np.full((16, 16), 255, np.uint8)
+    sketch[4:6] = 0
+    Image.fromarray(sketch).save(tmp_path / "sketch.png")
+    Image.fromarray(np.full((16, 16, 3), 120, np.uint8)).save(tmp_path / "photo.png")
+    for name, more, told in (("sketch", "", False), ("photo", "", True), ("photo", "--from_photo", False)):
+        words = [f"--output={tmp_path / 'out'}", "--device=cpu", "--overwrite", *more.split()]
+        assert command_line(["translate", str(run), str(tmp_path / f"{name}.png"), *words]) == 0
+        assert ("1 of 1 are no drawings" in capsys.readouterr().out) == told
+
+
 def test_from_photo_is_for_edges(root, tmp_path):
     folder = trained(root, tmp_path / "r")
     with pytest.raises(BadInput, match="from_photo"):

@@ -11,6 +11,7 @@ from tiny_run import another_second, differing, left, signalled, words
 
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import command_line
+from quagga.pipelines.resume import short
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,12 @@ def test_what_a_signal_at_the_very_last_step_has_cut_off_is_made_up(root, tmp_pa
     another_second()
     assert train(root, run, batch_size=2, sample_every=24) == 0
     assert "held_out/cycle_x" in str(left(run).keys())
+
+
+def test_a_value_that_is_as_long_as_a_vocabulary_is_shortened():
+    assert short([1, 2]) == "[1, 2]"
+    long = short([f"word{number}" for number in range(4096)])
+    assert len(long) < 80 and long.startswith("['word0', 'word1'") and "(4,096 in all)" in long
 
 
 def test_a_named_checkpoint_is_gone_back_to_and_later_ones_are_set_aside(root, straight, tmp_path, capsys):

@@ -16,6 +16,7 @@ from quagga import BadInput
 from quagga.pipelines import latent, sample_command, verify
 from quagga.pipelines.latent import Term, latents, terms, total, walk
 from quagga.pipelines.model_folder import save_model
+from quagga.pipelines.sample_command import listed
 
 KINDS = {
     "class": {"names": ["horse", "quagga", "zebra"]},
@@ -249,7 +250,7 @@ def test_files_and_grids(run_of, tmp_path, capsys):
     assert "overwrite" in refused(sample, run, "--output", str(out), "--grid")
 
 
-def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys):
+def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys, monkeypatch):
     run, out = run_of("class"), ["--output", str(tmp_path / "out")]
     assert sample(run, *out, "--label=[zebra, horse]", "--count=2", "--seed=3") == 0
     assert pictures_in(tmp_path / "out") == [f"{name}-00000{n}.png" for name in ("horse", "zebra") for n in (3, 4)]
@@ -263,13 +264,20 @@ def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys):
     assert widths[0] < widths[1]
     assert "of one condition" in refused(sample, run, *out, "--label=[zebra, horse]", "--walk=1,2")
     assert "did you mean" in refused(sample, run, *out, "--label=[zebra, hoarse]")
-    assert "names nothing" in refused(sample, run, *out, "--label=[]")
-    assert "same file names" in refused(
-        sample, run_of("caption"), *out, "--caption=[zebra grazing, zebra  grazing]", "--count=1"
-    )
+    for wrong in ("[]", "[zebra", "[{a: b}]", "[a: b, zebra]"):
+        assert "is no list" in refused(sample, run, *out, f"--label={wrong}")
+    for same in ("[horse, HORSE]", "[horse]"):  # one class, and so one set of files
+        once = tmp_path / same
+        assert sample(run, "--output", str(once), f"--label={same}", "--count=1") == 0
+        assert pictures_in(once) == ["horse-000000.png"]
+    assert listed("--label", "[3, 7, yes, null, 1e3]") == ["3", "7", "yes", "null", "1e3"]
+    other = [*out, "--caption=['zebra, grazing', zebra. at]", "--count=1"]
+    assert sample(run_of("caption"), *other) == 0
     capsys.readouterr()
     assert sample(run, *out, "--walk=1,2", "--frames=2") == 0
     assert "class horse, the first" in capsys.readouterr().out
+    monkeypatch.setitem(KINDS["class"], "names", ["horse", "Horse"])  # which some disks do not tell apart
+    assert "same file names" in refused(sample, run_of("class"), *out, "--label=[horse, Horse]")
 
 
 @pytest.mark.parametrize("film", ["gif", "mp4", "none"])
@@ -316,6 +324,12 @@ def test_what_cannot_be_sampled_is_refused(run_of, tmp_path):
     assert "seeds" in refused(sample, plain, *out, "--walk=1") and "seeds" in refused(sample, plain, *out, "--walk=a,b")
     assert "frames" in refused(sample, plain, *out, "--frames=1", "--walk=1,2")
     assert "there is no" in refused(sample, plain, *out, "--invert=nothing.png")
+    assert "--seed does nothing to --walk" in refused(sample, plain, *out, "--walk=1,2", "--seed=3")
+    assert "--truncation does nothing to --arithmetic" in refused(
+        sample, plain, *out, "--arithmetic=1-2", "--truncation=1"
+    )
+    assert "name nothing" in refused(sample, run_of("attributes"), *out, "--attributes=")
+    assert "none of the words" in refused(load(of_captions), "purple cow")
     assert not (tmp_path / "out").exists()
 
 
