@@ -68,17 +68,15 @@ def other_names(game: Game, options: Mapping[str, Any], source: Path) -> list[st
         return []
     if kind != here.kind:
         raise BadInput(
-            f"{source} was trained with --condition {kind}, this run has --condition {here.kind}: take a run of the same"
-            " condition, or leave out --init_from"
+            f"{source} was trained with --condition {kind}, this run has --condition {here.kind}: take a run of the"
+            " same condition, or leave out --init_from"
         )
     there = tuple(map(name_of, options.get("names") or []))
     if there == here.names:
         return []
     sets = [", ".join(names[:6]) + (", ..." if len(names) > 6 else "") for names in (there, here.names)]
     order = " in another order" if sorted(there) == sorted(here.names) else ""
-    return [
-        f"{PLURAL[here.kind]}{order}: {sets[0]} in {source}, {sets[1]} here, so that what reads them begins anew"
-    ]
+    return [f"{PLURAL[here.kind]}{order}: {sets[0]} in {source}, {sets[1]} here, so that what reads them begins anew"]
 
 
 @torch.no_grad()

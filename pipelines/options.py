@@ -118,7 +118,9 @@ def parser_for(prog: str, takers: Takers, defaults: Mapping[str, Any] | None = N
         own = inspect.signature(taker).parameters
         for name, hint in hints_of(taker).items():
             if own[name].kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
-                raise BadInput(f"option {name} of {taker.__name__} has no name on a command line: state each by its own")
+                raise BadInput(
+                    f"option {name} of {taker.__name__} has no name on a command line: state each by its own"
+                )
             if not plain(hint):
                 raise BadInput(
                     f"option {name} of {taker.__name__} has no type of plain values: state one, such as int, str or"

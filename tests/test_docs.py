@@ -13,6 +13,8 @@ import yaml
 from PIL import Image
 from test_conditioned import digits as idx_digits
 
+from quagga.data.pictures import Pictures
+from quagga.pipelines import cli, gan
 from quagga.pipelines.cli import command_line
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -104,3 +106,16 @@ def test_any_dataset(home, monkeypatch, capsys):
     assert len(sevens) == 4 and Image.open(sevens[0]).size == (16, 16)
     shutil.rmtree(home / "sevens")
     assert command_line(["sample", "runs/mnist", "--label=7", "--output=sevens", "--device=cpu"]) == 0
+
+
+def test_any_dataset_without_a_condition(home):
+    drawn = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+
+    def noise(seed: int = 0, workers: int = 2, size: int | None = None) -> Pictures:
+        return Pictures.of(list(drawn), seed=seed, workers=workers, size=size)
+
+    with pytest.raises(SystemExit) as end:
+        cli.main(gan.build, noise, ["train", "--output=runs/noise", *SMALL["train"]], gan.defaults)
+    assert end.value.code == 0
+    assert command_line(["sample", "runs/noise", "--count=2", "--output=more", "--device=cpu"]) == 0
+    assert len(list((home / "more").iterdir())) == 2

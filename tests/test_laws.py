@@ -47,7 +47,12 @@ PIPELINES: dict[str, Player] = {
     "pix2pix": (pix2pix.build, {**PICTURES, "blocks": 3, "lambda_L1": 1.0}, {"norm": "instance", "dropout": 0.0}, {}),
     "gan": (gan.build, NOISE, BARE, {}),
     "gan-mlp": (gan.build, {**NOISE, "network": "mlp", "widths": [6], "widths_discriminator": [6]}, BARE, {}),
-    "class": (conditional.build, {**NOISE, **conditions("class")}, {**BARE, "mismatched": True}, {"condition": "class"}),
+    "class": (
+        conditional.build,
+        {**NOISE, **conditions("class")},
+        {**BARE, "mismatched": True},
+        {"condition": "class"},
+    ),
     "attributes": (
         conditional.build,
         {**NOISE, **conditions("attributes"), "joining": "projection"},
