@@ -87,9 +87,10 @@ def takers_of(build: Callable[..., Any], data: Callable[..., Any]) -> Takers:
         BadInput: `data` is neither a function nor a class, or its types name what is not there.
     """
     if not (inspect.isclass(data) or inspect.isfunction(data)):
+        kind = "a method" if inspect.ismethod(data) else f"of type {type(data).__name__}"
         raise BadInput(
-            f"data is {'a method' if inspect.ismethod(data) else f'of type {type(data).__name__}'}: give a function or a"
-            " class with typed keywords, such as def digits(seed: int = 0): return Conditioned.of(dataset, seed=seed)"
+            f"data is {kind}: give a function or a class with typed keywords, such as"
+            " def digits(seed: int = 0): return Conditioned.of(dataset, seed=seed)"
         )
     try:
         hints_of(data)
