@@ -25,6 +25,7 @@ class Logbook:
 
     def __init__(self, folder: Path, config: Mapping[str, Any], images_seen: int, length: int):
         self.folder, self.length, self.told, self.started = folder, length, images_seen, images_seen > 0
+        self.laid_out: set[str] = set()  # curves that TensorBoard shows side by side
         self.writer: SummaryWriter | None = None
         self.failed, self.seen = False, images_seen
         self.bar = tqdm(
@@ -101,9 +102,11 @@ class Logbook:
         self.seen = images_seen
 
         def write(writer: SummaryWriter) -> None:
-            if not self.started:
+            # Held-out curves come later; TensorBoard takes the last layout, and a run that goes on has one with all.
+            held_out = [name.startswith("held_out/") for name in values]
+            if not values.keys() <= self.laid_out and (not self.started or (any(held_out) and not all(held_out))):
+                self.laid_out |= values.keys()
                 writer.add_custom_scalars(layout(list(values)))
-                self.started = True
             for name, value in values.items():
                 writer.add_scalar(name, value, images_seen)
 
@@ -149,5 +152,9 @@ def layout(names: list[str]) -> dict[str, dict[str, list[Any]]]:
         "accuracy of the discriminators": [n for n in names if n.endswith("/accuracy")],
         "norms of the gradients": [n for n in names if n.startswith("gradient/")],
         "learning rates": [n for n in names if n.startswith("rate/")],
+        "held out: verdicts of D": [n for n in names if n.startswith("held_out/D")],
+        "held out: share of each kind": [n for n in names if n.startswith("held_out/share/")],
     }
+    rest = [n for n in names if n.startswith("held_out/") and not n.startswith(("held_out/D", "held_out/share/"))]
+    charts |= {n.replace("held_out/", "held out: "): [n] for n in rest}  # apart, as their units differ
     return {"the game": {title: ["Multiline", tags] for title, tags in charts.items() if tags}}

@@ -210,8 +210,11 @@ def translate(
         print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")
     if photos:
         print(f"{photos} of {done} are no drawings, black on white, as the model takes: of photos, say --from_photo")
-    if wide and side is None and (half := translator.preprocessing.get("side")):
+    half = translator.preprocessing.get("side")  # where x lay in the pairs of training
+    if wide and side is None and half:
         print(f"{wide} of {done} are as wide as the pairs of training were: if they hold both, say --side {half}")
+    elif side and half and side != half:
+        print(f"in training {translator.source} was the {half} half, not the {side} one")
     speed = done / (perf_counter() - begin)
     what = "picture" if done == 1 else "pictures"
     print(f"{done} {what}, {translator.source} to {translator.target}, in {output} ({speed:.3g} pictures/s)")

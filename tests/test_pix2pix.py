@@ -380,6 +380,9 @@ def test_of_pairs_side_by_side_a_half_is_translated(root, tmp_path, capsys):
             == 0
         )
         assert ("3 of 3 are as wide as the pairs" in capsys.readouterr().out) == (name == "all")
+    words = [str(root / "test"), "--side=left", f"--output={tmp_path / 'wrong'}", "--device=cpu"]
+    assert command_line(["translate", str(run), *words]) == 0
+    assert "was the right half, not the left one" in capsys.readouterr().out
     for path in (tmp_path / "own").iterdir():
         assert (np.asarray(Image.open(path)) == np.asarray(Image.open(tmp_path / "half" / path.name))).all()
         assert Image.open(tmp_path / "all" / path.name).width == 32
