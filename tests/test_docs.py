@@ -94,6 +94,10 @@ def test_any_dataset(home, monkeypatch, capsys):
     (home / "digits.py").write_text(code)
     typed = [shlex.split(line)[1:] for line in lines("conditional.md") if line.startswith("python digits.py")]
     assert [words[1] for words in typed] == ["train", "sample"]
+    monkeypatch.setattr(sys, "argv", ["digits.py", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path("digits.py", run_name="__main__")
+    assert "usage: python digits.py COMMAND" in capsys.readouterr().out
     for words in typed:
         monkeypatch.setattr(sys, "argv", [*words, *SMALL[words[1]], *(["--seed=5"] if words[1] == "train" else [])])
         with pytest.raises(SystemExit) as end:
