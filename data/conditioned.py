@@ -87,7 +87,13 @@ class Conditioned:
     def of(cls, dataset: Any, test: Any = None, conditions: Sequence[Any] | None = None, **options: Any) -> Self:
         """The rows of any map-style dataset of (picture, condition), e.g. of torchvision.
 
-            data = partial(Conditioned.of, MNIST("mnist", train=True), test=MNIST("mnist", train=False))
+            def digits(seed: int = 0, workers: int = 2) -> Conditioned:
+                train, test = (MNIST("mnist", train=part) for part in (True, False))
+                return Conditioned.of(train, test=test, seed=seed, workers=workers)
+
+            quagga.main(conditional.build, data=digits, defaults=conditional.defaults)
+
+        What such a function takes is an option of its `train`; what it takes under the name of another option, that.
 
         Args:
             dataset: `len(dataset)` pairs. Pictures are PIL images, arrays (H, W) or (H, W, C) of uint8, uint16 or
@@ -153,7 +159,9 @@ class Conditioned:
     def known(self) -> dict[str, Any]:
         """Options of the pipeline that follow from the data."""
         return {
+            "condition": self.condition,
             "names": list(self.conditions.names),
+            "caption_length": self.caption_length,
             "size": self.deck.size,
             "x_channels": self.deck.gallery.form.channels,
         }

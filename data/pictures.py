@@ -63,7 +63,8 @@ class Pictures:
 
     @classmethod
     def of(cls, dataset: Any, test: Any = None, **options: Any) -> Self:
-        """The rows of any map-style dataset, whose items are pictures or begin with one, see `Conditioned.of`.
+        """The rows of any map-style dataset, whose items are pictures or begin with one; how it is used, and what
+        pictures may be, says `Conditioned.of`.
 
         Args:
             dataset: Pictures: PIL images, arrays, or tensors in [-1, 1].

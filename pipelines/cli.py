@@ -52,7 +52,7 @@ def command_line(argv: Sequence[str]) -> int:
 
 def main(
     build: Callable[..., Any],
-    data: type | None = None,
+    data: Callable[..., Any] | None = None,
     argv: Sequence[str] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> NoReturn:
@@ -65,7 +65,8 @@ def main(
 
     Args:
         build: the function that makes the game; its typed keyword arguments become options of `train`
-        data: the class of its data, whose fields become options as well; None: two folders, unpaired (`Unpaired`)
+        data: the class of its data, or a function that makes it; fields or typed keyword arguments become options as
+            well, and one of the same name, such as `seed`, is the same option; None: two folders, unpaired (`Unpaired`)
         argv: what stands after the file's name; None: what the process was started with
         defaults: options whose defaults are others than data, `Schedule` and `RunOptions` have: {"batch_size": 64}
     """
@@ -102,14 +103,17 @@ def dispatch(argv: list[str]) -> int:
 
 
 def dispatch_for(
-    build: Callable[..., Any], data: type | None, argv: list[str], defaults: Mapping[str, Any] | None = None
+    build: Callable[..., Any],
+    data: Callable[..., Any] | None,
+    argv: list[str],
+    defaults: Mapping[str, Any] | None = None,
 ) -> int:
     """The same for a game written outside this package, see `main`; there are fewer commands.
 
     Raises:
         BadInput: the command is unknown, or what the command raises.
     """
-    script = Path(inspect.getfile(build)).name
+    script = Path(sys.argv[0]).name  # not the file of build, which may be one of ours
     commands = {name: COMMANDS[name] for name in ("train", "translate", "sample", "verify")}
     if not argv or argv[0] in HELP:
         after = f"The pipeline is {name_of(build)}."

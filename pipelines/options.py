@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
 def train(
     name: str,
     build: Callable[..., Any],
-    data: type,
+    data: Callable[..., Any],
     argv: Sequence[str],
     prog: str,
     defaults: Mapping[str, Any] | None = None,
@@ -64,7 +64,7 @@ def train(
 def resolve(
     name: str,
     build: Callable[..., Any],
-    data: type,
+    data: Callable[..., Any],
     argv: Sequence[str],
     prog: str,
     defaults: Mapping[str, Any] | None = None,
@@ -80,8 +80,22 @@ def resolve(
     return config, options
 
 
-def takers_of(build: Callable[..., Any], data: type) -> Takers:
-    """Who takes the options of a training."""
+def takers_of(build: Callable[..., Any], data: Callable[..., Any]) -> Takers:
+    """Who takes the options of a training.
+
+    Raises:
+        BadInput: `data` is neither a function nor a class, or its types name what is not there.
+    """
+    if not (inspect.isclass(data) or inspect.isfunction(data)):
+        kind = "a method" if inspect.ismethod(data) else f"of type {type(data).__name__}"
+        raise BadInput(
+            f"data is {kind}: give a function or a class with typed keywords, such as"
+            " def digits(seed: int = 0): return Conditioned.of(dataset, seed=seed)"
+        )
+    try:
+        hints_of(data)
+    except NameError as error:
+        raise BadInput(f"the types of {data.__name__}: {error}: import it, or leave that type out") from None
     from quagga.pipelines.minimax import Schedule
     from quagga.pipelines.run_options import RunOptions
 
@@ -92,21 +106,33 @@ def parser_for(prog: str, takers: Takers, defaults: Mapping[str, Any] | None = N
     """A parser of all that the takers take, in groups of these names; `defaults` replace theirs.
 
     Raises:
-        TypeError: an option's type can hold more than plain values, or two takers disagree on an option. (Our bug.)
+        BadInput: an option's type can hold more than plain values, or two takers disagree on an option. (Where both are
+            ours, our bug.)
     """
     usage = f"{prog} [--config FILE.yaml] [OPTION ...]"
     parser = ArgumentParser(prog=prog, usage=usage, exit_on_error=False, allow_abbrev=False, print_config=None)
     parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; what is typed beside it wins")
     parser.add_argument("--print_config", action="store_true", help="print all options as such a file, and stop")
     seen: set[str] = set()
-    stated: dict[str, tuple[Any, Any]] = {}  # option -> its type and default
+    stated: dict[str, tuple[Any, Any, str]] = {}  # option -> its type, its default, and who states them
     for title, taker in takers.items():
         own = inspect.signature(taker).parameters
         for name, hint in hints_of(taker).items():
+            if own[name].kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+                raise BadInput(
+                    f"option {name} of {taker.__name__} has no name on a command line: state each by its own"
+                )
             if not plain(hint):
-                raise TypeError(f"option {name} of {taker.__name__}: {hint} is no type of plain values")
-            if stated.setdefault(name, (hint, own[name].default)) != (hint, own[name].default):
-                raise TypeError(f"option {name} of {taker.__name__} has another type or default than stated before")
+                raise BadInput(
+                    f"option {name} of {taker.__name__} has no type of plain values: state one, such as int, str or"
+                    " list[str] | None"
+                )
+            hint_before, default_before, where = stated.setdefault(name, (hint, own[name].default, taker.__name__))
+            if (hint, own[name].default) != (hint_before, default_before):
+                raise BadInput(
+                    f"option {name} of {where} has another type or default than in {taker.__name__}, {own[name]}:"
+                    " state it alike in both"
+                )
         paragraph = " ".join((inspect.getdoc(taker) or "").partition("\n\n")[0].split())
         about = re.split(r"(?<!et al)\. ", paragraph)[0].rstrip(".")
         group = parser.add_argument_group(f"{title}: {about}" if about else title)

@@ -4,6 +4,7 @@ import errno
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -95,7 +96,7 @@ def test_takers_must_agree_on_an_option():
     def with_another_type(*, crop_size: int | None = default) -> None: ...
 
     for other in (with_another_default, with_another_type):
-        with pytest.raises(TypeError, match="crop_size"):
+        with pytest.raises(BadInput, match="crop_size"):
             options.parser_for("toy", {"data": Pictures, "build": other})
 
 
@@ -108,7 +109,7 @@ def test_only_plain_values_can_be_options():
     def untyped(*, thing=None) -> None: ...
 
     for taker in (with_any, with_class, with_function, untyped):
-        with pytest.raises(TypeError, match="thing"):
+        with pytest.raises(BadInput, match="thing"):
             options.parser_for("toy", {"build": taker})
 
 
@@ -296,6 +297,54 @@ def test_a_game_from_outside_gets_the_whole_command_line(monkeypatch, capsys):
         cli.main(build, Pictures, ["train", "--widht", "8"])
     assert end.value.code == 2
     assert "did you mean --width?" in capsys.readouterr().err
+
+
+def typed(*, seed: int = 0, workers: int = 2, x_channels: int = 3) -> Pictures:
+    """Pictures drawn in code. They are few.
+
+    Args:
+        seed: of them.
+        workers: none.
+    """
+    return Pictures()
+
+
+def test_a_function_can_stand_for_the_data(monkeypatch, capsys):
+    taken = []
+    monkeypatch.setattr("quagga.pipelines.run.train", lambda *arguments: taken.append(arguments))
+    with pytest.raises(SystemExit):
+        cli.main(build, typed, ["train", "--seed", "7", "--workers", "0"])
+    ((_, _, data, apart, config),) = taken
+    assert data is typed and apart["data"] == {"seed": 7, "workers": 0, "x_channels": 3}
+    assert apart["schedule"]["seed"] == config["seed"] == 7 and apart["build"]["x_channels"] == 3
+    with pytest.raises(SystemExit):
+        cli.main(build, typed, ["train", "--help"])
+    assert "data: Pictures drawn in code" in capsys.readouterr().out
+
+
+def with_a_dataset(dataset: Any, seed: int = 0) -> None: ...
+def with_anything(seed: int = 0, **options: int) -> None: ...
+def with_another_seed(seed: int = 5) -> None: ...
+def with_a_type_that_is_not_there(seed: "Sead" = 0) -> None: ...  # noqa: F821 # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (partial(typed, seed=3), "data is of type partial: give a function"),
+        (Pictures(), "data is of type Pictures: give a function"),
+        (Pictures().__eq__, "data is a method"),
+        (with_a_dataset, "option dataset of with_a_dataset has no type of plain values"),
+        (with_anything, "option options of with_anything has no name"),
+        (with_another_seed, "option seed of with_another_seed has another type or default"),
+        (with_a_type_that_is_not_there, "name 'Sead' is not defined"),
+    ],
+)
+def test_data_that_states_no_options_is_refused_in_one_line(data, expected, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(build, data, ["train"])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and expected in said and said.count("\n") == 1
 
 
 def test_a_pipeline_is_called_as_its_function_or_else_as_its_file():

@@ -26,6 +26,9 @@ SIDE = 12
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
 
 
+CLASSES = {"condition": "class", "caption_length": 16}  # what is known of the kind of condition
+
+
 def picture(kind: str, number: int, side: int = SIDE) -> np.ndarray:
     """uint8 (side, side, 3): one of the colours, and in its corner a level that tells the number."""
     pixels = np.full((side, side, 3), COLOURS[kind], np.uint8)
@@ -97,7 +100,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_a_folder_for_each_class(tmp_path):
     data = Conditioned(root=str(class_folders(tmp_path / "colours")), workers=0)
     assert data.title == "colours"
-    assert data.known() == {"names": ["blue", "green", "red"], "size": SIDE, "x_channels": 3}
+    assert data.known() == {**CLASSES, "names": ["blue", "green", "red"], "size": SIDE, "x_channels": 3}
     batch = some(data, 5, 8)
     assert batch["x"].shape == (40, 3, SIDE, SIDE) and batch["x"].dtype == torch.float32
     assert batch["c"].shape == (40,) and batch["c"].dtype == torch.int64
@@ -152,7 +155,7 @@ def test_what_is_known_gives_the_same_rows_again(tmp_path):
     sets: list[dict[str, Any]] = [{"root": str(class_folders(tmp_path / "a"))}, {"root": str(digits(tmp_path / "b"))}]
     for options in sets:
         data = Conditioned(**options, workers=0)
-        again = Conditioned(**options, **data.known(), workers=0)
+        again = Conditioned(**{**options, **data.known()}, workers=0)
         assert again.known() == data.known()
         assert same(some(again, 3, 4), some(data, 3, 4)) and same(again.held_out(9), data.held_out(9))
 
@@ -169,7 +172,7 @@ def test_sizes_and_channels_follow_from_the_pictures(tmp_path):
         for number in range(6):
             save(tmp_path / "grey" / kind / f"{number}.png", np.full((40, 70), 10 * number, np.uint8))
     data = Conditioned(root=str(tmp_path / "grey"), workers=0)
-    assert data.known() == {"names": ["a", "b"], "size": 32, "x_channels": 1}
+    assert data.known() == {**CLASSES, "names": ["a", "b"], "size": 32, "x_channels": 1}
     assert some(data, 2, 2)["x"].shape == (4, 1, 32, 32)
     asked = Conditioned(root=str(tmp_path / "grey"), size=16, x_channels=3, flip=True, workers=0)
     assert some(asked, 2, 2)["x"].shape == (4, 3, 16, 16) and asked.forms["x"].channels == 3
@@ -181,7 +184,7 @@ def test_sizes_and_channels_follow_from_the_pictures(tmp_path):
 @pytest.mark.parametrize("packed", [True, False])
 def test_idx_files(tmp_path, packed):
     data = Conditioned(root=str(digits(tmp_path, packed=packed)))
-    assert data.known() == {"names": [str(n) for n in range(10)], "size": 8, "x_channels": 1}
+    assert data.known() == {**CLASSES, "names": [str(n) for n in range(10)], "size": 8, "x_channels": 1}
     assert data.images_per_epoch == 40 and len(data.notices) == 1 and "40 pictures of" in data.notices[0]
     batch = some(data, 8, 5)
     assert ((batch["x"][:, 0, 0, 0] + 1) * 127.5).round().tolist() == [20 * c for c in batch["c"].tolist()]
@@ -466,7 +469,7 @@ AS = {
 @pytest.mark.parametrize("form", AS)
 def test_any_dataset_of_pictures_and_classes(form):
     data = Conditioned.of(Dataset(AS[form]), test=Dataset(AS[form], 2), workers=0)
-    assert data.known() == {"names": ["blue", "green", "red"], "size": SIDE, "x_channels": 3}
+    assert data.known() == {**CLASSES, "names": ["blue", "green", "red"], "size": SIDE, "x_channels": 3}
     assert data.images_per_epoch == 36 and len(data.held_out(100)["x"]) == 6
     batch = some(data, 6, 6)
     assert all(colour(x) == data.conditions.describe(c) for x, c in zip(batch["x"], batch["c"], strict=True))
@@ -475,7 +478,8 @@ def test_any_dataset_of_pictures_and_classes(form):
 
 def test_datasets_with_attributes_and_captions():
     said = Dataset(AS["array"], condition=lambda kind, number: f"a {kind} square")
-    data = Conditioned.of(said, condition="caption", workers=0)
+    data = Conditioned.of(said, condition="caption", caption_length=5, workers=0)
+    assert data.known()["condition"] == "caption" and data.known()["caption_length"] == 5
     batch = some(data, 6, 2)
     assert all(colour(x) in data.conditions.describe(c) for x, c in zip(batch["x"], batch["c"], strict=True))
     mapped = Dataset(AS["array"], condition=lambda kind, number: {"red": kind == "red", "number": number / 2})

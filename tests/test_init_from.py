@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_run
 import torch
+from PIL import Image
 from tiny_run import words
 
 from quagga.pipelines import checkpoint
@@ -74,3 +76,74 @@ def test_the_model_alone_is_enough(root, parent, tmp_path, capsys):
     assert train(root, tmp_path / "child", f"--init_from={parent / 'model'}") == 0
     said = capsys.readouterr().out
     assert f"G: {len(state(parent)['averages']['G']) // 2}" in said
+
+
+# -- conditions -------------------------------------------------------------------------------------------------------
+
+NET = ["--size=16", "--width=4", "--width_discriminator=4", "--width_condition=3", "--workers=0", "--device=cpu"]
+CONDITIONS = {  # kind -> options, and the same with other names of as many
+    "class": (["--names=[a, b]"], ["--names=[c, d]"]),
+    "attributes": (["--names=[smiling, blond]"], ["--names=[blond, smiling]"]),
+    "caption": (["--names=[red, eyes]"], ["--names=[blue, hair]"]),
+}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("table")
+    lines = ["file,label,smiling,blond,caption"]
+    for n in range(16):
+        Image.fromarray(np.full((16, 16, 3), 10 * n, np.uint8)).save(folder / f"{n}.png")
+        lines.append(f"{n}.png,{'abcd'[n % 4]},{n % 2},{n // 2 % 2},{('red eyes', 'blue hair')[n % 2]}")
+    (folder / "table.csv").write_text("\n".join(lines))
+    return folder / "table.csv"
+
+
+def conditioned(table: Path, output: Path, kind: str, *typed: str) -> int:
+    words = [f"--table={table}", f"--output={output}", f"--condition={kind}", "--images=2", "--batch_size=2", "--lr=0"]
+    return command_line(["train", "conditional", *words, *NET, *typed])
+
+
+@pytest.fixture(scope="module")
+def parents(table, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("parents")
+    for kind, (names, _) in CONDITIONS.items():
+        assert conditioned(table, folder / kind, kind, *names) == 0
+    return folder
+
+
+def same_layers(parent: Path, child: Path) -> tuple[bool, bool]:
+    """Of all weights in G and D: are those that read conditions the old ones, and are the others?"""
+    old, new = state(parent), state(child)
+    inner, outer = [], []
+    for side, name in (("generators", "G"), ("discriminators", "D")):
+        before = old["averages" if name == "G" else side][name]
+        for key, p in new[side][name].items():
+            if not key.endswith(("num_batches_tracked", "running_mean", "running_var")):
+                (inner if key.startswith("encoder.") else outer).append(torch.equal(before[key], p))
+    assert inner and outer
+    return all(inner), all(outer)
+
+
+@pytest.mark.parametrize("kind", CONDITIONS)
+def test_conditions_of_other_names_are_read_anew(kind, table, parents, tmp_path, capsys):
+    """As many of them, so that every shape fits: only the names tell."""
+    same, other = CONDITIONS[kind]
+    typed = [f"--init_from={parents / kind}", "--seed=5"]
+    assert conditioned(table, tmp_path / "same", kind, *typed, *same) == 0
+    assert "begins anew" not in capsys.readouterr().out
+    assert same_layers(parents / kind, tmp_path / "same") == (True, True)
+    assert conditioned(table, tmp_path / "other", kind, *typed, *other) == 0
+    said = capsys.readouterr().out
+    assert ("in another order: smiling, blond in" if kind == "attributes" else "so that what reads them") in said
+    assert said.count("of other names, begins anew") >= 2  # in G and in D
+    inner, outer = same_layers(parents / kind, tmp_path / "other")
+    assert outer and not inner
+
+
+def test_conditions_of_another_kind_are_refused(table, parents, tmp_path, capsys):
+    typed = [f"--init_from={parents / 'class'}", *CONDITIONS["attributes"][0]]
+    assert conditioned(table, tmp_path / "child", "attributes", *typed) == 2
+    said = capsys.readouterr().err
+    assert "was trained with --condition class, this run has --condition attributes" in said and said.count("\n") == 1
+    assert not (tmp_path / "child").exists()

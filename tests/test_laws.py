@@ -31,33 +31,40 @@ NET = {"width": 4, "width_discriminator": 4}
 PICTURES = {**NET, "crop_size": SIZE, "layers": 1}
 NOISE = {**NET, "size": SIZE, "x_channels": 3, "z_size": 5}
 BARE = {"norm": "none", "norm_discriminator": "none"}
+CYCLE = {**PICTURES, "blocks": 1, "lambda_cycle": 1.0, "pool_size": 3}
 
-Player = tuple[Callable[..., Any], dict[str, Any], dict[str, Any], str | None]
+Player = tuple[Callable[..., Any], dict[str, Any], dict[str, Any], dict[str, Any]]
 
 
 def conditions(kind: str) -> dict[str, Any]:
     return {"condition": kind, "names": CONDITIONS[kind][0], "caption_length": 4, "width_condition": 3}
 
 
-# name -> build, its options, those that keep rows apart and chance in `draw`, the kind of condition
+# name -> build, its options, those that keep rows apart and chance in `draw`, and what its rows hold
 PIPELINES: dict[str, Player] = {
-    "cyclegan": (cyclegan.build, {**PICTURES, "blocks": 1, "lambda_cycle": 1.0, "pool_size": 3}, {}, None),
-    "pix2pix": (pix2pix.build, {**PICTURES, "blocks": 3, "lambda_L1": 1.0}, {"norm": "instance", "dropout": 0.0}, None),
-    "gan": (gan.build, NOISE, BARE, None),
-    "gan-mlp": (gan.build, {**NOISE, "network": "mlp", "widths": [6], "widths_discriminator": [6]}, BARE, None),
-    "class": (conditional.build, {**NOISE, **conditions("class")}, {**BARE, "mismatched": True}, "class"),
+    "cyclegan": (cyclegan.build, CYCLE, {}, {}),
+    "cyclegan-pairs": (cyclegan.build, {**CYCLE, "lambda_paired": 1.0}, {}, {"paired_every": 2}),
+    "pix2pix": (pix2pix.build, {**PICTURES, "blocks": 3, "lambda_L1": 1.0}, {"norm": "instance", "dropout": 0.0}, {}),
+    "gan": (gan.build, NOISE, BARE, {}),
+    "gan-mlp": (gan.build, {**NOISE, "network": "mlp", "widths": [6], "widths_discriminator": [6]}, BARE, {}),
+    "class": (
+        conditional.build,
+        {**NOISE, **conditions("class")},
+        {**BARE, "mismatched": True},
+        {"condition": "class"},
+    ),
     "attributes": (
         conditional.build,
         {**NOISE, **conditions("attributes"), "joining": "projection"},
         BARE,
-        "attributes",
+        {"condition": "attributes"},
     ),
-    "caption": (conditional.build, {**NOISE, **conditions("caption")}, BARE, "caption"),
+    "caption": (conditional.build, {**NOISE, **conditions("caption")}, BARE, {"condition": "caption"}),
     "class-mlp": (
         conditional.build,
         {**NOISE, **conditions("class"), "network": "mlp", "widths": [6], "widths_discriminator": [6]},
         {**BARE, "dropout": 0.0},
-        "class",
+        {"condition": "class"},
     ),
 }
 every_pipeline = pytest.mark.parametrize("name", PIPELINES)
@@ -78,7 +85,7 @@ def game_of(name: str, seed: int = 0, bare: bool = True, **options) -> Any:
 def rows_of(
     name: str, batch_size: int = 1, place: tuple[int, int] = (0, 1), dtype: torch.dtype = torch.float64
 ) -> Rows:
-    return Rows(batch_size, SIZE, dtype, place, PIPELINES[name][3])
+    return Rows(batch_size, SIZE, dtype, place, **PIPELINES[name][3])
 
 
 def play(trainer: Trainer, rows: Rows) -> Trainer:
@@ -120,9 +127,13 @@ def test_a_pass_adds_nothing_to_the_other_side_and_leaves_nobody_idle(name):
 
 @every_pipeline
 def test_four_small_batches_are_one_large_one(name):
+    """A small one is a row; with pairs one of each kind of row: means over the pairs and over the others are alike only
+    where every batch holds as many of them, which `Unpaired` sees to."""
     whole, parts = game_of(name), game_of(name)
-    play(trainer_of(whole, batch_size=4, k=2, images=12, lr=0.01), rows_of(name, 4))
-    play(trainer_of(parts, batch_size=1, accumulation=4, k=2, images=12, lr=0.01), rows_of(name))
+    small = PIPELINES[name][3].get("paired_every", 1)
+    options = {"k": 2, "images": 12 * small, "lr": 0.01}
+    play(trainer_of(whole, batch_size=4 * small, **options), rows_of(name, 4 * small))
+    play(trainer_of(parts, batch_size=small, accumulation=4, **options), rows_of(name, small))
     assert distance(weights(game_of(name)), weights(whole)) > 1e-4
     assert distance(weights(whole), weights(parts)) < 1e-12
 

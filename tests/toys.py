@@ -57,8 +57,8 @@ CONDITIONS = {  # kind -> names, and the condition of a row
 
 
 class Rows:
-    """Rows of random pictures, {"x": (N, channels, size, size), "y": ..., "c" and "other": conditions, "row":
-    (N,)}: row n is a function of n."""
+    """Rows of random pictures, {"x": (N, channels, size, size), "y": ..., "c" and "other": conditions, "paired":
+    whether x and y belong together, as every `paired_every`-th do, "row": (N,)}: row n is a function of n."""
 
     def __init__(
         self,
@@ -68,14 +68,17 @@ class Rows:
         place: tuple[int, int] = (0, 1),
         condition: str | None = None,
         channels: int = 3,
+        paired_every: int | None = None,
     ):
         self.batch_size, self.size, self.dtype, (self.process, self.processes) = batch_size, size, dtype, place
-        self.condition, self.channels = condition, channels
+        self.condition, self.channels, self.paired_every = condition, channels, paired_every
 
     def row(self, n: int) -> dict[str, Tensor]:
         rng = np.random.default_rng(n)
         x, y = torch.from_numpy(rng.uniform(-1, 1, (2, self.channels, self.size, self.size))).to(self.dtype)
         row = {"x": x, "y": y, "row": torch.tensor(n)}
+        if self.paired_every:
+            row["paired"] = torch.tensor(n % self.paired_every == 0)
         if self.condition:
             for name in ("c", "other"):
                 c = CONDITIONS[self.condition][1](rng)

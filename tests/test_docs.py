@@ -1,0 +1,125 @@
+"""What docs/gan.md and docs/conditional.md tell people to type works, with overrides that only make it small."""
+
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from test_conditioned import digits as idx_digits
+
+from quagga.data.pictures import Pictures
+from quagga.pipelines import cli, gan
+from quagga.pipelines.cli import command_line
+
+DOCS = Path(__file__).parents[1] / "docs"
+SMALL = {
+    "train": ["--size=16", "--width=4", "--width_discriminator=4", "--workers=0", "--device=cpu", "--images=4"],
+    "sample": ["--device=cpu"],
+    "data": [],
+}
+SMALL["train"] += ["--batch_size=2", "--log_every=2", "--sample_every=4"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
+
+
+def lines(page: str) -> list[str]:
+    """The commands of all shell blocks."""
+    return [line.split(" #")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """A folder with what the pages take for granted, in which one stands."""
+    (tmp_path / "docs").symlink_to(DOCS)
+    rng = np.random.default_rng(0)
+    tables = {
+        "faces.csv": ["file,smiling,age"],
+        "birds.csv": ["file,caption"],
+        "list.tsv": ["photo\tspecies\tpart"],
+    }
+    for folder in ("photos/faces", "images", "animals/horse", "animals/zebra"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(16):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / folder / f"{number}.png")
+    for number in range(16):
+        tables["faces.csv"].append(f"{number}.png,{number % 2},0.{number % 10}")
+        tables["birds.csv"].append(f"{number},a bird with {('red', 'blue')[number % 2]} eyes")
+        tables["list.tsv"].append(f"{number}.png\t{(3, 7)[number % 2]}\t{('train', 'test')[number > 11]}")
+    for name, table in tables.items():
+        (tmp_path / name).write_text("\n".join(table))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def obeyed(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for line in lines(page):
+        if not line.startswith("quagga "):
+            continue
+        words = shlex.split(line)[1:]
+        words += SMALL[words[0]]
+        if "--invert" in words:
+            words += ["--steps=3"]
+        assert command_line(words) == 0, line
+        assert "error" not in capsys.readouterr().err, line
+
+
+def test_the_page_of_the_plain_gan(home, capsys):
+    obeyed("gan.md", capsys)
+    assert len(list((home / "four").iterdir())) == 4
+    made = {path.relative_to(home).as_posix() for name in ("walk", "sum", "found") for path in (home / name).iterdir()}
+    assert made == {
+        *("walk/walk.png", "walk/walk.mp4", "sum/arithmetic.png"),
+        *("found/inverted.png", "found/walk.png", "found/walk.gif"),
+    }
+
+
+def test_the_page_of_conditions(home, capsys):
+    obeyed("conditional.md", capsys)
+    assert len(list((home / "threes_and_sevens").iterdir())) == 8
+    assert (home / "classes/grid.png").exists() and (home / "eyes/grid.png").exists()
+
+
+def test_any_dataset(home, monkeypatch, capsys):
+    """The page's script with torchvision's MNIST on a few digits, from its command line."""
+    idx_digits(home / "mnist/MNIST/raw", packed=False)
+    [code] = blocks("conditional.md", "python")
+    (home / "digits.py").write_text(code)
+    typed = [shlex.split(line)[1:] for line in lines("conditional.md") if line.startswith("python digits.py")]
+    assert [words[1] for words in typed] == ["train", "sample"]
+    monkeypatch.setattr(sys, "argv", ["digits.py", "--help"])
+    with pytest.raises(SystemExit):
+        runpy.run_path("digits.py", run_name="__main__")
+    assert "usage: python digits.py COMMAND" in capsys.readouterr().out
+    for words in typed:
+        monkeypatch.setattr(sys, "argv", [*words, *SMALL[words[1]], *(["--seed=5"] if words[1] == "train" else [])])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(words[0], run_name="__main__")
+        assert end.value.code == 0, capsys.readouterr().err
+    config = yaml.safe_load((home / "runs/mnist/config.yaml").read_text())
+    assert config["names"] == [str(n) for n in range(10)] and (config["seed"], config["size"]) == (5, 16)
+    assert config["batch_size"] == 2 and config["condition"] == "class"
+    sevens = sorted((home / "sevens").iterdir())
+    assert len(sevens) == 4 and Image.open(sevens[0]).size == (16, 16)
+    shutil.rmtree(home / "sevens")
+    assert command_line(["sample", "runs/mnist", "--label=7", "--output=sevens", "--device=cpu"]) == 0
+
+
+def test_any_dataset_without_a_condition(home):
+    drawn = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+
+    def noise(seed: int = 0, workers: int = 2, size: int | None = None) -> Pictures:
+        return Pictures.of(list(drawn), seed=seed, workers=workers, size=size)
+
+    with pytest.raises(SystemExit) as end:
+        cli.main(gan.build, noise, ["train", "--output=runs/noise", *SMALL["train"]], gan.defaults)
+    assert end.value.code == 0
+    assert command_line(["sample", "runs/noise", "--count=2", "--output=more", "--device=cpu"]) == 0
+    assert len(list((home / "more").iterdir())) == 2
