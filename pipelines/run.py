@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,14 @@ def train(
         accelerator = start(run.device, run.mixed_precision, run.deterministic)
         stack.push(ending(accelerator))
         rows: Rows = data(**options["data"])
-        build_options, config = with_known(options["build"], config, rows.known())
+        if not hasattr(rows, "known"):
+            given = type(rows).__name__
+            raise BadInput(f"the data's function gives {given}, no rows: let it return Conditioned.of(...) or its kin")
+        known = rows.known()
+        for name in known.keys() & options["build"].keys() - options["data"].keys():
+            if options["build"][name] not in (None, known[name], default_of(build, name)):
+                raise BadInput(f"--{name} is decided by the data, whose function takes no {name}: leave it out")
+        build_options, config = with_known(options["build"], config, known)
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
         length = schedule.length(rows.images_per_epoch)
         torch.manual_seed(schedule.seed)
@@ -152,6 +160,11 @@ def train(
             if log and rows.skipped:
                 log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
         return folder
+
+
+def default_of(build: Callable[..., Any], name: str) -> Any:
+    """What an option is where nobody says."""
+    return signature(build).parameters[name].default
 
 
 def with_known(

@@ -123,3 +123,21 @@ def test_any_dataset_without_a_condition(home):
     assert end.value.code == 0
     assert command_line(["sample", "runs/noise", "--count=2", "--output=more", "--device=cpu"]) == 0
     assert len(list((home / "more").iterdir())) == 2
+
+
+def test_a_function_that_gives_no_rows_or_decides_what_is_typed_is_told(home, capsys):
+    def nothing(workers: int = 2) -> list[int]:
+        return [1]
+
+    def small(workers: int = 2) -> Pictures:
+        return Pictures.of(list(np.zeros((20, 16, 16, 3), np.uint8)), workers=workers)
+
+    typed = ["train", "--output=runs/none", *(word for word in SMALL["train"] if "size" not in word)]
+    for data, more, words in (
+        (nothing, [], "gives list, no rows"),
+        (small, ["--size=32"], "--size is decided by the data"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            cli.main(gan.build, data, [*typed, *more], gan.defaults)
+        assert end.value.code == 2 and words in capsys.readouterr().err
+    assert not (home / "runs").exists()
