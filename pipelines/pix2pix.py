@@ -128,7 +128,7 @@ class Pix2Pix:
                 del shown["mismatching"]
             as_in_training = Mode(statistics="batch")
             for name, pictures in shown.items():
-                terms[f"D_{name}"] = used(self.D, self.shown(x, pictures), as_in_training).mean()
+                terms[f"D/{name}"] = used(self.D, self.shown(x, pictures), as_in_training).mean()
         return terms
 
 

@@ -225,13 +225,13 @@ def test_what_is_examined_is_what_it_says():
     expected = {
         "L1": (0.5 * x - y).abs().mean(),
         "PSNR": 10 * torch.log10(4 / error),
-        "D_matching": D(x, y).mean(),
-        "D_generated": D(x, 0.5 * x).mean(),
-        "D_mismatching": D(x, y[[1, 0]]).mean(),
+        "D/matching": D(x, y).mean(),
+        "D/generated": D(x, 0.5 * x).mean(),
+        "D/mismatching": D(x, y[[1, 0]]).mean(),
     }
     assert read == pytest.approx({name: float(value) for name, value in expected.items()})
     alone = {name: value[:1] for name, value in batch.items()}
-    assert "D_mismatching" not in play.examine(alone, DRAW)
+    assert "D/mismatching" not in play.examine(alone, DRAW)
     assert set(game(lambda_gan=0.0).examine(batch, DRAW)) == {"L1", "PSNR"}
 
 
