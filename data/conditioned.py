@@ -14,10 +14,11 @@ from quagga import BadInput
 from quagga.data.collection import divided, in_folder, in_order, taken
 from quagga.data.conditions import MOST, PLURAL, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
 from quagga.data.dataset import in_dataset, unprepared
-from quagga.data.deck import check_workers, deck_of, wanted_of
+from quagga.data.deck import deck_of, wanted_of
 from quagga.data.form import Form
 from quagga.data.labels import Columns, Labelled, in_table
 from quagga.data.rows import Batch, Batches, Sample
+from quagga.data.stated import check_workers
 from quagga.data.table import SUFFIXES
 
 

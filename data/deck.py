@@ -19,6 +19,7 @@ from quagga.data.form import Form, grey_or_rgb, other_channels
 from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of
 from quagga.data.look import LOOKED_AT, look
 from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place
+from quagga.data.stated import check_side
 from quagga.data.tensors import to_tensor
 
 SIZES = (256, 128, 64, 32)  # sides that pictures of other sizes are brought to, where none is asked for
@@ -171,9 +172,7 @@ class Deck:
 
     def domains(self, title: str) -> dict[str, dict[str, Any]]:
         """How the pictures, called `title`, are read and written, for the model to carry along (JSON)."""
-        form = self.gallery.form
-        about = {"channels": form.channels, "value_range": list(form.value_range), "kind": form.kind}
-        return {"x": {"name": title, **about}}
+        return {"x": self.gallery.form.card(title)}
 
 
 def wanted_of(options: Any) -> Wanted:
@@ -188,14 +187,6 @@ def wanted_of(options: Any) -> Wanted:
         options.seed,
         options.unreadable == "skip",
     )
-
-
-def check_workers(workers: int, timeout: float) -> None:
-    """Raises BadInput where the readers cannot be."""
-    if not 0 <= workers <= 256:
-        raise BadInput(f"workers {workers}: 0 reads in the training process, 1 to 256 read ahead")
-    if timeout <= 0:
-        raise BadInput(f"worker_timeout {timeout}: must be above 0 seconds")
 
 
 def deck_of(
@@ -221,11 +212,8 @@ def deck_of(
     size, channels = wanted.size, wanted.x_channels
     if size is not None and not 1 <= size <= LARGEST:
         raise BadInput(f"size {size}: it must be from 1 to {LARGEST} pixels")
-    if channels is not None and channels < 1:
-        raise BadInput(f"x_channels {channels}: grey pictures have 1, colour 3, others as many as are stored")
     stated = wanted.x_value_range
-    if stated is not None and not (len(stated) == 2 and np.isfinite(stated).all() and stated[0] < stated[1]):
-        raise BadInput(f"x_value_range {stated}: two numbers, the lower first, e.g. '[0, 4095]'")
+    check_side("x", channels, stated)
     if stated is not None and (isinstance(pictures, np.ndarray | Joined)):
         raise BadInput("x_value_range is for pictures in files: leave it out")
     train = np.flatnonzero(~test)

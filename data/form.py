@@ -4,7 +4,7 @@ On their way to the network stored numbers become values in [0, 1], by the range
 become numbers of the target's kind and range again.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +32,10 @@ class Form(NamedTuple):
     def eight_bits(self) -> bool:
         """Whether pictures stay bytes until they are tensors, as most do."""
         return self.kind == "uint8" and self.value_range == NATURAL["uint8"]
+
+    def card(self, name: str) -> dict[str, Any]:
+        """What a model says of a domain of this name (JSON)."""
+        return {"name": name, "channels": self.channels, "value_range": list(self.value_range), "kind": self.kind}
 
     def owns(self, kind: str) -> bool:
         """Whether pictures of this kind are read by the form's range, and not by that of their kind."""

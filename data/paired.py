@@ -34,6 +34,7 @@ from quagga.data.inputs import (
 from quagga.data.look import look
 from quagga.data.pairs import Pair, find_pairs
 from quagga.data.rows import Batch, Batches, Sample, batches, key, place
+from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_tensor
 
 NAMES = {"labels": "labels", "edges": "edges", "grey": "grey"}  # what x is called where nobody says
@@ -219,15 +220,7 @@ class Paired:
 
     def domains(self) -> dict[str, dict[str, Any]]:
         """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
-        cards: dict[str, dict[str, Any]] = {
-            side: {
-                "name": self.names[side],
-                "channels": form.channels,
-                "value_range": list(form.value_range),
-                "kind": form.kind,
-            }
-            for side, form in self.forms.items()
-        }
+        cards = {side: form.card(self.names[side]) for side, form in self.forms.items()}
         cards["x"] |= self.input.card()
         return cards
 
@@ -238,16 +231,9 @@ class Paired:
     # -- what is found when it is made --------------------------------------------------------------------------------
 
     def _check_options(self) -> None:
-        for name, channels in (("x_channels", self.x_channels), ("y_channels", self.y_channels)):
-            if channels is not None and channels < 1:
-                raise BadInput(f"{name} {channels}: grey pictures have 1, colour 3, others as many as are stored")
-        for name, stated in (("x", self.x_value_range), ("y", self.y_value_range)):
-            if stated is not None and not (len(stated) == 2 and np.isfinite(stated).all() and stated[0] < stated[1]):
-                raise BadInput(f"{name}_value_range {stated}: two numbers, the lower first, e.g. '[0, 4095]'")
-        if not 0 <= self.workers <= 256:
-            raise BadInput(f"workers {self.workers}: 0 reads in the training process, 1 to 256 read ahead")
-        if self.worker_timeout <= 0:
-            raise BadInput(f"worker_timeout {self.worker_timeout}: must be above 0 seconds")
+        check_side("x", self.x_channels, self.x_value_range)
+        check_side("y", self.y_channels, self.y_value_range)
+        check_workers(self.workers, self.worker_timeout)
         if self.x_as in ("edges", "grey") and self.x is not None:
             raise BadInput(f"x_as {self.x_as} makes x of y, and --x {self.x} names a folder: leave one of them out")
         if self.x_as != "picture" and self.x_value_range is not None:

@@ -11,9 +11,10 @@ from quagga import BadInput
 from quagga.data.collection import Collection, count_of, divided, in_folder, in_order, taken
 from quagga.data.conditions import did_you_mean, name_of
 from quagga.data.dataset import held, joined, unprepared
-from quagga.data.deck import check_workers, deck_of, wanted_of
+from quagga.data.deck import deck_of, wanted_of
 from quagga.data.form import Form
 from quagga.data.rows import Batch, Batches, Sample
+from quagga.data.stated import check_workers
 
 MODES = 100  # classes above which folders are taken for mere order
 

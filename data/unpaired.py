@@ -19,6 +19,7 @@ from quagga.data.form import Form
 from quagga.data.look import look
 from quagga.data.paired import Paired
 from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place
+from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_tensor
 
 
@@ -83,17 +84,10 @@ class Unpaired:
     worker_timeout: float = 300.0
 
     def __post_init__(self) -> None:
-        for name, channels in (("x_channels", self.x_channels), ("y_channels", self.y_channels)):
-            if channels < 1:
-                raise BadInput(f"{name} {channels}: grey pictures have 1, colour 3, others as many as are stored")
         self.ranges = {"x": self.x_value_range, "y": self.y_value_range}
-        for name, stated in self.ranges.items():
-            if stated is not None and not (len(stated) == 2 and np.isfinite(stated).all() and stated[0] < stated[1]):
-                raise BadInput(f"{name}_value_range {stated}: two numbers, the lower first, e.g. '[0, 4095]'")
-        if not 0 <= self.workers <= 256:
-            raise BadInput(f"workers {self.workers}: 0 reads in the training process, 1 to 256 read ahead")
-        if self.worker_timeout <= 0:
-            raise BadInput(f"worker_timeout {self.worker_timeout}: must be above 0 seconds")
+        check_side("x", self.x_channels, self.x_value_range)
+        check_side("y", self.y_channels, self.y_value_range)
+        check_workers(self.workers, self.worker_timeout)
         self.channels = {"x": self.x_channels, "y": self.y_channels}
         found = two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
         self.sides: dict[str, Side] = {"x": found.x, "y": found.y}
@@ -227,15 +221,7 @@ class Unpaired:
 
     def domains(self) -> dict[str, dict[str, Any]]:
         """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
-        return {
-            side: {
-                "name": self.names[side],
-                "channels": form.channels,
-                "value_range": list(form.value_range),
-                "kind": form.kind,
-            }
-            for side, form in self.forms.items()
-        }
+        return {side: form.card(self.names[side]) for side, form in self.forms.items()}
 
     def _pairs(self) -> Paired:
         """The pairs, in the forms of the loose pictures."""
