@@ -195,7 +195,8 @@ def use(game: Any, folder: Path, options: Mapping[str, Any]) -> str:
         photo = " (of a photo: --from_photo true)" if options.get("x_as") == "edges" else ""
         return f"quagga translate {folder} PICTURE --output DIR{photo}"
     asked = {"attributes": "--attributes", "caption": "--caption"}.get(options.get("condition", ""))
-    words = f" {asked} '{', '.join(options['names'][:2])}'" if asked else ""
+    joined = " ".join(options["names"][:3]) if asked == "--caption" else ", ".join((options.get("names") or [])[:2])
+    words = f" {asked} '{joined}'" if asked else ""
     return f"quagga sample {folder}{words} --output DIR"
 
 
