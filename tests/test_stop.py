@@ -113,9 +113,13 @@ def test_a_terminal_that_goes_leaves_a_saved_run(tmp_path):
 
     command = words(tiny_run.pictures(tmp_path), tmp_path / "run", images=10**9)
     master, slave = pty.openpty()
-    child = subprocess.Popen(
-        [sys.executable, "-m", "quagga", *command], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-    )
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup a child would be deaf to it, as it should
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "quagga", *command], stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
     os.close(slave)
     deadline = time.monotonic() + 120
     while not checkpoint.saved(tmp_path / "run" / "checkpoints") and time.monotonic() < deadline:
