@@ -34,12 +34,16 @@ Pictures = Tensor  # (N, C, H, W) in [-1, 1]
 
 
 def trained(output: Path, words: list[str]) -> tuple[float, float]:
-    """Trains pix2pix; returns the seconds on the clock and of the processor."""
-    clock, work = perf_counter(), process_time()
+    """Trains pix2pix; returns the seconds on the clock and of the processor. A run that is there goes on, and so do its
+    seconds."""
+    spent = output / "seconds.txt"
+    before = [float(part) for part in spent.read_text().split()] if spent.exists() else [0.0, 0.0]
+    clock, work = perf_counter() - before[0], process_time() - before[1]
     with contextlib.redirect_stdout(io.StringIO()):
         code = command_line(["train", "pix2pix", f"--output={output}", "--workers=0", *words])
     if code:
         raise SystemExit(code)
+    spent.write_text(f"{perf_counter() - clock} {process_time() - work}")
     return perf_counter() - clock, process_time() - work
 
 
