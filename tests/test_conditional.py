@@ -136,6 +136,7 @@ def test_captions_are_mismatched_and_others_when_asked():
 
 def test_penalties_are_taken_at_the_pictures_own_conditions():
     batch = batch_of()
+    batch["other"] = torch.zeros_like(batch["c"])
     norms = torch.tensor([2.0, 3.0, 0.5], dtype=torch.float64)[batch["c"]] / (3 * 8 * 8) ** 0.5
     for name, value in (("r1", norms**2), ("gradient_penalty", (norms - 1) ** 2)):
         play = game(penalty=name, lambda_penalty=7.0, mismatched=True)
@@ -217,6 +218,9 @@ def test_held_out_pictures_tell_of_matching_variety_and_obedience():
     assert same["D/matching"] == pytest.approx(float((slope * mean).mean()), rel=1e-6)
     assert same["D/mismatching"] == pytest.approx(float((slope[[1, 0, 3, 2, 5, 4]] * mean).mean()), rel=1e-6)
     assert (same["diversity"], same["obeyed"]) == (pytest.approx(1), 1)
+    batch["other"][0] = batch["c"][0]  # no mismatch
+    left = (slope[[1, 0, 3, 2, 5, 4]] * mean)[1:].mean()
+    assert examined(batch["x"])["D/mismatching"] == pytest.approx(float(left), rel=1e-6)
     half = torch.tensor([-0.55, 0.05, 0.55, -0.45, 0.15, 0.65], dtype=torch.float64).view(6, 1, 1, 1).expand(6, 3, 8, 8)
     assert examined(half)["diversity"] == pytest.approx(0.5)  # between classes they differ as before
     assert examined(batch["x"][[0, 0, 0, 3, 3, 3]])["obeyed"] == pytest.approx(1 / 3)

@@ -95,6 +95,20 @@ def test_the_generator_sees_the_condition_and_the_noise(norm):
     assert ((G(z, c) - G(z + 1, c)).abs().amax((1, 2, 3)) > 1e-6).all()
 
 
+def test_the_condition_is_as_long_as_one_number_of_noise_and_reaches_conditional_norms():
+    own, z, c = encoder(16), torch.randn(2, 5), torch.tensor([0, 1])
+    G = ConvGenerator(16, 1, 5, 8, encoder=own).eval()
+    joined: list[Tensor] = []
+    G.project.register_forward_pre_hook(lambda _layer, inputs: joined.append(inputs[0]))
+    G(z, c)
+    torch.testing.assert_close(joined[0], torch.cat([z, own(c) / 4], 1))
+    for norm, differs in (("batch", False), ("conditional_batch", True)):
+        G = ConvGenerator(16, 1, 5, 8, norm, encoder=encoder()).eval()
+        with torch.no_grad():
+            G.project.weight[:, 5:] = 0  # the condition is not joined to the noise
+        assert bool(((G(z, c) - G(z, c + 1)).abs().amax((1, 2, 3)) > 1e-6).all()) == differs
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])
 @pytest.mark.parametrize("joining", ["concat", "projection"])
 def test_the_discriminator_sees_the_condition_and_the_picture(norm, joining):

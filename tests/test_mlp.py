@@ -105,6 +105,18 @@ def test_dropout_is_played_in_training_only():
         assert torch.equal(D(x, c), D(x, c))
 
 
+def test_the_paper_drops_behind_both_layers_and_rectifies_the_condition():
+    D = MaxoutDiscriminator((1, 4, 4), encoder_of("class", 3, 250), dropout=1.0)
+    assert torch.equal(D(torch.rand(3, 1, 4, 4), torch.tensor([0, 1, 2])), D.logit.bias.expand(3, 1))
+    own = encoder_of("class", 3, 8, hot=True)
+    G = MLPGenerator((1, 4, 4), 6, [32], batch_norm=False, encoder=own)
+    with torch.no_grad():
+        for p in own.parameters():
+            p.copy_(-p.abs())
+    z = torch.randn(2, 6)
+    assert torch.equal(G(z, torch.tensor([0, 1])), G(z, torch.tensor([2, 2])))  # below 0 all classes are alike
+
+
 def test_a_wrong_width_of_the_maxout_layer_is_refused():
     with pytest.raises(ValueError, match="50 units of 5 pieces: 250 features"):
         MaxoutDiscriminator((1, 4, 4), encoder_of("class", 3, 64))
