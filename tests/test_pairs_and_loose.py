@@ -53,6 +53,10 @@ def test_all_pairs_and_all_loose_pictures_have_their_turn(places):
     rows = Unpaired(**places, pair_every=3, **SMALL)
     loose = {name for row in range(27) if row % 3 for name in rows.files(row)}
     assert len([name for name in loose if "/x/" in name]) == len(rows.sides["x"].train)
+    for row in range(27):  # what is read is what is named, perhaps mirrored
+        for side, name in zip("xy", rows.files(row), strict=True):
+            pixels = np.asarray(Image.open(name), np.float32) / 127.5 - 1
+            assert float(rows.sample(row).tensors[side].mean()) == pytest.approx(float(pixels.mean()), abs=1e-4)
     assert rows.paired is not None
     assert {name for row in range(0, 27, 3) for name in rows.files(row)} == {
         str(path) for pair in rows.paired.train for path in (pair.x, pair.y)
