@@ -3,13 +3,13 @@
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from quagga import BadInput
-from quagga.pipelines.words import obeyed, words_first
+from quagga.pipelines.words import read_line
 
 if TYPE_CHECKING:
     from quagga.data.check import Report
@@ -74,13 +74,13 @@ class Check:
 
 def check(argv: list[str]) -> None:
     """Obeys `quagga data check ARGV...`. Raises BadInput where training would stop."""
-    words, options = words_first("quagga data check ROOT", argv, 0)
-    following = [*options[1:], ""]
-    options = [
-        f"{word}=true" if word in FLAGS and after not in ("true", "false") else word
-        for word, after in zip(options, following, strict=False)
-    ]
-    chosen = obeyed("quagga data check ROOT", Check, [*(f"--root={word}" for word in words), *options])
+    words, chosen = read_line(argv, "quagga data check ROOT", Check, FLAGS)
+    if chosen is None:
+        return
+    if len(words) > 1 or (words and chosen.root is not None):
+        raise BadInput("name one folder: quagga data check ROOT")
+    if words:
+        chosen = replace(chosen, root=words[0])
     report, command = looked_through(chosen)
     print("\n".join(report.lines), end="\n\n")
     if report.fatal:
