@@ -1,7 +1,5 @@
 """`quagga translate`: every picture of some files and folders, translated into another folder."""
 
-from __future__ import annotations  # the types below need not be imported, which takes two seconds
-
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -137,7 +135,7 @@ def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
     return pictures
 
 
-def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: Form) -> list[Job]:
+def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: "Form") -> list[Job]:
     """What is to be read and what is to be written, each picture once. A suffix that cannot hold the form changes."""
     from quagga.data.write import suffix_for
 
@@ -171,7 +169,7 @@ def check(jobs: Sequence[Job], sheet: Path | None, overwrite: bool) -> None:
 
 
 def translate(
-    translator: Translator,
+    translator: "Translator",
     jobs: Sequence[Job],
     output: Path,
     sheet: Path | None = None,
@@ -223,12 +221,12 @@ def translate(
     return 2 if failed else 0
 
 
-def no_drawing(picture: np.ndarray) -> bool:
+def no_drawing(picture: "np.ndarray") -> bool:
     """Whether less than half of a picture of 8 bits, (H, W, C), is white, as the ground of a drawing is."""
     return float((picture >= 224).mean()) < 0.5
 
 
-def write(target: Path, picture: np.ndarray) -> None:
+def write(target: Path, picture: "np.ndarray") -> None:
     """Writes an (H, W, C) picture under another name first, so that no half-written file bears the real one.
 
     Raises:
@@ -252,7 +250,7 @@ def write(target: Path, picture: np.ndarray) -> None:
         raise BadInput(f"cannot write {target}: {error}") from None
 
 
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
+def _thumbnail(picture: "np.ndarray") -> "np.ndarray":
     """(H, W, C) -> (h, w, 1 or 3), uint8 or float32: what is shown of it, small."""
     import cv2
     import numpy as np
@@ -270,7 +268,7 @@ def _thumbnail(picture: np.ndarray) -> np.ndarray:
     return small[..., None] if small.ndim == 2 else small
 
 
-def _column(pictures: Sequence[np.ndarray], form: Form) -> list[Image.Image]:
+def _column(pictures: "Sequence[np.ndarray]", form: "Form") -> "list[Image.Image]":
     """Thumbnails as they are looked at: those that are not of 8 bits are stretched, all alike."""
     import numpy as np
     from PIL import Image
@@ -284,7 +282,7 @@ def _column(pictures: Sequence[np.ndarray], form: Form) -> list[Image.Image]:
     return [Image.fromarray(grey_or_rgb(picture, 3)) for picture in pictures]
 
 
-def _caption(name: str, form: Form) -> str:
+def _caption(name: str, form: "Form") -> str:
     """A domain's name, and how its pictures are shown where it is not as they are."""
     from quagga.data.preview import shown_of
 
@@ -294,7 +292,7 @@ def _caption(name: str, form: Form) -> str:
     return f"{name} ({', '.join(notes)})" if notes else name
 
 
-def _comparison(before: Sequence[Image.Image], after: Sequence[Image.Image]) -> np.ndarray:
+def _comparison(before: "Sequence[Image.Image]", after: "Sequence[Image.Image]") -> "np.ndarray":
     """Rows of before | after, (H, W, 3) uint8."""
     import numpy as np
     from PIL import Image
