@@ -512,12 +512,13 @@ class Trainer:
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
-        """Within, all networks are as they are used, not as they train."""
+        """Within, all networks are as they are used, not as they train; what is compiled runs as written, since each
+        other size of a batch would be compiled for minutes."""
         networks = [*self.game.generators.values(), *self.game.discriminators.values()]
         for network in networks:
             network.eval()
         try:
-            with torch.no_grad(), self.accelerator.autocast():
+            with torch.no_grad(), self.accelerator.autocast(), torch.compiler.set_stance("force_eager"):
                 yield
         finally:
             for network in networks:
