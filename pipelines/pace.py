@@ -73,7 +73,7 @@ def missing_for_compile(device: torch.device) -> str | None:
 def quicken(networks: list[nn.Module], pace: Pace) -> None:
     """Gives networks the means of a pace, in place. They are to be on their device, or come there as a whole."""
     if pace.compile:
-        # A pass with a gradient of its own, one with the opponent's, one without: more than torch expects of a function.
+        # A pass with a gradient of its own, with the opponent's, without: more ways than torch expects.
         torch._dynamo.config.recompile_limit = max(GRAPHS, torch._dynamo.config.recompile_limit)
     for network in networks:
         if pace.channels_last:

@@ -34,7 +34,7 @@ class RunOptions:
         gradient_checkpointing: keep only what goes into a network and play each pass again for its gradient: larger
             batches and crops in the same memory, a third slower.
         device: auto takes a GPU if there is one.
-        deterministic: the same bits every time on a GPU too, slower, as far as torch can, and not compiled unless asked;
+        deterministic: the same bits every time on a GPU too, as far as torch can: slower, and compiled only if asked;
             on the CPU it is always so.
     """
 
