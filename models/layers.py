@@ -89,6 +89,8 @@ def init_normal_(network: nn.Module, std: float = 0.02) -> None:
     are made; on the device "meta" it does nothing.
     """
     for layer in network.modules():
+        if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):
+            continue  # to find out that there is nothing to draw, torch imports its compiler: a second
         if isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
