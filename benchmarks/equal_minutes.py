@@ -107,7 +107,7 @@ def speed(said: list[str], seconds: float) -> float:
 
 
 class Clock:
-    """The CPU seconds of a training at each strip, on a file, so that one that was killed counts on where it goes on."""
+    """The CPU seconds of a training at each strip, in a file: one that was killed counts on where it goes on."""
 
     def __init__(self, path: Path):
         self.path, self.start = path, process_time()
@@ -164,7 +164,8 @@ def report(place: Path) -> Iterator[str]:
     yield f"equal minutes: {MINUTES:.0f} CPU minutes of one thread each, {ANIMALS} animals a side, {SIZE} pixels"
     yield f"{processor()}, no GPU, 1 thread; Python {platform.python_version()}, torch {torch.__version__}"
     yield ""
-    yield f"{'':<8}{'seed':>5}{'images':>9}{'CPU minutes':>13}{'error':>9}{'background':>12}{'coat':>8}{'untranslated':>14}"
+    figures = f"{'error':>9}{'background':>12}{'coat':>8}{'untranslated':>14}"
+    yield f"{'':<8}{'seed':>5}{'images':>9}{'CPU minutes':>13}{figures}"
     means = {}
     for side in SIDES:
         of = [line for line in lines if line["name"] == side]
