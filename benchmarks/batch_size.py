@@ -77,7 +77,8 @@ def play(row: str, seed: int, place: Path, extra: list[str]) -> None:
         "rate": seen / (end - start),
         "memory": memory,
         "error": error.total,
-        "options": {name: config[name] for name in (*BASE, "images", *ROWS[row], "mixed_precision")},
+        "precision": run.start(config["device"], config["mixed_precision"]).mixed_precision,
+        "options": {name: config[name] for name in (*BASE, "images", *ROWS[row])},
     }
     (place / "results").mkdir(exist_ok=True)
     (place / "results" / f"{row}-{seed}.json").write_text(json.dumps(line) + "\n")
@@ -94,7 +95,7 @@ def report(place: Path) -> Iterator[str]:
     cuda = of["device"] == "cuda"
     where = torch.cuda.get_device_name() if cuda else f"{processor()}, no GPU, 1 thread"
     yield f"the demo's recipe, {IMAGES:,} images, {ANIMALS} animals a side, {SIZE} pixels; lr {of['lr']:g} at batch 1"
-    yield f"{where}, mixed precision: {of['mixed_precision']}"
+    yield f"{where}, mixed precision: {lines[0]['precision']}"
     yield f"Python {platform.python_version()}, torch {torch.__version__}"
     yield ""
     unit = "images/s" if cuda else "images a CPU second"

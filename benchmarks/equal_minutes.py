@@ -36,6 +36,7 @@ from quagga.data.translation_error import baselines, measure
 from quagga.pipelines import cyclegan, options, run
 from quagga.pipelines.load import load_translator as load
 from quagga.pipelines.minimax import Images, Schedule, Trainer
+from quagga.pipelines.stop import Stopped
 
 SIZE, ANIMALS, MINUTES, SEEDS, PROMISE = 64, 400, 30.0, (0, 1, 2), 0.7
 
@@ -71,8 +72,7 @@ OURS = {
     "batch_size": 4,
     "lr": 4e-4,
     "ema_halflife": 500,
-    "mixed_precision": "no",
-}
+}  # and the precision that this machine is quickest with, which each line of the report names
 SIDES = {"theirs": THEIRS, "ours": OURS}
 
 
@@ -115,11 +115,14 @@ class Clock:
         self.before: float | None = None
 
     def __call__(self, images_seen: int, strips: dict[str, Images]) -> None:
-        now = process_time()
         if self.before is None:  # the first strip of this process: what came before it was kept by a checkpoint
             earlier = [s for seen, s in self.known.items() if seen < images_seen]
             self.before = max(earlier, default=0.0)
-        self.known[images_seen] = self.before + now - self.start
+        self.note(images_seen)
+
+    def note(self, images_seen: int) -> None:
+        before = max(self.known.values(), default=0.0) if self.before is None else self.before
+        self.known[images_seen] = before + process_time() - self.start
         self.path.write_text(json.dumps(self.known))
 
 
@@ -141,12 +144,17 @@ def play(side: str, seed: int, name: str, minutes: float, place: Path, extra: li
     print("quagga train cyclegan " + " ".join(said), flush=True)
     config, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "equal_minutes")
     clock = Clock(plan.with_name(f"clock-{seed}.json"))
-    folder = run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=clock)
+    try:
+        folder = run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=clock)
+    except Stopped:  # saved after the last strip and before the next one
+        clock.note(max(clock.known, default=0) + 1)
+        raise
     error = measure(load(str(folder), to="y", device="cpu"), size=SIZE, seed=seed)
     line = {
         "name": name,
         "seed": seed,
         "images": images,
+        "precision": run.start("cpu", split["run"]["mixed_precision"]).mixed_precision,
         "cpu_minutes": clock.known[max(clock.known)] / 60,
         "error": error.total,
         "background": error.background,
@@ -165,14 +173,15 @@ def report(place: Path) -> Iterator[str]:
     yield f"{processor()}, no GPU, 1 thread; Python {platform.python_version()}, torch {torch.__version__}"
     yield ""
     figures = f"{'error':>9}{'background':>12}{'coat':>8}{'untranslated':>14}"
-    yield f"{'':<8}{'seed':>5}{'images':>9}{'CPU minutes':>13}{figures}"
+    yield f"{'':<8}{'seed':>5}{'precision':>11}{'images':>9}{'CPU minutes':>13}{figures}"
     means = {}
     for side in SIDES:
         of = [line for line in lines if line["name"] == side]
         for line in of:
             untranslated, _ = baselines(size=SIZE, seed=line["seed"])
+            precision = {"no": "float32"}.get(line["precision"], line["precision"])
             yield (
-                f"{side:<8}{line['seed']:>5}{line['images']:>9,}{line['cpu_minutes']:>13.1f}{line['error']:>9.3f}"
+                f"{side:<8}{line['seed']:>5}{precision:>11}{line['images']:>9,}{line['cpu_minutes']:>13.1f}{line['error']:>9.3f}"
                 f"{line['background']:>12.3f}{line['coat']:>8.3f}{untranslated.total:>14.3f}"
             )
         if of:
