@@ -38,7 +38,7 @@ from quagga.pipelines.noise import check_sizes, distances, nearest_kind, norm_of
 
 data = Conditioned  # what the pipeline is trained on
 # Rates stay as they are (Radford et al. 2016, Sec. 4).
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
+defaults = {"batch_size": 64, "lr_batch": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 
