@@ -32,6 +32,8 @@ from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from quagga.pipelines.shared_norm import alone, share_statistics
+
 Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
 Terms = dict[str, Tensor]  # name -> scalar
 Batch = dict[str, Tensor]  # tensors of any kind, N rows each; "row" holds the rows' numbers
@@ -345,6 +347,8 @@ class Trainer:
         self.accelerator = accelerator or Accelerator()
         networks = [*game.generators.values(), *game.discriminators.values()]
         for network in networks:
+            if self.accelerator.num_processes > 1:
+                share_statistics(network)
             network.to(self.accelerator.device).train()
             if self.accelerator.num_processes > 1:
                 with torch.no_grad():
@@ -539,7 +543,8 @@ class Trainer:
             layer.momentum = None  # a plain mean over the minibatches
         try:
             for batch in rows:
-                with self.accelerator.autocast():
+                # The main process alone does this where it draws strips and saves.
+                with self.accelerator.autocast(), alone(self.game.generators.values()):
                     self.game.generate(self._to_device(batch), self._draw(batch["row"].tolist(), self.ESTIMATE))
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
