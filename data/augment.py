@@ -13,6 +13,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # on import it would ask the netwo
 
 import difflib
 import inspect
+import math
 import random
 import warnings
 from collections.abc import Callable, Mapping
@@ -103,7 +104,7 @@ class Augment:
     ):
         _check_sizes(load_size, crop_size, fit)
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
-        self.flip = flip
+        self.flip, self.declared = flip, bool(declared)
         extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
         self._declared = albumentations.Compose(extra) if extra else None
         for transform in extra:
@@ -125,6 +126,10 @@ class Augment:
         """(H, W, C) -> (crop_size, crop_size, C): the same scale, the middle, no chance. For looking at."""
         pixels = self.scaled(pixels)
         return middle(pixels.shape, self.crop_size).of(pixels)
+
+    def area(self, height: int, width: int) -> int:
+        """How many pixels `scaled` makes of so many."""
+        return math.prod(_scale((height, width), self.load_size, self.crop_size, self.fit))
 
     def scaled(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (H', W', C), the picture that is cut. One that has been scaled stays as it is."""
@@ -218,6 +223,10 @@ class PairAugment:
         x = self.make(y) if self.make else x
         assert x is not None
         return x, y
+
+    def area(self, height: int, width: int) -> int:
+        """How many pixels `scaled` makes of so many."""
+        return math.prod(_scale((height, width), self.load_size, self.crop_size, self.fit))
 
     def scaled(self, x: np.ndarray | None, y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         """(H, W, C) each, of one size -> (H', W', C) each, those that are cut. What has been scaled stays as it is."""
