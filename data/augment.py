@@ -4,42 +4,50 @@ The geometry is the papers' (Isola et al. 2017, Sec. 6.2, and the code of Zhu et
 random, mirror every second picture. After it come the transforms that the user declares. Of a pair both pictures take
 the same way (`PairAugment`).
 
-This is the only module that imports albumentations.
+This is the only module that imports albumentations, and only where there is something to augment: with scipy and
+pydantic behind it that takes half a second, which `quagga translate` need not wait for.
 """
-
-import os
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # on import it would ask the network for its newest version
 
 import difflib
 import inspect
+import os
 import random
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-import albumentations
 import cv2
 import numpy as np
-from pydantic import ValidationError
 
 from quagga import BadInput
+
+if TYPE_CHECKING:
+    import albumentations
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # when imported it would ask the network for its newest version
 
 Fit = Literal["crop", "squash", "none"]
 Kind = Literal["uint8", "float32"]
 Value = bool | int | float | str | list[float] | None
 Declared = Mapping[str, Mapping[str, Value]]  # {"GaussianBlur": {"p": 0.2}}: transforms in order, by their names
 
-TRANSFORMS: dict[str, Any] = {
-    name: kind
-    for name, kind in vars(albumentations).items()
-    if inspect.isclass(kind)
-    and issubclass(kind, albumentations.ImageOnlyTransform | albumentations.DualTransform)
-    and kind not in (albumentations.ImageOnlyTransform, albumentations.DualTransform, albumentations.Lambda)
-}
 MOVES = ("albumentations.augmentations.crops.", "albumentations.augmentations.geometric.")  # where pixels lie
 LARGEST = 16_384  # pixels a side; a cut of this size takes 0.8 GB
 THINNEST = 32  # sides beyond 32:1 would be enlarged to gigabytes
+
+
+@cache
+def transforms() -> dict[str, Any]:
+    """What can be declared: the transforms of albumentations, by name."""
+    import albumentations
+
+    bases = albumentations.ImageOnlyTransform, albumentations.DualTransform
+    return {
+        name: kind
+        for name, kind in vars(albumentations).items()
+        if inspect.isclass(kind) and issubclass(kind, bases) and kind not in (*bases, albumentations.Lambda)
+    }
 
 
 class Augment:
@@ -72,6 +80,8 @@ class Augment:
         channels: int = 3,
         kind: Kind = "uint8",
     ):
+        import albumentations
+
         _check_sizes(load_size, crop_size, fit)
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
         extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
@@ -131,6 +141,8 @@ class PairAugment:
         both: bool = False,
         make: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
+        import albumentations
+
         _check_sizes(load_size, crop_size, fit)
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
         self.labels, self.both, self.make = labels, both, make
@@ -181,7 +193,7 @@ class PairAugment:
         return x, y
 
     def _together(
-        self, play: albumentations.Compose, x: np.ndarray | None, y: np.ndarray
+        self, play: "albumentations.Compose", x: np.ndarray | None, y: np.ndarray
     ) -> tuple[np.ndarray | None, np.ndarray]:
         size = _scale(y.shape[:2], self.load_size, self.crop_size, self.fit)
         pictures = {"image": resized(y, *size)}
@@ -191,9 +203,11 @@ class PairAugment:
         return played.get("x"), played["image"]
 
 
-def _moves_pixels(transform: albumentations.BasicTransform) -> bool:
+def _moves_pixels(transform: "albumentations.BasicTransform") -> bool:
     """Whether it changes where pixels lie. Of those that albumentations gives to masks too, dropouts and overlays do
     not, nor does morphology, which lets bright parts grow."""
+    import albumentations
+
     return type(transform).__module__.startswith(MOVES) and not isinstance(transform, albumentations.Morphological)
 
 
@@ -225,11 +239,12 @@ def nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     return _three_axes(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTransform:
+def made(name: str, arguments: Mapping[str, Value]) -> "albumentations.BasicTransform":
     """The transform of a declaration, its name and arguments checked: albumentations only warns of a misspelt one."""
-    if name not in TRANSFORMS:
-        raise BadInput(f"augment: albumentations has no transform {name!r}{_did_you_mean(name, TRANSFORMS)}")
-    takes = [argument for argument in inspect.signature(TRANSFORMS[name]).parameters if argument != "strict"]
+    known = transforms()
+    if name not in known:
+        raise BadInput(f"augment: albumentations has no transform {name!r}{_did_you_mean(name, known)}")
+    takes = [argument for argument in inspect.signature(known[name]).parameters if argument != "strict"]
     for argument in arguments:
         if argument not in takes:
             guess = _did_you_mean(argument, takes)
@@ -238,12 +253,12 @@ def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTrans
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return TRANSFORMS[name](**values)
+            return known[name](**values)
     except Exception as error:
         raise BadInput(f"augment: {name}: {_reason(error)}") from error
 
 
-def _tried(transform: albumentations.BasicTransform, size: int, channels: int, kind: str) -> None:
+def _tried(transform: "albumentations.BasicTransform", size: int, channels: int, kind: str) -> None:
     """Runs a transform once, so that what cannot work fails before training."""
     name = type(transform).__name__
     white = 255 if kind == "uint8" else 1
@@ -286,6 +301,8 @@ def _three_axes(pixels: np.ndarray) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     """One line of an error; of pydantic's many, the first argument it complains of."""
+    from pydantic import ValidationError
+
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         first = cause.errors()[0]
