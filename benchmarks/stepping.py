@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -91,6 +91,7 @@ def trainer(setting: Setting) -> Any:
     """Our trainer, as `quagga train` would make it for this setting."""
     from quagga.pipelines.cli import PIPELINES
     from quagga.pipelines.minimax import Schedule, Trainer
+    from quagga.pipelines.pace import pace_for, quicken
     from quagga.pipelines.run import start
 
     options = {"width": setting.width, **setting.build}
@@ -104,7 +105,11 @@ def trainer(setting: Setting) -> Any:
     game = importlib.import_module(PIPELINES[setting.pipeline][0]).build(**options)
     endless = 10**12
     schedule = Schedule(images=endless, batch_size=setting.batch_size)
-    return Trainer(game, schedule, endless, start(setting.device, setting.precision))
+    accelerator = start(setting.device, setting.precision)
+    means = setting.compile, setting.channels_last, setting.gradient_checkpointing
+    pace, _ = pace_for(accelerator.device, *means)
+    quicken([*game.generators.values(), *game.discriminators.values()], pace)
+    return Trainer(game, schedule, endless, accelerator)
 
 
 def ours(setting: Setting) -> Step:
@@ -193,15 +198,10 @@ def flops(step: Step) -> float:
 
 
 def flops_of_a_row(setting: Setting) -> float:
-    """Of a step of ours, divided by its rows: eager, in float32, in this process."""
+    """Of a step of ours, divided by its rows, played plainly in this process."""
     rows = 1 if setting.pipeline in PAIRED else 2  # batch norm wants two
-    return flops(ours(plain(setting, rows))) / rows
-
-
-def plain(setting: Setting, rows: int) -> Setting:
-    """The same game in float32, eager and contiguous."""
-    kept = {name: getattr(setting, name) for name in ("pipeline", "size", "device", "width", "build", "threads")}
-    return Setting(**kept, batch_size=rows)
+    plain = replace(setting, batch_size=rows, compile=False, channels_last=False, gradient_checkpointing=False)
+    return flops(ours(plain)) / rows
 
 
 def matrix_rate(device: str, dtype: torch.dtype, side: int | None = None, repeats: int = 10) -> float:

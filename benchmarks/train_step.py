@@ -50,7 +50,7 @@ def bf16_pays(device: str) -> bool:
     """Whether the device has units for it."""
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_amx_tile_supported()
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def setting_of(mode: str, base: Setting, batch_size: int) -> Setting:

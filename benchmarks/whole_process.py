@@ -19,7 +19,7 @@ class Command(NamedTuple):
 
 
 class Seconds(NamedTuple):
-    """Of one process: from its start to its end, and of all its threads on the CPU, which a busy machine spoils less."""
+    """Of one process: from its start to its end, and of all its threads on the CPU, which is steadier."""
 
     waited: float
     worked: float

@@ -1,8 +1,8 @@
-"""What happens to a picture between its file and the network, by albumentations.
+"""What happens to a picture between its file and the network.
 
 The geometry is the papers' (Isola et al. 2017, Sec. 6.2, and the code of Zhu et al. 2017): load at 286, cut out 256 at
-random, mirror every second picture. After it come the transforms that the user declares. Of a pair both pictures take
-the same way (`PairAugment`).
+random, mirror every second picture. After it come the transforms that the user declares, by albumentations. Of a pair
+both pictures take the same way (`PairAugment`).
 
 This is the only module that imports albumentations, and only where there is something to augment: with scipy and
 pydantic behind it that takes half a second, which `quagga translate` need not wait for.
@@ -10,17 +10,19 @@ pydantic behind it that takes half a second, which `quagga translate` need not w
 
 import difflib
 import inspect
+import math
 import os
 import random
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 
 from quagga import BadInput
+from quagga.data.rows import key
 
 if TYPE_CHECKING:
     import albumentations
@@ -48,6 +50,34 @@ def transforms() -> dict[str, Any]:
         for name, kind in vars(albumentations).items()
         if inspect.isclass(kind) and issubclass(kind, bases) and kind not in (*bases, albumentations.Lambda)
     }
+
+
+class Window(NamedTuple):
+    """Where a picture is cut."""
+
+    top: int
+    left: int
+    size: int  # pixels a side
+    mirrored: bool = False
+
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (size, size, C), a view."""
+        cut = pixels[self.top : self.top + self.size, self.left : self.left + self.size]
+        return cut[:, ::-1] if self.mirrored else cut
+
+
+def window(seed: int, shape: tuple[int, ...], size: int, flip: bool) -> Window:
+    """A window anywhere in (H, W, ...), every second one mirrored where `flip` says so; a pure function of the
+    arguments. Drawn by hand, as one hash is enough: 2 us, where to seed albumentations and draw by it takes 100."""
+    chance = key(seed, "cut")  # 64 bits: 24 for the row, 24 for the column, 1 for the mirror
+    top = (chance & 0xFFFFFF) * (shape[0] - size + 1) >> 24
+    left = (chance >> 24 & 0xFFFFFF) * (shape[1] - size + 1) >> 24
+    return Window(top, left, size, flip and bool(chance >> 63))
+
+
+def middle(shape: tuple[int, ...], size: int) -> Window:
+    """The window in the middle of (H, W, ...)."""
+    return Window((shape[0] - size) // 2, (shape[1] - size) // 2, size)
 
 
 class Augment:
@@ -80,30 +110,37 @@ class Augment:
         channels: int = 3,
         kind: Kind = "uint8",
     ):
-        import albumentations
-
         _check_sizes(load_size, crop_size, fit)
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
+        self.flip, self.declared = flip, bool(declared)
         extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
-        flips = [albumentations.HorizontalFlip(p=0.5)] if flip else []
-        cut = albumentations.RandomCrop(crop_size, crop_size)
-        self._play = albumentations.Compose([cut, *flips, *extra])
-        self._still = albumentations.CenterCrop(crop_size, crop_size)
+        self._declared = composed(extra)
         for transform in extra:
             _tried(transform, crop_size, channels, kind)
 
     def __call__(self, pixels: np.ndarray, seed: int) -> np.ndarray:
-        """(H, W, C) -> (crop_size, crop_size, C) of the same kind, a pure function of the two arguments."""
+        """(H, W, C) -> (crop_size, crop_size, C) of the same kind, a pure function of the two arguments. A view of the
+        picture where it has its scale and nothing is declared."""
+        pixels = self.scaled(pixels)
+        cut = window(seed, pixels.shape, self.crop_size, self.flip).of(pixels)
+        if self._declared is None:
+            return cut
         # One stream for all transforms. `set_random_seed` would give each its own copy of it, and then which pictures
         # are mirrored follows from where they are cut (correlation -0.86).
-        self._play.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        return _three_axes(self._play(image=self._scaled(pixels))["image"])
+        self._declared.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return _three_axes(self._declared(image=cut.copy())["image"])  # a picture in memory must stay as it is
 
     def still(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, C) -> (crop_size, crop_size, C): the same scale, the middle, no chance. For looking at."""
-        return _three_axes(self._still(image=self._scaled(pixels))["image"])
+        pixels = self.scaled(pixels)
+        return middle(pixels.shape, self.crop_size).of(pixels)
 
-    def _scaled(self, pixels: np.ndarray) -> np.ndarray:
+    def area(self, height: int, width: int) -> int:
+        """How many pixels `scaled` makes of so many."""
+        return math.prod(_scale((height, width), self.load_size, self.crop_size, self.fit))
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, C) -> (H', W', C), the picture that is cut. One that has been scaled stays as it is."""
         return resized(pixels, *_scale(pixels.shape[:2], self.load_size, self.crop_size, self.fit))
 
 
@@ -141,11 +178,9 @@ class PairAugment:
         both: bool = False,
         make: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
-        import albumentations
-
         _check_sizes(load_size, crop_size, fit)
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
-        self.labels, self.both, self.make = labels, both, make
+        self.flip, self.labels, self.both, self.make = flip, labels, both, make
         extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
         moves = [transform for transform in extra if _moves_pixels(transform)]
         colours = [transform for transform in extra if not _moves_pixels(transform)]
@@ -159,19 +194,19 @@ class PairAugment:
         for side, channel, kind in zip("xy", channels, kinds, strict=True):
             for transform in tried[side]:
                 _tried(transform, crop_size, channel, kind)
-        flips = [albumentations.HorizontalFlip(p=0.5)] if flip else []
         other = {"x": "mask" if labels else "image"}
-        cut = albumentations.RandomCrop(crop_size, crop_size)
-        self._moved = albumentations.Compose([cut, *flips, *moves], additional_targets=other)
-        self._coloured = albumentations.Compose(colours)
-        self._still = albumentations.Compose(
-            [albumentations.CenterCrop(crop_size, crop_size)], additional_targets=other
-        )
+        self._moved, self._coloured = composed(moves, other), composed(colours)
 
     def __call__(self, x: np.ndarray | None, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, C) each, of one size -> (crop_size, crop_size, C) each, a pure function of the three arguments."""
-        self._moved.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        x, y = self._together(self._moved, x, y)
+        x, y = self.scaled(x, y)
+        where = window(seed, y.shape, self.crop_size, self.flip)
+        x, y = None if x is None else where.of(x), where.of(y)
+        if self._moved is not None:
+            self._moved.set_random_state(np.random.default_rng(seed), random.Random(seed))
+            both = {"image": y.copy()} if x is None else {"image": y.copy(), "x": x.copy()}
+            moved = {name: _three_axes(pixels) for name, pixels in self._moved(**both).items()}
+            x, y = moved.get("x"), moved["image"]
         if self.both:
             y = self._changed(y, seed)
         if self.make is not None:
@@ -182,25 +217,41 @@ class PairAugment:
 
     def _changed(self, pixels: np.ndarray, seed: int) -> np.ndarray:
         """The declared transforms that move no pixel, by the same draws for the same seed."""
+        if self._coloured is None:
+            return pixels
         self._coloured.set_random_state(np.random.default_rng(seed ^ 1), random.Random(seed ^ 1))
-        return _three_axes(self._coloured(image=pixels)["image"])
+        return _three_axes(self._coloured(image=pixels.copy())["image"])
 
     def still(self, x: np.ndarray | None, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same scale, the middle, no chance. For looking at."""
-        x, y = self._together(self._still, x, y)
+        x, y = self.scaled(x, y)
+        where = middle(y.shape, self.crop_size)
+        x, y = None if x is None else where.of(x), where.of(y)
         x = self.make(y) if self.make else x
         assert x is not None
         return x, y
 
-    def _together(
-        self, play: "albumentations.Compose", x: np.ndarray | None, y: np.ndarray
-    ) -> tuple[np.ndarray | None, np.ndarray]:
+    def area(self, height: int, width: int) -> int:
+        """How many pixels `scaled` makes of so many."""
+        return math.prod(_scale((height, width), self.load_size, self.crop_size, self.fit))
+
+    def scaled(self, x: np.ndarray | None, y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """(H, W, C) each, of one size -> (H', W', C) each, those that are cut. What has been scaled stays as it is."""
         size = _scale(y.shape[:2], self.load_size, self.crop_size, self.fit)
-        pictures = {"image": resized(y, *size)}
         if x is not None:
-            pictures["x"] = nearest(x, *size) if self.labels else resized(x, *size)
-        played = {name: np.ascontiguousarray(_three_axes(pixels)) for name, pixels in play(**pictures).items()}
-        return played.get("x"), played["image"]
+            x = nearest(x, *size) if self.labels else resized(x, *size)
+        return x, resized(y, *size)
+
+
+def composed(
+    transforms: list["albumentations.BasicTransform"], alike: dict[str, str] | None = None
+) -> "albumentations.Compose | None":
+    """The transforms one after the other, also on what is `alike` (name -> kind); None where there are none."""
+    if not transforms:
+        return None
+    import albumentations
+
+    return albumentations.Compose(transforms, additional_targets=alike)
 
 
 def _moves_pixels(transform: "albumentations.BasicTransform") -> bool:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Augment, Declared
+from quagga.data.cache import SMALL, CacheOrDevice, Shelf, afford, in_words
 from quagga.data.collection import Collection
 from quagga.data.decode import read_header, to_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, grey_or_rgb, other_channels
 from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of
 from quagga.data.look import LOOKED_AT, look
-from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place
+from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place, places
 from quagga.data.stated import check_side
 from quagga.data.tensors import to_tensor
 
@@ -40,6 +41,7 @@ class Wanted:
     x_value_range: list[float] | None
     seed: int
     skip: bool
+    cache: CacheOrDevice
 
 
 @dataclass
@@ -49,7 +51,8 @@ class Deck:
     gallery: the pictures. train, test: numbers of those to train on and of those held out, in the order in which they
     are shown. more: what else a row holds, name -> a tensor with an entry for each picture; where that is a condition,
     "c", the row also holds that of another picture, "other", drawn for the row. augment: what happens to a picture.
-    plain: whether nothing happens to one that has its size already. size: side in pixels.
+    plain: whether nothing happens to one that has its size already. size: side in pixels. shelf: where pictures of
+    files stay, by their numbers. there: on a device, "x", uint8 or floats in [0, 1], and `more`, for each of `train`.
     """
 
     gallery: Gallery
@@ -61,6 +64,9 @@ class Deck:
     size: int
     seed: int
     skip: bool
+    cache: CacheOrDevice = "none"
+    shelf: Shelf | None = None
+    there: dict[str, Tensor] | None = None
 
     def sample(self, row: int) -> Sample:
         """A row: "x" (C, size, size) in [-1, 1], an entry of each of `more`, and with conditions "other".
@@ -73,6 +79,10 @@ class Deck:
             numbers, lambda pixels: self.augment(pixels, key(self.seed, "x", "augment", row))
         )
         return Sample({**tensors, **{name: one[0] for name, one in self._others(np.array([row])).items()}}, skipped)
+
+    def _of(self, numbers: np.ndarray) -> dict[str, Tensor]:
+        """What else belongs to these pictures."""
+        return {name: all_[numbers] for name, all_ in self.more.items()}
 
     def _others(self, rows: np.ndarray) -> dict[str, Tensor]:
         """The condition of another picture for each row, which may happen to be the same."""
@@ -98,7 +108,7 @@ class Deck:
         skipped: list[str] = []
         for number in numbers:
             try:
-                pixels = self.gallery.read(number)
+                pixels = self._pixels(number)
                 if not (self.plain and pixels.shape[:2] == (self.size, self.size)):
                     pixels = self._explained(number, transform, pixels)
             except BadInput as error:
@@ -110,6 +120,10 @@ class Deck:
                     {"x": to_tensor(pixels), **{name: all_[number] for name, all_ in self.more.items()}}, skipped
                 )
         raise BadInput(f"none of {len(skipped)} pictures can be read; the first is {skipped[0]}")
+
+    def _pixels(self, number: int) -> np.ndarray:
+        kept = self.shelf.get(number) if self.shelf else None
+        return kept[0] if kept else self.gallery.read(number)
 
     def _explained(self, number: int, transform: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> np.ndarray:
         try:
@@ -145,17 +159,81 @@ class Deck:
         on_skip: Callable[[Sequence[str]], None],
     ) -> Batches:
         """Endless batches, see `quagga.data.rows.batches`."""
-        if isinstance(self.gallery, Memory) and self.plain and self.gallery.pixels.shape[1:3] == (self.size, self.size):
-            return self._whole(self.gallery.pixels, from_row + process * batch_size, batch_size, processes)
-        return batches(self, from_row, batch_size, process, processes, workers, timeout, on_skip)
+        if self.there is not None:
+            return self._from_there(self.there, from_row + process * batch_size, batch_size, processes)
+        if self.shelf is not None:
+            self.shelf.fill(workers)
+        ready = isinstance(self.gallery, Memory) or self.shelf is not None
+        at_once = ready and not self.augment.declared and (self.plain or self.size <= SMALL)
+        whole = self.whole if at_once else None
+        return batches(self, from_row, batch_size, process, processes, workers, timeout, on_skip, whole=whole)
 
-    def _whole(self, pixels: np.ndarray, start: int, batch_size: int, processes: int) -> Batches:
-        """The same batches as one row after the other would make, but each at once: 2 us a row of 28 x 28, not 60."""
+    def whole(self, rows: np.ndarray) -> Batch | None:
+        """The rows of these numbers, stacked, as `sample` has each; None where a picture is not in memory. 2 us a row
+        of 28 x 28 where nothing happens to it, and one by one 60."""
+        numbers = self.train[places(self.seed, "x", rows, len(self.train))]
+        if isinstance(self.gallery, Memory) and self.plain and self.gallery.pixels.shape[1:3] == (self.size, self.size):
+            pixels = self.gallery.pixels[numbers]
+        else:
+            if self.shelf and not all(number in self.shelf.where for number in numbers.tolist()):
+                return None
+            seeds = (key(self.seed, "x", "augment", row) for row in rows.tolist())
+            pixels = np.stack([self.augment(self._pixels(n), s) for n, s in zip(numbers.tolist(), seeds, strict=True)])
+        return {"x": to_tensor(pixels), **self._of(numbers), **self._others(rows)}
+
+    # -- on a device --------------------------------------------------------------------------------------------------
+
+    def cost(self) -> list[str]:
+        """What pictures take that are to stay in memory, in a line. Raises BadInput where that is more than is free."""
+        if self.cache == "none":
+            return []
+        if self.cache == "ram":
+            return [afford([self.shelf])] if self.shelf else []
+        if self.shelf:
+            afford([self.shelf])  # they pass through it
+        white = 1 if self.gallery.form.eight_bits else 4
+        size = len(self.train) * self.size**2 * self.gallery.form.channels * white
+        return [f"pictures kept on the device: {len(self.train):,}, {in_words(size)}"]
+
+    def on(self, device: torch.device) -> None:
+        """Puts all pictures to train on onto the device.
+
+        Raises:
+            BadInput: one cannot be read, or needs a cut.
+        """
+        if self.shelf is not None:
+            self.shelf.fill(0)
+        pictures = []
+        for number in self.train.tolist():
+            pixels = self.augment.scaled(self._pixels(number))
+            if pixels.shape[:2] != (self.size, self.size):
+                raise BadInput(
+                    f"{self.gallery.name(number)} is no square, and chance says which part of it is cut out:"
+                    " --cache ram, or --fit squash"
+                )
+            pictures.append(pixels)
+        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.stack(pictures), -1, 1)))
+        self.there = {name: tensor.to(device) for name, tensor in {"x": x, **self._of(self.train)}.items()}
+        self.shelf = None
+
+    def _from_there(self, there: dict[str, Tensor], start: int, batch_size: int, processes: int) -> Batches:
+        """The same batches, picked on the device; only numbers travel to it, and the rows' own stay here."""
+        device, size = there["x"].device, len(self.train)
+        # A tensor, not a number: by a number the GPU multiplies with its inverse, which is another last bit.
+        half = torch.tensor(127.5 if there["x"].dtype == torch.uint8 else 0.5, device=device)
+
+        def across(numbers: np.ndarray) -> Tensor:
+            tensor = torch.from_numpy(numbers)
+            return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
         while True:
             rows = np.arange(start, start + batch_size)
-            numbers = self.train[places(self.seed, "x", rows, len(self.train))]
-            more = {name: all_[numbers] for name, all_ in self.more.items()}
-            yield {"x": to_tensor(pixels[numbers]), **more, **self._others(rows), "row": torch.from_numpy(rows)}
+            at = across(places(self.seed, "x", rows, size))
+            batch = {name: all_[at] for name, all_ in there.items()}
+            batch["x"] = batch["x"].float().div_(half).sub_(1)
+            if "c" in there:
+                batch["other"] = there["c"][across(places(self.seed, "other", rows, size))]
+            yield {**batch, "row": torch.from_numpy(rows)}
             start += batch_size * processes
 
     def preprocessing(self, fit: str) -> dict[str, Any]:
@@ -186,6 +264,7 @@ def wanted_of(options: Any) -> Wanted:
         options.x_value_range,
         options.seed,
         options.unreadable == "skip",
+        options.cache,
     )
 
 
@@ -235,14 +314,37 @@ def deck_of(
         side = Side(title, [pictures[number] for number in train], [])
         form, lines = look(side, "x", channels, stated, size, wanted.skip)
         gallery = Files(pictures, form)
-    kind = "uint8" if gallery.form.eight_bits else "float32"
-    augment = Augment(size, size, wanted.fit, wanted.flip, wanted.augment, gallery.form.channels, kind)
+    form = gallery.form
+    augment = Augment(size, size, wanted.fit, wanted.flip, wanted.augment, form.channels, form.dtype)
     plain = not wanted.flip and not wanted.augment
-    square = isinstance(gallery, Memory) and gallery.pixels.shape[1] == gallery.pixels.shape[2]
-    if isinstance(gallery, Memory) and plain and (square or wanted.fit == "squash") and gallery.pixels.shape[1] != size:
-        gallery = gallery._replace(pixels=np.stack([augment.still(picture) for picture in gallery.pixels]))
-    deck = Deck(gallery, train, held, dict(more), augment, plain, size, wanted.seed, wanted.skip)
+    if wanted.cache == "device" and not plain:
+        raise BadInput(
+            "cache device is for pictures that nothing happens to: --cache ram, or leave out --flip and --augment"
+        )
+    if isinstance(gallery, Memory) and not wanted.augment and not _has_scale(gallery, augment):
+        gallery = gallery._replace(pixels=np.stack([augment.scaled(picture) for picture in gallery.pixels]))
+    shelf = None
+    if wanted.cache != "none" and isinstance(gallery, Mapped):
+        raise BadInput(f"{title} is a dataset, which keeps its pictures as it likes: leave out --cache")
+    if wanted.cache != "none" and isinstance(gallery, Files):
+        shelf = _shelf(gallery, train, augment)
+    deck = Deck(gallery, train, held, dict(more), augment, plain, size, wanted.seed, wanted.skip, wanted.cache, shelf)
     return deck, lines
+
+
+def _has_scale(gallery: Memory, augment: Augment) -> bool:
+    """Whether its pictures, which are of one size, are as they are cut."""
+    return augment.scaled(gallery.pixels[0]).shape == gallery.pixels.shape[1:]
+
+
+def _shelf(files: Files, numbers: np.ndarray, augment: Augment) -> Shelf:
+    """Room for these pictures, scaled."""
+
+    def values(number: int) -> list[int]:
+        header = read_header(files.paths[number])
+        return [augment.area(header.shorter, header.longer) * files.form.channels]
+
+    return Shelf(numbers.tolist(), [files.form.dtype], values, lambda number: [augment.scaled(files.read(number))])
 
 
 def shown(test: np.ndarray, classes: Sequence[int]) -> np.ndarray:
@@ -312,12 +414,3 @@ def _mapped(joined: Joined, train: np.ndarray, channels: int | None) -> tuple[Ma
     channels = channels or (found.most_common(1)[0][0] if found else 3)
     white = {"uint8": 255.0, "uint16": 65535.0}.get(kind, 1.0)
     return Mapped(joined, Form(channels, kind, (0.0, white))), size_of(sizes)
-
-
-def places(seed: int, stream: str, rows: np.ndarray, size: int) -> np.ndarray:
-    """What `place` says first of each row."""
-    epochs, positions = np.divmod(rows, size)
-    found = np.empty_like(rows)
-    for epoch in np.unique(epochs):
-        found[epochs == epoch] = order(seed, stream, int(epoch), size)[positions[epochs == epoch]]
-    return found

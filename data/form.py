@@ -4,7 +4,7 @@ On their way to the network stored numbers become values in [0, 1], by the range
 become numbers of the target's kind and range again.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,6 +32,11 @@ class Form(NamedTuple):
     def eight_bits(self) -> bool:
         """Whether pictures stay bytes until they are tensors, as most do."""
         return self.kind == "uint8" and self.value_range == NATURAL["uint8"]
+
+    @property
+    def dtype(self) -> Literal["uint8", "float32"]:
+        """What pictures are until they are tensors: bytes, or floats in [0, 1]."""
+        return "uint8" if self.eight_bits else "float32"
 
     def card(self, name: str) -> dict[str, Any]:
         """What a model says of a domain of this name (JSON)."""

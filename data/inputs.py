@@ -127,9 +127,10 @@ def indices(values: np.ndarray, table: Input) -> np.ndarray:
 
 
 def planes(index: np.ndarray | Tensor, count: int) -> Tensor:
-    """Places in the table, (H, W, 1) -> (count, H, W), or (N, 1, H, W) -> (N, count, H, W): 1 on its label's plane, -1
-    elsewhere; float32."""
-    index = torch.from_numpy(np.moveaxis(index, -1, 0).copy()) if isinstance(index, np.ndarray) else index
+    """Places in the table -> 1 on its label's plane, -1 elsewhere; float32.
+
+    (H, W, 1) -> (count, H, W); (N, H, W, 1), or of tensors (N, 1, H, W) -> (N, count, H, W)."""
+    index = torch.from_numpy(np.moveaxis(index, -1, -3).copy()) if isinstance(index, np.ndarray) else index
     known = torch.arange(count, device=index.device).view(-1, 1, 1)
     return (index.long() == known).float() * 2 - 1
 

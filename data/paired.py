@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Fit, PairAugment, nearest, resized
+from quagga.data.cache import SMALL, Cache, Shelf, afford
 from quagga.data.decode import read_header, read_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, Native, fitted
@@ -33,7 +34,7 @@ from quagga.data.inputs import (
 )
 from quagga.data.look import look
 from quagga.data.pairs import Pair, find_pairs
-from quagga.data.rows import Batch, Batches, Sample, batches, key, place
+from quagga.data.rows import Batch, Batches, Sample, batches, key, place, places
 from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_tensor
 
@@ -77,6 +78,9 @@ class Paired:
         augment_y: Whether the others act on y too, by the same draws; an x that is made of y is then made of the
             changed one.
         unreadable: What to do with a damaged picture: "error" stops, "skip" takes the next pair and counts.
+        cache: "ram" reads all pictures before the first row, scaled to load_size, and keeps them in memory, for all
+            passes and workers; how much they take is told. Of several processes each keeps its own. "none" reads them
+            when they are due.
         workers: Processes that read ahead, for each process of training. 0: none.
         x_channels: Channels of x: 1 (grey) or 3, into which pictures are converted, or as many as they have. None: 3
             for pictures, 1 for edges and grey, as many as there are labels.
@@ -109,6 +113,7 @@ class Paired:
     augment: dict[str, dict[str, bool | int | float | str | list[float] | None]] = field(default_factory=dict)
     augment_y: bool = False
     unreadable: Literal["error", "skip"] = "error"
+    cache: Cache = "none"
     workers: int = 2
     x_channels: int | None = None
     y_channels: int = 3
@@ -137,7 +142,7 @@ class Paired:
         self._augment = PairAugment(
             *(self.load_size, self.crop_size, self.fit, self.flip, self.augment),
             channels=(planar, y_form.channels),
-            kinds=("uint8" if x_form.eight_bits else "float32", "uint8" if y_form.eight_bits else "float32"),
+            kinds=(x_form.dtype, y_form.dtype),
             labels=self.x_as == "labels",
             both=self.augment_y,
             make=partial(made_of, kind=self.x_as) if self.input.of_y else None,
@@ -156,12 +161,48 @@ class Paired:
                 f"there are {len(self.train)} pairs to train on, fewer than a batch of {global_batch}: lower"
                 " --batch_size or add pairs"
             )
+        if self.cache == "ram":
+            self.notices.append(afford([self.shelf]))
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}."""
+        if self.cache == "ram":
+            self.shelf.fill(self.workers)
+        at_once = self.cache == "ram" and self.crop_size <= SMALL and not self.augment
         return batches(
-            self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
+            *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
+            whole=self.whole if at_once else None,
         )
+
+    def whole(self, rows: np.ndarray) -> Batch | None:
+        """The rows of these numbers, stacked, as `sample` has each; None where a pair is not in memory."""
+        numbers = places(self.seed, "pair", rows, len(self.train)).tolist()
+        kept = [self._kept(number) for number in numbers]
+        if any(two is None for two in kept):
+            return None
+        seeds = (key(self.seed, "pair", "augment", row) for row in rows.tolist())
+        x, y = zip(*(self._augment(*two, seed) for two, seed in zip(kept, seeds, strict=True) if two), strict=True)
+        return self._tensors(np.stack(x), np.stack(y))
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """What stays of the pairs, by their numbers in `train`; empty until it is filled."""
+        sides = ["y"] if self.input.of_y else ["x", "y"]
+        channels = {side: form.channels for side, form in self.forms.items()}
+        channels |= {"x": 1} if self.x_as == "labels" else {}
+
+        def values(number: int) -> list[int]:
+            header = read_header(self.train[number].y)
+            height, width = header.shorter, header.longer
+            if self.side_by_side:
+                height, width = (height, width // 2) if header.wide else (width, height // 2)
+            area = self._augment.area(height, width)
+            return [area * channels[side] for side in sides]
+
+        def read(number: int) -> list[np.ndarray]:
+            return [part for part in self._augment.scaled(*self.read(self.train[number])) if part is not None]
+
+        return Shelf(range(len(self.train)), [self.forms[side].dtype for side in sides], values, read)
 
     def sample(self, row: int) -> Sample:
         """A row: "x" and "y", (C, crop_size, crop_size) in [-1, 1].
@@ -171,7 +212,7 @@ class Paired:
         """
         numbers = place(self.seed, "pair", row, len(self.train))
         change = partial(self._augment, seed=key(self.seed, "pair", "augment", row))
-        tensors, skipped = self._first((self.train[number] for number in numbers), change)
+        tensors, skipped = self._first(((self.train[number], self._kept(number)) for number in numbers), change)
         return Sample(tensors, skipped)
 
     def files(self, row: int) -> list[str]:
@@ -192,12 +233,12 @@ class Paired:
         for number in range(count):
             start = number * len(pool) // count
             around = (pool[(start + step) % len(pool)] for step in range(len(pool)))
-            rows.append(self._first(around, self._augment.still)[0])
+            rows.append(self._first(((pair, None) for pair in around), self._augment.still)[0])
         return {**{side: torch.stack([row[side] for row in rows]) for side in "xy"}, "row": torch.arange(count)}
 
     def still(self, pair: Pair) -> dict[str, Tensor]:
         """The tensors of a pair, cut from the middle: "x" and "y", (C, crop_size, crop_size) in [-1, 1]."""
-        return self._first(iter([pair]), self._augment.still)[0]
+        return self._first(iter([(pair, None)]), self._augment.still)[0]
 
     def for_the_eye(self, batch: Batch) -> Batch:
         """The same batch, label maps in colours."""
@@ -310,13 +351,15 @@ class Paired:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _first(
-        self, pairs: Iterator[Pair], change: Callable[[np.ndarray | None, np.ndarray], tuple[np.ndarray, np.ndarray]]
+        self,
+        pairs: Iterator[tuple[Pair, Two | None]],
+        change: Callable[[np.ndarray | None, np.ndarray], tuple[np.ndarray, np.ndarray]],
     ) -> tuple[dict[str, Tensor], list[str]]:
-        """The first pair that can be read, changed, and why those before it could not."""
+        """The first pair that is in memory or can be read, changed, and why those before it could not."""
         skipped: list[str] = []
-        for pair in pairs:
+        for pair, kept in pairs:
             try:
-                two = self.read(pair)
+                two = kept or self.read(pair)
                 try:
                     x, y = change(*two)
                 except BadInput as error:
@@ -326,9 +369,18 @@ class Paired:
                     raise
                 skipped.append(str(error))
             else:
-                x = planes(x, len(self.input.labels)) if self.x_as == "labels" else to_tensor(x)
-                return {"x": x, "y": to_tensor(y)}, skipped
+                return self._tensors(x, y), skipped
         raise BadInput(f"none of {len(skipped)} pairs can be read; the first is {skipped[0]}")
+
+    def _tensors(self, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
+        """(H, W, C) or (N, H, W, C) each -> what the networks see."""
+        labels = len(self.input.labels)
+        return {"x": planes(x, labels) if self.x_as == "labels" else to_tensor(x), "y": to_tensor(y)}
+
+    def _kept(self, number: int) -> Two | None:
+        """The pair of that number, scaled, where it is in memory."""
+        parts = self.shelf.get(number) if self.cache == "ram" else None
+        return parts and Two(parts[0] if len(parts) == 2 else None, parts[-1])
 
     def read(self, pair: Pair) -> Two:
         """A pair as its files hold it, in the forms of its sides, at one size.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from quagga import BadInput
+from quagga.data.cache import CacheOrDevice
 from quagga.data.collection import Collection, count_of, divided, in_folder, in_order, taken
 from quagga.data.conditions import did_you_mean, name_of
 from quagga.data.dataset import held, joined, unprepared
@@ -33,6 +34,9 @@ class Pictures:
         flip: Whether every second picture is mirrored; not for digits.
         augment: Transforms of albumentations after the cut, e.g. {"ColorJitter": {"brightness": 0.1, "p": 0.5}}.
         unreadable: What to do with a damaged picture: "error" stops, "skip" takes the next one and counts.
+        cache: "ram" reads all pictures before the first row, scaled to size, and keeps them in memory, for all passes
+            and workers; how much they take is told. Of several processes each keeps its own. "device" keeps them on the
+            GPU, for sets that are neither cut, mirrored nor otherwise changed. "none" reads them when they are due.
         workers: Processes that read ahead, for each process of training. 0: none. Sets in memory need none.
         x_channels: Channels into which pictures are converted: 1 (grey) or 3, or as many as they have. None: grey
             where all are grey, else 3.
@@ -51,6 +55,7 @@ class Pictures:
     flip: bool = False
     augment: dict[str, dict[str, bool | int | float | str | list[float] | None]] = field(default_factory=dict)
     unreadable: Literal["error", "skip"] = "error"
+    cache: CacheOrDevice = "none"
     workers: int = 2
     x_channels: int | None = None
     x_value_range: list[float] | None = None
@@ -90,12 +95,17 @@ class Pictures:
     def check(self, global_batch: int) -> None:
         """Raises BadInput where there are fewer pictures than one batch (rows of all processes together)."""
         self.deck.check(global_batch)
+        self.notices += self.deck.cost()
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """Endless batches from a row on: {"x", perhaps "mode", "row": (N,) int64}."""
         return self.deck.batches(
             from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
         )
+
+    def on(self, device: torch.device) -> None:
+        """Puts the pictures onto the device, where `cache` is "device"; `batches` then come from there."""
+        self.deck.on(device)
 
     def sample(self, row: int) -> Sample:
         """A row: "x" (C, size, size) in [-1, 1], and where classes are known "mode", int64 ().

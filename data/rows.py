@@ -13,7 +13,6 @@ import signal
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import cv2
@@ -27,7 +26,8 @@ from quagga.data.form import Form
 
 Batch = dict[str, Tensor]
 Batches = Generator[Batch, None, None]  # without end; closing it ends the workers
-Read = TypeVar("Read")
+Read, Named = TypeVar("Read"), TypeVar("Named")
+Whole = Callable[[np.ndarray], Batch | None]  # int64 (N,), numbers of rows -> the rows, stacked
 
 POLL = 1.0  # seconds between two looks at whether the workers live
 HINTS = {
@@ -138,12 +138,22 @@ def place(seed: int, stream: str, row: int, size: int) -> Iterator[int]:
         yield int(numbers[(position + step) % size])
 
 
-def first_readable(read: Callable[[Path], Read], paths: Iterator[Path], skip: bool) -> tuple[Read, list[str]]:
-    """The first of the paths that can be read, and why those before it could not; without `skip` the first must."""
+def places(seed: int, stream: str, rows: np.ndarray, size: int) -> np.ndarray:
+    """What `place` says first of each row."""
+    epochs, positions = np.divmod(rows, size)
+    found = np.empty_like(rows)
+    for epoch in np.unique(epochs):
+        found[epochs == epoch] = order(seed, stream, int(epoch), size)[positions[epochs == epoch]]
+    return found
+
+
+def first_readable(read: Callable[[Named], Read], names: Iterator[Named], skip: bool) -> tuple[Read, list[str]]:
+    """The first picture that can be read, by its path or number, and why those before it could not; without `skip` the
+    first must."""
     skipped: list[str] = []
-    for path in paths:
+    for name in names:
         try:
-            return read(path), skipped
+            return read(name), skipped
         except BadInput as error:
             if not skip:
                 raise
@@ -164,6 +174,7 @@ def batches(
     timeout: float = 300.0,
     on_skip: Callable[[Sequence[str]], None] | None = None,
     start_method: str | None = None,
+    whole: Whole | None = None,
 ) -> Batches:
     """Endless batches of consecutive rows: the source's tensors stacked, and "row", their numbers, int64 (N,).
 
@@ -179,6 +190,7 @@ def batches(
         timeout: Seconds to wait for a batch until its worker counts as hanging. Not heeded without workers.
         on_skip: Told of pictures that were replaced, when their batch is handed out.
         start_method: "fork", "spawn", "forkserver". None: the system's.
+        whole: What makes the same batch at once, or nothing of it, where it is so quick that no worker is asked.
 
     Closing the iterator ends the workers.
 
@@ -186,12 +198,13 @@ def batches(
         BadInput: the user's data cannot be read, or the rows' own complaint.
         DataFault: a worker died, hung or raised anything else.
     """
-    desk = _Desk(source, workers)
+    workers = 0 if whole else workers
+    desk = _Desk(source, workers, whole)
     loader = DataLoader(
         desk,
         batch_sampler=_RowNumbers(from_row, batch_size, process, processes),
         num_workers=workers,
-        collate_fn=_collated,
+        collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
         timeout=POLL if workers else 0,
         worker_init_fn=partial(_sit_down, desk) if workers else None,
@@ -241,10 +254,15 @@ class _Complaint(NamedTuple):
 class _Desk(Dataset):
     """Reads rows, and leaves word of the one it is at, for the case that nothing else is heard of it."""
 
-    def __init__(self, source: Source, workers: int):
-        self.source = source
+    def __init__(self, source: Source, workers: int, whole: Whole | None = None):
+        self.source, self.whole = source, whole
         self.pids = torch.zeros(workers, dtype=torch.int64).share_memory_()
         self.rows = torch.full((workers,), -1, dtype=torch.int64).share_memory_()
+
+    def __getitems__(self, rows: list[int]) -> Sample | _Complaint:
+        if self.whole is not None and (batch := self.whole(np.array(rows))) is not None:
+            return Sample({**batch, "row": torch.tensor(rows)})
+        return _collated([self[row] for row in rows])
 
     def __getitem__(self, row: int) -> Sample | _Complaint:
         worker = get_worker_info()
@@ -292,6 +310,10 @@ def _collated(samples: Sequence[Sample | _Complaint]) -> Sample | _Complaint:
         return complaint
     rows = [sample for sample in samples if isinstance(sample, Sample)]
     return Sample(default_collate([row.tensors for row in rows]), [line for row in rows for line in row.skipped])
+
+
+def _as_it_is(batch: Any) -> Sample | _Complaint:
+    return batch
 
 
 def _sit_down(desk: _Desk, worker: int) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Augment, Fit
-from quagga.data.decode import read_fitted
+from quagga.data.cache import SMALL, Cache, Shelf, afford
+from quagga.data.decode import read_fitted, read_header
 from quagga.data.folders import Side, two_folders
 from quagga.data.form import Form
 from quagga.data.look import look
 from quagga.data.paired import Paired
-from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place
+from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place, places
 from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_tensor
 
@@ -46,6 +47,9 @@ class Unpaired:
         flip: Whether every second picture is mirrored.
         augment: Transforms of albumentations after the cut, e.g. {"ColorJitter": {"brightness": 0.1, "p": 0.5}}.
         unreadable: What to do with a damaged picture: "error" stops, "skip" takes the next one and counts.
+        cache: "ram" reads all pictures before the first row, scaled to load_size, and keeps them in memory, for all
+            passes and workers; how much they take is told. Of several processes each keeps its own. "none" reads them
+            when they are due.
         workers: Processes that read ahead, for each process of training. 0: none.
         x_channels: Channels of X: 1 (grey) or 3, into which pictures are converted, or as many as the pictures have; 4
             keeps the opacity.
@@ -75,6 +79,7 @@ class Unpaired:
     flip: bool = True
     augment: dict[str, dict[str, bool | int | float | str | list[float] | None]] = field(default_factory=dict)
     unreadable: Literal["error", "skip"] = "error"
+    cache: Cache = "none"
     workers: int = 2
     x_channels: int = 3
     y_channels: int = 3
@@ -126,6 +131,8 @@ class Unpaired:
                 )
         if self.paired and global_batch % self.pair_every:
             raise self._uneven(global_batch)
+        if self.cache == "ram":
+            self.notices.append(afford(self._all_shelves()))
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}.
@@ -135,9 +142,47 @@ class Unpaired:
         """
         if self.paired and batch_size % self.pair_every:
             raise self._uneven(batch_size)
+        if self.cache == "ram":
+            for shelf in self._all_shelves():
+                shelf.fill(self.workers)
+        at_once = self.cache == "ram" and self.crop_size <= SMALL and not self.augment and not self.paired
         return batches(
-            self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
+            *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
+            whole=self.whole if at_once else None,
         )
+
+    def whole(self, rows: np.ndarray) -> Batch | None:
+        """The rows of these numbers, stacked, as `sample` has each; None where a picture is not in memory."""
+        batch: Batch = {}
+        for name, side in self.sides.items():
+            numbers = places(self.seed, name, rows, len(side.train)).tolist()
+            kept = [self.shelves[name].get(number) for number in numbers]
+            if any(one is None for one in kept):
+                return None
+            seeds = (key(self.seed, name, "augment", row) for row in rows.tolist())
+            cuts = [self.augments[name](one[0], seed) for one, seed in zip(kept, seeds, strict=True) if one]
+            batch[name] = to_tensor(np.stack(cuts))
+        return batch
+
+    @cached_property
+    def shelves(self) -> dict[str, Shelf]:
+        """What stays of each side, by the numbers of its pictures to train on; empty until it is filled."""
+        return {name: self._shelf(name, side) for name, side in self.sides.items()}
+
+    def _shelf(self, name: str, side: Side) -> Shelf:
+        form, augment = self.forms[name], self.augments[name]
+
+        def values(number: int) -> list[int]:
+            header = read_header(side.train[number])
+            return [augment.area(header.shorter, header.longer) * form.channels]
+
+        def read(number: int) -> list[np.ndarray]:
+            return [augment.scaled(read_fitted(side.train[number], form, name).pixels)]
+
+        return Shelf(range(len(side.train)), [form.dtype], values, read)
+
+    def _all_shelves(self) -> list[Shelf]:
+        return [*self.shelves.values(), *([self.paired.shelf] if self.paired else [])]
 
     def sample(self, row: int) -> Sample:
         """A row: "x" and "y", (C, crop_size, crop_size) in [-1, 1]; where pairs are given, "paired", bool ().
@@ -157,9 +202,9 @@ class Unpaired:
     def _loose(self, row: int) -> Sample:
         tensors, skipped = {}, []
         for name, side in self.sides.items():
-            paths = (side.train[number] for number in place(self.seed, name, row, len(side.train)))
-            read = partial(self._read, name, partial(self.augments[name], seed=key(self.seed, name, "augment", row)))
-            tensors[name], passed = first_readable(read, paths, skip=self.unreadable == "skip")
+            numbers = place(self.seed, name, row, len(side.train))
+            read = partial(self._take, name, partial(self.augments[name], seed=key(self.seed, name, "augment", row)))
+            tensors[name], passed = first_readable(read, numbers, skip=self.unreadable == "skip")
             skipped += passed
         return Sample(tensors, skipped)
 
@@ -237,6 +282,7 @@ class Unpaired:
             flip=self.flip,
             augment=self.augment,
             unreadable=self.unreadable,
+            cache=self.cache,
             x_channels=self.x_channels,
             y_channels=self.y_channels,
             x_value_range=self.x_value_range,
@@ -271,8 +317,12 @@ class Unpaired:
         )
 
     def _augment(self, form: Form) -> Augment:
-        kind = "uint8" if form.eight_bits else "float32"
-        return Augment(self.load_size, self.crop_size, self.fit, self.flip, self.augment, form.channels, kind)
+        options = self.load_size, self.crop_size, self.fit, self.flip, self.augment
+        return Augment(*options, form.channels, form.dtype)
+
+    def _take(self, name: str, transform: Callable[[np.ndarray], np.ndarray], number: int) -> Tensor:
+        kept = self.shelves[name].get(number) if self.cache == "ram" else None
+        return to_tensor(transform(kept[0])) if kept else self._read(name, transform, self.sides[name].train[number])
 
     def _read(self, name: str, transform: Callable[[np.ndarray], np.ndarray], path: Path) -> Tensor:
         pixels = read_fitted(path, self.forms[name], name).pixels

@@ -203,8 +203,8 @@ def preview(argv: list[str]) -> None:
     takers = {"data": kind, "preview": Preview}
     # A training's config serves here too: what it says about data is taken, the rest is left.
     written = [token for file in files for token in tokens_of(file, hints_of(kind), None)]
-    # Rows are the same for any number of workers: none is the quickest to start.
-    options = split(parse("quagga data preview", takers, [*written, *typed, "--workers=0"]), takers)
+    # Rows are the same for any number of workers, kept in memory or not: none is the quickest to start.
+    options = split(parse("quagga data preview", takers, [*written, *typed, "--workers=0", "--cache=none"]), takers)
     chosen = Preview(**options["preview"])
     if chosen.count < 1:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")

@@ -110,6 +110,8 @@ def train(
         rows = rows_of(build, data, options)
         build_options, config = with_known(options["build"], config, rows.known())
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
+        if getattr(rows, "cache", None) == "device":
+            rows.on(accelerator.device)  # pyright: ignore[reportAttributeAccessIssue]
         length = schedule.length(rows.images_per_epoch)
         torch.manual_seed(schedule.seed)
         with warnings.catch_warnings(record=True) as remarks:

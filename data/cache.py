@@ -1,0 +1,132 @@
+"""Pictures that stay in memory: read once, for all passes, and shared by all workers.
+
+What stays is what chance begins with: the picture decoded, in the form of its domain and scaled, so that a photo of 12
+megapixels takes no more than load_size says. One that cannot be read does not stay. It is read again when its row
+comes, and what is said then is what would be said without all this.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from quagga import BadInput
+from quagga.data.free import free_memory
+
+Cache = Literal["none", "ram"]
+CacheOrDevice = Literal["none", "ram", "device"]
+SMALL = 64  # pixels a side up to which a batch in memory is made sooner than a worker could hand it over
+Where = tuple[int, int, tuple[int, ...]]  # first and last value in the memory, and the shape
+
+
+@dataclass(eq=False)
+class Shelf:
+    """Pictures by number, of one part each or of two, as pairs are.
+
+    numbers: those that are to stay. kinds: "uint8" or "float32", of each part. values: number -> how many values each
+    part has, by its header. read: number -> the parts as they are to stay, (H, W, C). Either raises BadInput.
+    """
+
+    numbers: Sequence[int]
+    kinds: Sequence[str]
+    values: Callable[[int], Sequence[int]]
+    read: Callable[[int], Sequence[np.ndarray]]
+    where: dict[int, list[Where]] = field(default_factory=dict)  # what has been read
+    memory: list[Tensor] = field(default_factory=list)  # one of each part: all pictures after one another
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """(parts, numbers + 1), from where to where each picture has room."""
+        with _pool() as pool:
+            sizes = np.array(list(pool.map(self._values, self.numbers)), np.int64).reshape(-1, len(self.kinds))
+        return np.concatenate([np.zeros((1, len(self.kinds)), np.int64), sizes.cumsum(0)]).T
+
+    @property
+    def bytes(self) -> int:
+        """What they take, by their headers."""
+        return sum(int(ends[-1]) * np.dtype(kind).itemsize for ends, kind in zip(self.ends, self.kinds, strict=True))
+
+    def fill(self, workers: int) -> None:
+        """Reads them, the first time; several at a time, as decoding lets other threads run."""
+        if self.memory or not len(self.numbers):
+            return
+        self.memory = [
+            torch.empty(int(ends[-1]), dtype=getattr(torch, kind))
+            for ends, kind in zip(self.ends, self.kinds, strict=True)
+        ]
+        if workers and multiprocessing.get_start_method() != "fork":  # a fork sees the same pages, as nobody writes
+            self.memory = [part.share_memory_() for part in self.memory]
+        hidden = True if int(os.environ.get("RANK", 0)) else None  # None: where there is no terminal
+        bar = tqdm(total=len(self.numbers), unit="picture", delay=2, leave=False, disable=hidden)
+        with _pool() as pool, bar:
+            for _ in pool.map(self._put, range(len(self.numbers))):
+                bar.update()
+
+    def get(self, number: int) -> list[np.ndarray] | None:
+        """The parts of a picture, (H, W, C), which must not be written to; None: it is not here, read it."""
+        where = self.where.get(number)
+        if where is None:
+            return None
+        return [view[start:stop].reshape(shape) for view, (start, stop, shape) in zip(self.views, where, strict=True)]
+
+    @cached_property
+    def views(self) -> list[np.ndarray]:
+        """The memory as arrays, which are made twice as fast as tensors."""
+        return [part.numpy() for part in self.memory]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a spawned worker gets, which only looks things up: of the memory a handle, as tensors are shared when
+        they are pickled. The first time that moves them, so views from before are void."""
+        vars(self).pop("views", None)
+        return {**vars(self), "values": None, "read": None}
+
+    def _values(self, number: int) -> Sequence[int]:
+        with suppress(BadInput):
+            return self.values(number)
+        return [0] * len(self.kinds)
+
+    def _put(self, at: int) -> None:
+        with suppress(BadInput):
+            parts = self.read(self.numbers[at])
+            starts, stops = self.ends[:, at], self.ends[:, at + 1]
+            where = []
+            for view, start, stop, part in zip(self.views, starts.tolist(), stops.tolist(), parts, strict=True):
+                if part.size > stop - start:
+                    return  # its header has said less
+                where.append((start, start + part.size, part.shape))
+                view[start : start + part.size] = part.reshape(-1)
+            self.where[self.numbers[at]] = where
+
+
+def afford(shelves: Sequence[Shelf]) -> str:
+    """What they take, in a line.
+
+    Raises:
+        BadInput: that is more than is free.
+    """
+    need, count = sum(shelf.bytes for shelf in shelves), sum(len(one.numbers) * len(one.kinds) for one in shelves)
+    line = f"pictures kept in memory: {count:,}, {in_words(need)}"
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if processes > 1:
+        line += f" for each of {processes} processes"
+    if need * processes > (free := free_memory()):
+        raise BadInput(f"{line}, and {in_words(free)} are free: make them smaller, or leave out --cache")
+    return line
+
+
+def in_words(size: int) -> str:
+    """Bytes as "0.5 GiB" or "12 MiB"."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:,.0f} MiB"
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, os.cpu_count() or 1))
