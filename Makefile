@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Two processes of one thread each: what a small machine has. (tests/conftest.py sets the thread.)
 PYTEST := $(BIN)/pytest -n 2
 # Laws that start processes or compile: `make quick` leaves them to `make test`.
-LONG := one_process_equals_two or spawn or compile
+LONG := one_process_equals_two or spawn or compile or test_processes
 
 .PHONY: help demo test quick slow trainings lint types
 

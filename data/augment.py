@@ -4,44 +4,52 @@ The geometry is the papers' (Isola et al. 2017, Sec. 6.2, and the code of Zhu et
 random, mirror every second picture. After it come the transforms that the user declares, by albumentations. Of a pair
 both pictures take the same way (`PairAugment`).
 
-This is the only module that imports albumentations.
+This is the only module that imports albumentations, and only where there is something to augment: with scipy and
+pydantic behind it that takes half a second, which `quagga translate` need not wait for.
 """
-
-import os
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # on import it would ask the network for its newest version
 
 import difflib
 import inspect
 import math
+import os
 import random
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import albumentations
 import cv2
 import numpy as np
-from pydantic import ValidationError
 
 from quagga import BadInput
 from quagga.data.rows import key
+
+if TYPE_CHECKING:
+    import albumentations
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # when imported it would ask the network for its newest version
 
 Fit = Literal["crop", "squash", "none"]
 Kind = Literal["uint8", "float32"]
 Value = bool | int | float | str | list[float] | None
 Declared = Mapping[str, Mapping[str, Value]]  # {"GaussianBlur": {"p": 0.2}}: transforms in order, by their names
 
-TRANSFORMS: dict[str, Any] = {
-    name: kind
-    for name, kind in vars(albumentations).items()
-    if inspect.isclass(kind)
-    and issubclass(kind, albumentations.ImageOnlyTransform | albumentations.DualTransform)
-    and kind not in (albumentations.ImageOnlyTransform, albumentations.DualTransform, albumentations.Lambda)
-}
 MOVES = ("albumentations.augmentations.crops.", "albumentations.augmentations.geometric.")  # where pixels lie
 LARGEST = 16_384  # pixels a side; a cut of this size takes 0.8 GB
 THINNEST = 32  # sides beyond 32:1 would be enlarged to gigabytes
+
+
+@cache
+def transforms() -> dict[str, Any]:
+    """What can be declared: the transforms of albumentations, by name."""
+    import albumentations
+
+    bases = albumentations.ImageOnlyTransform, albumentations.DualTransform
+    return {
+        name: kind
+        for name, kind in vars(albumentations).items()
+        if inspect.isclass(kind) and issubclass(kind, bases) and kind not in (*bases, albumentations.Lambda)
+    }
 
 
 class Window(NamedTuple):
@@ -106,7 +114,7 @@ class Augment:
         self.load_size, self.crop_size, self.fit = load_size, crop_size, fit
         self.flip, self.declared = flip, bool(declared)
         extra = [made(name, arguments) for name, arguments in (declared or {}).items()]
-        self._declared = albumentations.Compose(extra) if extra else None
+        self._declared = composed(extra)
         for transform in extra:
             _tried(transform, crop_size, channels, kind)
 
@@ -187,8 +195,7 @@ class PairAugment:
             for transform in tried[side]:
                 _tried(transform, crop_size, channel, kind)
         other = {"x": "mask" if labels else "image"}
-        self._moved = albumentations.Compose(moves, additional_targets=other) if moves else None
-        self._coloured = albumentations.Compose(colours) if colours else None
+        self._moved, self._coloured = composed(moves, other), composed(colours)
 
     def __call__(self, x: np.ndarray | None, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, C) each, of one size -> (crop_size, crop_size, C) each, a pure function of the three arguments."""
@@ -236,9 +243,22 @@ class PairAugment:
         return x, resized(y, *size)
 
 
-def _moves_pixels(transform: albumentations.BasicTransform) -> bool:
+def composed(
+    transforms: list["albumentations.BasicTransform"], alike: dict[str, str] | None = None
+) -> "albumentations.Compose | None":
+    """The transforms one after the other, also on what is `alike` (name -> kind); None where there are none."""
+    if not transforms:
+        return None
+    import albumentations
+
+    return albumentations.Compose(transforms, additional_targets=alike)
+
+
+def _moves_pixels(transform: "albumentations.BasicTransform") -> bool:
     """Whether it changes where pixels lie. Of those that albumentations gives to masks too, dropouts and overlays do
     not, nor does morphology, which lets bright parts grow."""
+    import albumentations
+
     return type(transform).__module__.startswith(MOVES) and not isinstance(transform, albumentations.Morphological)
 
 
@@ -270,11 +290,12 @@ def nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     return _three_axes(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTransform:
+def made(name: str, arguments: Mapping[str, Value]) -> "albumentations.BasicTransform":
     """The transform of a declaration, its name and arguments checked: albumentations only warns of a misspelt one."""
-    if name not in TRANSFORMS:
-        raise BadInput(f"augment: albumentations has no transform {name!r}{_did_you_mean(name, TRANSFORMS)}")
-    takes = [argument for argument in inspect.signature(TRANSFORMS[name]).parameters if argument != "strict"]
+    known = transforms()
+    if name not in known:
+        raise BadInput(f"augment: albumentations has no transform {name!r}{_did_you_mean(name, known)}")
+    takes = [argument for argument in inspect.signature(known[name]).parameters if argument != "strict"]
     for argument in arguments:
         if argument not in takes:
             guess = _did_you_mean(argument, takes)
@@ -283,12 +304,12 @@ def made(name: str, arguments: Mapping[str, Value]) -> albumentations.BasicTrans
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return TRANSFORMS[name](**values)
+            return known[name](**values)
     except Exception as error:
         raise BadInput(f"augment: {name}: {_reason(error)}") from error
 
 
-def _tried(transform: albumentations.BasicTransform, size: int, channels: int, kind: str) -> None:
+def _tried(transform: "albumentations.BasicTransform", size: int, channels: int, kind: str) -> None:
     """Runs a transform once, so that what cannot work fails before training."""
     name = type(transform).__name__
     white = 255 if kind == "uint8" else 1
@@ -331,6 +352,8 @@ def _three_axes(pixels: np.ndarray) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     """One line of an error; of pydantic's many, the first argument it complains of."""
+    from pydantic import ValidationError
+
     cause = error.__cause__
     if isinstance(cause, ValidationError):
         first = cause.errors()[0]

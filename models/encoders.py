@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 ConditionName = Literal["class", "attributes", "caption"]
 TextEncoder = Literal["gru", "transformer"]
@@ -33,7 +32,9 @@ class ClassEncoder(nn.Module):
     def forward(self, c: Tensor) -> Tensor:
         """int64 (N,) from 0 to classes - 1 -> (N, width)."""
         if isinstance(self.layer, nn.Linear):
-            return self.layer(one_hot(c, self.classes).to(self.layer.weight.dtype))
+            # Not one_hot, which reads c on the host to check it: that waits for the device, or breaks a compiled graph.
+            hot = c[:, None] == torch.arange(self.classes, device=c.device)
+            return self.layer(hot.to(self.layer.weight.dtype))
         return self.layer(c)
 
 

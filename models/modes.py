@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Statistics = Literal["batch", "running"]
 
@@ -82,14 +83,14 @@ def judged(D: nn.Module, *inputs: Tensor, most: int = 32) -> Tensor:
 def in_mode(network: nn.Module, mode: Mode) -> Iterator[None]:
     """Within, a network in eval mode does as the mode says; its weights and running statistics stay as they are."""
     swapped: list[tuple[nn.Module, str, nn.Module]] = []
-    emptied: list[tuple[nn.BatchNorm1d | nn.BatchNorm2d, Tensor | None, Tensor | None]] = []
+    emptied: list[tuple[_BatchNorm, Tensor | None, Tensor | None]] = []
     source = torch.Generator().manual_seed(mode.seed)
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if mode.dropout and isinstance(layer, nn.Dropout) and layer.p:
                 swapped.append((parent, name, layer))
                 parent.add_module(name, SeededDropout(layer.p, source))
-        if mode.statistics == "batch" and isinstance(parent, nn.BatchNorm1d | nn.BatchNorm2d):
+        if mode.statistics == "batch" and isinstance(parent, _BatchNorm):
             # In eval mode a batch normalisation that has no averages takes the statistics of what it is given.
             emptied.append((parent, parent.running_mean, parent.running_var))
             parent.running_mean = parent.running_var = None

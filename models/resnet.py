@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models.layers import (
+    MirroredConv2d,
     Norm,
     Upsample,
     crop_middle,
@@ -30,10 +31,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm, bias: bool) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias),
+            MirroredConv2d(channels, channels, 3, padding=1, bias=bias),
             normalisation(norm, channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=bias),
+            MirroredConv2d(channels, channels, 3, padding=1, bias=bias),
             normalisation(norm, channels),
         )
 
@@ -80,7 +81,7 @@ class ResnetGenerator(nn.Module):
         bias = norm != "batch"  # batch normalisation brings its own
 
         def c7s1(inputs: int, outputs: int, bias: bool = True) -> nn.Module:
-            return nn.Conv2d(inputs, outputs, 7, padding=3, padding_mode="reflect", bias=bias)
+            return MirroredConv2d(inputs, outputs, 7, padding=3, bias=bias)
 
         def normed(layer: nn.Module, channels: int) -> list[nn.Module]:
             return [layer, normalisation(norm, channels), nn.ReLU(inplace=True)]

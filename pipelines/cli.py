@@ -23,6 +23,7 @@ from quagga.pipelines.stop import Stopped, listening
 
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "train": ("quagga.pipelines.options", "train a pipeline on your pictures"),
+    "plan": ("quagga.pipelines.plan", "which batch and crop fit this device, how long it takes, and the command"),
     "translate": ("quagga.pipelines.translate", "translate pictures with what was trained"),
     "sample": ("quagga.pipelines.sample_command", "make pictures of noise and conditions with what was trained"),
     "verify": ("quagga.pipelines.verify", "replay what was saved with a model: does it still come out the same?"),
@@ -89,10 +90,10 @@ def dispatch(argv: list[str]) -> int:
     command, *rest = argv
     if command not in COMMANDS:
         raise BadInput(f"unknown command {command}{suggestion(command, COMMANDS)}")
-    if command == "train":
+    if command in ("train", "plan"):
         if not rest or rest[0] in HELP:
-            after = "`quagga train PIPELINE --help` lists its options. A saved config names its pipeline itself."
-            print(usage("quagga train PIPELINE [--config FILE.yaml] [OPTION ...]", "pipelines", PIPELINES, after))
+            after = f"`quagga {command} PIPELINE --help` lists its options. A saved config names its pipeline itself."
+            print(usage(f"quagga {command} PIPELINE [--config FILE.yaml] [OPTION ...]", "pipelines", PIPELINES, after))
             return 0
         if not rest[0].startswith("-") and rest[0] not in PIPELINES:
             raise BadInput(f"unknown pipeline {rest[0]}{suggestion(rest[0], PIPELINES)}")
@@ -114,7 +115,7 @@ def dispatch_for(
         BadInput: the command is unknown, or what the command raises.
     """
     script = Path(sys.argv[0]).name  # not the file of build, which may be one of ours
-    commands = {name: COMMANDS[name] for name in ("train", "translate", "sample", "verify")}
+    commands = {name: COMMANDS[name] for name in ("train", "plan", "translate", "sample", "verify")}
     if not argv or argv[0] in HELP:
         after = f"The pipeline is {name_of(build)}."
         print(usage(f"python {script} COMMAND [OPTION ...]", "commands", commands, after))
@@ -122,8 +123,11 @@ def dispatch_for(
     command, *rest = argv
     if command not in commands:
         raise BadInput(f"unknown command {command}{suggestion(command, commands)}")
-    if command != "train":
+    if command not in ("train", "plan"):
         return import_module(COMMANDS[command][0]).main(rest, build)
+    if command == "plan":
+        module, data = import_module(COMMANDS[command][0]), data or import_module("quagga.data.unpaired").Unpaired
+        return module.plan(name_of(build), build, data, rest, f"python {script} plan", defaults)
     with listening(alone=True):
         module = import_module(COMMANDS[command][0])
         data = data or import_module("quagga.data.unpaired").Unpaired
@@ -223,7 +227,8 @@ def exhausted(error: Exception) -> str | None:
         or (isinstance(error, RuntimeError) and "out of memory" in text)
     ):
         return (
-            "out of memory: lower --batch_size (--accumulation keeps the effective batch), --crop_size or --width"
+            "out of memory: lower --batch_size (--accumulation keeps the effective batch), --crop_size or --width,"
+            " or take --gradient_checkpointing true; `quagga plan PIPELINE ...` in place of train shows what fits"
             f" ({text.splitlines()[0][:120] if text else type(error).__name__})"
         )
     return None

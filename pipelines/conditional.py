@@ -30,6 +30,7 @@ from quagga.models import (
     encoder_of,
 )
 from quagga.models.modes import judged
+from quagga.models.together import together
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -37,7 +38,7 @@ from quagga.pipelines.noise import check_sizes, distances, nearest_kind, norm_of
 
 data = Conditioned  # what the pipeline is trained on
 # Rates stay as they are (Radford et al. 2016, Sec. 4).
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
+defaults = {"batch_size": 64, "lr_batch": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 COLUMNS, SEEDS = 10, 5  # of the grid: conditions and, of each, samples
 
@@ -70,16 +71,17 @@ class Conditional:
         return {"G(z,c)": self.G(draw.normal((self.z_size,), like=batch["x"]), batch["c"])}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
-        """Passes are apart: batch norm would mix them."""
+        """Passes are apart where batch norm would mix them."""
         c, play = batch["c"], OBJECTIVES[self.objective]
         real, fake = self.augment(batch["x"], draw), self.augment(fakes["G(z,c)"], draw)
-        real_logits, fake_logits = self.D(real, c), self.D(fake, c)
+        shown = [(real, c), (fake, c), *([(real, batch["other"])] if self.mismatched else [])]
+        real_logits, fake_logits, *others = together(self.D, *shown)
         terms = {"D": play.discriminator(real_logits, fake_logits)}  # Eq. 2, for D
         read = readings(self.objective, real_logits, fake_logits)
         if self.mismatched:
             # Where the other picture's condition is the same, it is not wrong: the row's fake stands in for it.
             wrong = apart(batch["other"], c)[:, None]
-            wrong_logits = torch.where(wrong, self.D(real, batch["other"]), fake_logits)
+            wrong_logits = torch.where(wrong, others[0], fake_logits)
             terms["D"] = (terms["D"] + play.discriminator(real_logits, wrong_logits)) / 2  # Reed et al. 2016, Alg. 1
             read["mismatched"] = wrong_logits.detach().float().mean()
         if self.penalty != "none":

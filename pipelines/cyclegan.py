@@ -24,6 +24,7 @@ from torch.nn.functional import l1_loss
 from quagga import BadInput
 from quagga.data.unpaired import Unpaired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
+from quagga.models.together import together
 from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
@@ -76,7 +77,7 @@ class CycleGAN:
         read: Terms = {}
         for name, D, real, fake in sides:
             real, fake = self.augment(real, draw), self.augment(fake, draw)
-            real_logits, fake_logits = D(real), D(fake)
+            real_logits, fake_logits = together(D, real, fake)
             terms[name] = OBJECTIVES[self.objective].discriminator(real_logits, fake_logits) / 2
             if self.penalty != "none":
                 terms[f"{name}_penalty"] = self.lambda_penalty * penalty(self.penalty, D, real, fake, draw)
@@ -95,15 +96,19 @@ class CycleGAN:
         }
         paired = batch.get("paired")
         loose = None if paired is None else ~paired
+        weight = self.lambda_identity * self.lambda_cycle
         if self.lambda_cycle:
-            terms["cycle_x"] = self.lambda_cycle * distance(self.F(fakes["G(x)"]), x, loose)  # E |F(G(x)) - x|, Eq. 2
-            terms["cycle_y"] = self.lambda_cycle * distance(self.G(fakes["F(y)"]), y, loose)  # E |G(F(y)) - y|
+            own_x, own_y = ([x], [y]) if weight else ([], [])
+            x_again, *x_itself = together(self.F, fakes["G(x)"], *own_x)
+            y_again, *y_itself = together(self.G, fakes["F(y)"], *own_y)
+            terms["cycle_x"] = self.lambda_cycle * distance(x_again, x, loose)  # E |F(G(x)) - x|, Eq. 2
+            terms["cycle_y"] = self.lambda_cycle * distance(y_again, y, loose)  # E |G(F(y)) - y|
+            if weight:
+                terms["identity_y"] = weight * l1_loss(y_itself[0], y)  # E |G(y) - y|, Sec. 5.2
+                terms["identity_x"] = weight * l1_loss(x_itself[0], x)  # E |F(x) - x|
         if paired is not None:
             terms["paired_y"] = self.lambda_paired * distance(fakes["G(x)"], y, paired)
             terms["paired_x"] = self.lambda_paired * distance(fakes["F(y)"], x, paired)
-        if weight := self.lambda_identity * self.lambda_cycle:
-            terms["identity_y"] = weight * l1_loss(self.G(y), y)  # L_identity, Sec. 5.2
-            terms["identity_x"] = weight * l1_loss(self.F(x), x)
         return Loss(terms)
 
     def _fool(self, D: nn.Module, fake: Tensor, draw: Draw) -> Tensor:

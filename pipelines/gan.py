@@ -20,6 +20,7 @@ from quagga import BadInput
 from quagga.data.pictures import Pictures
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator
 from quagga.models.modes import judged
+from quagga.models.together import together
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms
@@ -27,7 +28,7 @@ from quagga.pipelines.noise import check_sizes, distances, nearest_kind, norm_of
 
 data = Pictures  # what the pipeline is trained on
 # Rates stay as they are (Radford et al. 2016, Sec. 4).
-defaults = {"batch_size": 64, "epochs": 50, "decay": 0.0, "samples": 10}
+defaults = {"batch_size": 64, "lr_batch": 64, "epochs": 50, "decay": 0.0, "samples": 10}
 
 
 @dataclass
@@ -56,9 +57,9 @@ class GAN:
         return {"G(z)": self.G(draw.normal((self.z_size,), like=batch["x"]))}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
-        """Real and fake pass apart: batch norm would mix them (Radford et al. 2016 pass them so, too)."""
+        """Real and fake pass apart where batch norm would mix them (Radford et al. 2016 pass them so, too)."""
         real, fake = self.augment(batch["x"], draw), self.augment(fakes["G(z)"], draw)
-        real_logits, fake_logits = self.D(real), self.D(fake)
+        real_logits, fake_logits = together(self.D, real, fake)
         terms = {"D": OBJECTIVES[self.objective].discriminator(real_logits, fake_logits)}  # Eq. 1, for D
         if self.penalty != "none":
             terms["D_penalty"] = self.lambda_penalty * penalty(self.penalty, self.D, real, fake, draw)

@@ -154,9 +154,9 @@ def _input_gradient(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Each row's gradient of its value, (N, features), itself differentiable; in full precision, autocast or not.
 
     The value of a row is the mean of its logits: a PatchGAN says of a picture what its patches say on average, which is
-    also what the objectives see.
+    also what the objectives see. A compiled D runs as written here: compiled code has no second derivative.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast(x.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
         x = x.requires_grad_()
         value = wide(D(x)).reshape(len(x), -1).mean(1).sum()
         (gradient,) = torch.autograd.grad(value, x, create_graph=True)

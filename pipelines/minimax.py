@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
@@ -32,10 +32,13 @@ from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from quagga.pipelines.shared_norm import alone, share_statistics
+
 Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
 Terms = dict[str, Tensor]  # name -> scalar
 Batch = dict[str, Tensor]  # tensors of any kind, N rows each; "row" holds the rows' numbers
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
+RateRule = Literal["none", "sqrt", "linear"]
 
 
 class Loss(NamedTuple):
@@ -151,6 +154,10 @@ class Schedule:
         optimizer_discriminator: optimiser of the discriminators; None takes `optimizer`.
         lr: learning rate of the generators.
         lr_discriminator: learning rate of the discriminators; None takes `lr`.
+        lr_rule: what a larger batch does to both rates: nothing; sqrt, for Adam (Malladi et al. 2022; Krizhevsky 2014);
+            or linear, for SGD (Goyal et al. 2017). The batch is batch_size x accumulation x processes.
+        lr_batch: the batch at which `lr` and `lr_discriminator` hold; lr_rule scales them from there.
+        warmup: images over which both rates first rise linearly from 0 (Goyal et al. 2017, Sec. 2.2); 0: none.
         beta1: Adam's decay of the mean gradient.
         beta2: Adam's decay of the mean square; RMSprop's alpha.
         clip_gradients: largest norm of a side's whole gradient; None leaves it alone.
@@ -172,6 +179,9 @@ class Schedule:
     optimizer_discriminator: OptimizerName | None = None
     lr: float = 2e-4
     lr_discriminator: float | None = None
+    lr_rule: RateRule = "none"
+    lr_batch: int = 1
+    warmup: int = 0
     beta1: float = 0.5
     beta2: float = 0.999
     clip_gradients: float | None = None
@@ -182,6 +192,7 @@ class Schedule:
 
     def __post_init__(self):
         counts = {"batch_size": self.batch_size, "accumulation": self.accumulation, "k": self.k, "images": self.images}
+        counts["lr_batch"] = self.lr_batch
         for name, count in counts.items():
             if count is not None and count < 1:
                 raise ValueError(f"{name} is {count}: it counts, and must be 1 or more")
@@ -190,6 +201,7 @@ class Schedule:
             **sizes,
             "lr": self.lr,
             "lr_discriminator": self.lr_discriminator,
+            "warmup": self.warmup,
             "seed": self.seed,
         }.items():
             if size is not None and size < 0:
@@ -204,15 +216,39 @@ class Schedule:
             raise ValueError(f"decay is {self.decay}: it is a share of the run, from 0 to 1")
         if self.images is None and self.epochs <= 0:
             raise ValueError(f"epochs is {self.epochs}: it must be above 0")
+        if self.lr_rule not in get_args(RateRule):
+            raise ValueError(f"lr_rule is {self.lr_rule}: it is one of {', '.join(get_args(RateRule))}")
+        if self.images is not None and self.warmup >= self.images:
+            raise ValueError(f"warmup is {self.warmup} of {self.images} images: it must end before the run does")
+        if self.warmup and self.head_start:
+            raise ValueError(
+                f"warmup is {self.warmup} and head_start {self.head_start}: in a head start no image counts as seen, so"
+                " the discriminators' rate would stay 0; leave one of them out"
+            )
 
     def length(self, images_per_epoch: int) -> int:
         """Images in the whole run."""
         return self.images if self.images is not None else max(1, round(self.epochs * images_per_epoch))
 
     def rate(self, images_seen: int, length: int) -> float:
-        """What the learning rates are multiplied by: 1, then linearly to 0 over the last share `decay`."""
+        """What the learning rates are multiplied by over time: linearly from 0 to 1 over the first `warmup` images, 1,
+        then linearly to 0 over the last share `decay`."""
         left = max(0.0, 1 - images_seen / length)
-        return min(1.0, left / self.decay) if self.decay else 1.0
+        fallen = min(1.0, left / self.decay) if self.decay else 1.0
+        risen = min(1.0, images_seen / self.warmup) if self.warmup else 1.0
+        return min(risen, fallen)
+
+    def scale(self, minibatch: int) -> float:
+        """What the learning rates are multiplied by for steps of so many rows, over all processes and micro-batches.
+
+        With b = minibatch / lr_batch: "linear", b, for SGD, whose b small steps become one (Goyal et al. 2017,
+        arXiv:1706.02677, Sec. 2.1); "sqrt", sqrt(b), for Adam and RMSprop, which divide by the gradient's noise, so
+        that the steps grow by sqrt(b) of themselves (Malladi et al. 2022, arXiv:2205.10287; for SGD Krizhevsky 2014,
+        arXiv:1404.5997, Sec. 5, derives it and finds linear better). Malladi et al. also multiply 1 - beta1 and
+        1 - beta2 by b; here betas stay, as at the beta1 of 0.5 that GANs play with there are none beyond b = 2.
+        """
+        times = minibatch / self.lr_batch
+        return {"none": 1.0, "sqrt": times**0.5, "linear": times}[self.lr_rule]
 
 
 class Side:
@@ -311,21 +347,24 @@ class Trainer:
         self.accelerator = accelerator or Accelerator()
         networks = [*game.generators.values(), *game.discriminators.values()]
         for network in networks:
+            if self.accelerator.num_processes > 1:
+                share_statistics(network)
             network.to(self.accelerator.device).train()
             if self.accelerator.num_processes > 1:
                 with torch.no_grad():
                     broadcast([*network.parameters(), *network.buffers()])
         s, scaled = schedule, self.accelerator.mixed_precision == "fp16"
+        self.minibatch = s.batch_size * self.accelerator.num_processes * s.accumulation  # rows over all processes
+        scale = s.scale(self.minibatch)
         self.sides: dict[str, Side] = {}
         if game.generators:
-            self.sides["generators"] = Side(game.generators, s.optimizer, s.lr, s, scaled)
+            self.sides["generators"] = Side(game.generators, s.optimizer, s.lr * scale, s, scaled)
         if game.discriminators:
             rate = s.lr if s.lr_discriminator is None else s.lr_discriminator
             optimizer = s.optimizer_discriminator or s.optimizer
-            self.sides["discriminators"] = Side(game.discriminators, optimizer, rate, s, scaled)
+            self.sides["discriminators"] = Side(game.discriminators, optimizer, rate * scale, s, scaled)
         # torch's AveragedModel would do, but its counter makes the host wait for the device at every step.
         self.averages = {name: deepcopy(network).requires_grad_(False) for name, network in game.generators.items()}
-        self.minibatch = s.batch_size * self.accelerator.num_processes * s.accumulation  # rows over all processes
         self.images_seen = 0
         self.row = 0  # the next row to read
         self.between_steps = True  # where `state_dict` is a moment of the game, also when reading a row raises
@@ -504,7 +543,8 @@ class Trainer:
             layer.momentum = None  # a plain mean over the minibatches
         try:
             for batch in rows:
-                with self.accelerator.autocast():
+                # The main process alone does this where it draws strips and saves.
+                with self.accelerator.autocast(), alone(self.game.generators.values()):
                     self.game.generate(self._to_device(batch), self._draw(batch["row"].tolist(), self.ESTIMATE))
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
@@ -512,12 +552,13 @@ class Trainer:
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
-        """Within, all networks are as they are used, not as they train."""
+        """Within, all networks are as they are used, not as they train; what is compiled runs as written, since each
+        other size of a batch would be compiled for minutes."""
         networks = [*self.game.generators.values(), *self.game.discriminators.values()]
         for network in networks:
             network.eval()
         try:
-            with torch.no_grad(), self.accelerator.autocast():
+            with torch.no_grad(), self.accelerator.autocast(), torch.compiler.set_stance("force_eager"):
                 yield
         finally:
             for network in networks:

@@ -31,17 +31,29 @@ WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 
 def main(argv: list[str]) -> int:
     """Obeys `quagga train ARGV...`. The first word names the pipeline; without it a saved config does."""
+    name, rest = named(argv, "train")
+    module = import_module(PIPELINES[name][0])
+    return train(name, module.build, module.data, rest, f"quagga train {name}", module.defaults)
+
+
+def named(argv: list[str], command: str) -> tuple[str, list[str]]:
+    """The pipeline, by the first word or else by a saved config, and the options.
+
+    Raises:
+        BadInput: neither names one.
+    """
     if argv[0].startswith("-"):
         files, _ = taken_out(argv, "--config")
         if not files:
-            raise BadInput(f"name a pipeline, as `quagga train {next(iter(PIPELINES))} ...`, or give a saved --config")
+            raise BadInput(
+                f"name a pipeline, as `quagga {command} {next(iter(PIPELINES))} ...`, or give a saved --config"
+            )
         name, rest = str(read_config(files[-1]).get("pipeline")), argv
         if name not in PIPELINES:
             raise BadInput(f"{files[-1]} should say `pipeline: NAME`{suggestion(name, PIPELINES)}")
     else:
         name, *rest = argv
-    module = import_module(PIPELINES[name][0])
-    return train(name, module.build, module.data, rest, f"quagga train {name}", module.defaults)
+    return name, rest
 
 
 def train(
@@ -68,9 +80,11 @@ def resolve(
     argv: Sequence[str],
     prog: str,
     defaults: Mapping[str, Any] | None = None,
+    more: Takers | None = None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The config of a training, flat, `pipeline` first, and the same options as the keyword arguments of each taker."""
-    takers = takers_of(build, data)
+    """The config of a training, flat, `pipeline` first, and the same options as the keyword arguments of each taker;
+    `more`: takers beside those of a training."""
+    takers = {**takers_of(build, data), **(more or {})}
     config = parse(prog, takers, argv, pipeline=name, defaults=defaults)
     options = split(config, takers)
     try:

@@ -26,6 +26,7 @@ from quagga.data.paired import Paired
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
 from quagga.models.modes import Mode, Statistics, used
 from quagga.models.perceptual import Perceptual
+from quagga.models.together import together
 from quagga.pipelines.bounds import WIDEST, bounded
 from quagga.pipelines.diffaugment import DiffAugment, Policy
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
@@ -71,7 +72,7 @@ class Pix2Pix:
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
         """D's objective is halved, which slows D down relative to G (Sec. 3.3)."""
         x, real, fake = self.seen(batch["x"], batch["y"], fakes["G(x)"], draw)
-        real_logits, fake_logits = self.judge(x, real), self.judge(x, fake)
+        real_logits, fake_logits = together(self.D, self.shown(x, real), self.shown(x, fake))
         terms = {"D": OBJECTIVES[self.objective].discriminator(real_logits, fake_logits) / 2}
         if self.penalty != "none":
             terms["D_penalty"] = self.lambda_penalty * penalty(

@@ -26,9 +26,16 @@ class RunOptions:
             model in the folder best; None keeps the newest only.
         on_nonfinite: when a loss or gradient is NaN or infinite: stop, or rollback to the newest checkpoint and go on
             after the rows that did it (three times; a fourth in the same place stops).
-        mixed_precision: bf16, fp16 or no; None obeys `accelerate launch`, and else takes bf16 on a GPU that has it.
+        mixed_precision: bf16, fp16 or no (float32); None obeys `accelerate launch`, and else takes bf16 on GPUs and on
+            CPUs that have matrix units for it.
+        compile: make kernels of their own for the networks, in the first steps; None does on a CUDA GPU, if there is a
+            C compiler.
+        channels_last: keep a picture's channels side by side in memory; None does where networks are compiled on a GPU.
+        gradient_checkpointing: keep only what goes into a network and play each pass again for its gradient: larger
+            batches and crops in the same memory, a third slower.
         device: auto takes a GPU if there is one.
-        deterministic: the same bits every time on a GPU too, slower, as far as torch can; on the CPU it is always so.
+        deterministic: the same bits every time on a GPU too, as far as torch can: slower, and compiled only if asked;
+            on the CPU it is always so.
     """
 
     output: str | None = None
@@ -43,6 +50,9 @@ class RunOptions:
     keep_best: str | None = None
     on_nonfinite: Literal["stop", "rollback"] = "stop"
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    compile: bool | None = None
+    channels_last: bool | None = None
+    gradient_checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     deterministic: bool = False
 

@@ -1,7 +1,5 @@
 """`quagga sample`: pictures of noise and conditions, walks between them, sums, and the way back from a photo."""
 
-from __future__ import annotations  # the types below need not be imported, which takes two seconds
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +149,7 @@ def listed(option: str, text: str | None) -> list[str]:
     return found
 
 
-def conditions_of(sampler: Sampler, chosen: SampleOptions) -> list[str]:
+def conditions_of(sampler: "Sampler", chosen: SampleOptions) -> list[str]:
     """What was asked for, in the model's own kind of words, each condition once.
 
     Raises:
@@ -169,7 +167,7 @@ def conditions_of(sampler: Sampler, chosen: SampleOptions) -> list[str]:
     return list({understood(sampler, text): text for text in reversed(asked)}.values())[::-1]
 
 
-def understood(sampler: Sampler, text: str) -> tuple[float, ...]:
+def understood(sampler: "Sampler", text: str) -> tuple[float, ...]:
     """The condition in numbers. Complains of one that the model does not know, before anything is made; tells of words
     that it lacks."""
     c = sampler.condition(text, 1)
@@ -200,7 +198,7 @@ def seeds_of(text: str, least: int) -> list[int]:
     return [int(part) for part in parts]
 
 
-def separate(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
+def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
     """A file a picture, called by its condition and seed."""
     from quagga.data.write import suffix_for
     from quagga.pipelines.translate import write
@@ -223,7 +221,7 @@ def separate(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, outp
     print(f"{what} in {output}, the first {every[0].name}")
 
 
-def grid(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
+def grid(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
     """One sheet: rows of one condition, or a column for each condition or class, whose rows share their noise."""
     z = sampler.latents(range(chosen.seed, chosen.seed + chosen.count), chosen.truncation)
     if sampler.conditions is None or len(asked) == 1:
@@ -239,20 +237,20 @@ def grid(sampler: Sampler, asked: Sequence[str], chosen: SampleOptions, output: 
     sheet(sampler, columns, output / "grid.png", abreast)
 
 
-def one_condition(sampler: Sampler, condition: str | None) -> Tensor | None:
+def one_condition(sampler: "Sampler", condition: str | None) -> "Tensor | None":
     """The raw condition (1, ...) of a walk or a sum; of a model of classes, where none is named, the first."""
     if condition is None and sampler.conditions and sampler.conditions.kind == "class":
         print(f"all of the class {sampler.names[0]}, the first: --label names another")
     return sampler.condition(condition, 1)
 
 
-def walked(sampler: Sampler, seeds: list[int], condition: str | None, chosen: SampleOptions, output: Path) -> None:
+def walked(sampler: "Sampler", seeds: list[int], condition: str | None, chosen: SampleOptions, output: Path) -> None:
     """A walk past the points of some seeds."""
     points = sampler.latents(seeds, chosen.truncation)
     walk(sampler, points, one_condition(sampler, condition), chosen, output)
 
 
-def walk(sampler: Sampler, points: Tensor, c: Tensor | None, chosen: SampleOptions, output: Path) -> None:
+def walk(sampler: "Sampler", points: "Tensor", c: "Tensor | None", chosen: SampleOptions, output: Path) -> None:
     """walk.png and a film from the first point to the last; c: (1, ...), one condition all the way."""
     from quagga.pipelines import latent
 
@@ -267,14 +265,14 @@ def walk(sampler: Sampler, points: Tensor, c: Tensor | None, chosen: SampleOptio
         print(f"{len(frames)} frames: {film}")
 
 
-def summed(sampler: Sampler, text: str, condition: str | None, chosen: SampleOptions, output: Path) -> None:
+def summed(sampler: "Sampler", text: str, condition: str | None, chosen: SampleOptions, output: Path) -> None:
     """arithmetic.png: the terms of a sum, and its result with what lies around it."""
     from quagga.pipelines import latent
 
     summands = latent.terms(text)
     one = one_condition(sampler, condition)
 
-    def decoded(z: Tensor) -> Tensor:
+    def decoded(z: "Tensor") -> "Tensor":
         return sampler.decode(z, None if one is None else one.expand(len(z), *one.shape[1:]))
 
     columns = {
@@ -286,7 +284,7 @@ def summed(sampler: Sampler, text: str, condition: str | None, chosen: SampleOpt
 
 
 def inverted(
-    sampler: Sampler, paths: Sequence[Path], condition: str | None, chosen: SampleOptions, output: Path
+    sampler: "Sampler", paths: Sequence[Path], condition: str | None, chosen: SampleOptions, output: Path
 ) -> None:
     """inverted.png: pictures beside the nearest that the model can make; and a walk between these."""
     import torch
@@ -333,7 +331,7 @@ def free(targets: Sequence[Path], overwrite: bool) -> None:
         raise BadInput(f"{there[0]} is there already: add --overwrite or choose another --output")
 
 
-def sheet(sampler: Sampler, columns: dict[str, Tensor], target: Path, abreast: int = 1) -> None:
+def sheet(sampler: "Sampler", columns: "dict[str, Tensor]", target: Path, abreast: int = 1) -> None:
     """A contact sheet of pictures in [-1, 1]; those that are not of 8 bits are stretched."""
     from quagga.data.preview import contact_sheet, windowed
 
@@ -341,7 +339,7 @@ def sheet(sampler: Sampler, columns: dict[str, Tensor], target: Path, abreast: i
     print(f"{target}")
 
 
-def eight_bits(sampler: Sampler, pictures: Tensor) -> np.ndarray:
+def eight_bits(sampler: "Sampler", pictures: "Tensor") -> "np.ndarray":
     """(N, C, H, W) in [-1, 1] -> uint8 (N, H, W, 1 or 3), as one looks at them."""
     from quagga.data.preview import windowed
     from quagga.data.tensors import to_uint8
@@ -350,7 +348,7 @@ def eight_bits(sampler: Sampler, pictures: Tensor) -> np.ndarray:
     return to_uint8(shown if sampler.gives.eight_bits else next(iter(windowed({"": shown}, [""]).values())))
 
 
-def roll(frames: np.ndarray, target: Path, per_second: int = 12) -> None:
+def roll(frames: "np.ndarray", target: Path, per_second: int = 12) -> None:
     """Writes a film, there and back for a GIF, which begins anew at its end.
 
     Args:

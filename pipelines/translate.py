@@ -1,11 +1,10 @@
 """`quagga translate`: every picture of some files and folders, translated into another folder."""
 
-from __future__ import annotations  # the types below need not be imported, which takes two seconds
-
+import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -92,17 +91,30 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     found = find([Path(name).expanduser() for name in inputs], output)
-    from quagga.pipelines.load import load_translator  # torch: two seconds that a misspelt option need not wait for
-
     settings = {"resolution": chosen.resolution, "tile": chosen.tile, "verify": chosen.verify}
     settings |= {"dropout": chosen.dropout, "statistics": chosen.statistics}
-    translator = load_translator(
-        run, chosen.to, chosen.device, build, seed=chosen.seed, from_photo=chosen.from_photo, **settings
-    )
+    with uncollected():
+        from quagga.pipelines.load import load_translator  # torch: a second that a misspelt option need not wait for
+
+        translator = load_translator(
+            run, chosen.to, chosen.device, build, seed=chosen.seed, from_photo=chosen.from_photo, **settings
+        )
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
     check(jobs, sheet, chosen.overwrite)
     return translate(translator, jobs, output, sheet, chosen.side)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within, Python looks for no garbage: among what torch imports there is none, and looking takes 0.3 s."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
@@ -137,7 +149,7 @@ def find(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
     return pictures
 
 
-def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: Form) -> list[Job]:
+def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: "Form") -> list[Job]:
     """What is to be read and what is to be written, each picture once. A suffix that cannot hold the form changes."""
     from quagga.data.write import suffix_for
 
@@ -171,7 +183,7 @@ def check(jobs: Sequence[Job], sheet: Path | None, overwrite: bool) -> None:
 
 
 def translate(
-    translator: Translator,
+    translator: "Translator",
     jobs: Sequence[Job],
     output: Path,
     sheet: Path | None = None,
@@ -223,12 +235,12 @@ def translate(
     return 2 if failed else 0
 
 
-def no_drawing(picture: np.ndarray) -> bool:
+def no_drawing(picture: "np.ndarray") -> bool:
     """Whether less than half of a picture of 8 bits, (H, W, C), is white, as the ground of a drawing is."""
     return float((picture >= 224).mean()) < 0.5
 
 
-def write(target: Path, picture: np.ndarray) -> None:
+def write(target: Path, picture: "np.ndarray") -> None:
     """Writes an (H, W, C) picture under another name first, so that no half-written file bears the real one.
 
     Raises:
@@ -252,7 +264,7 @@ def write(target: Path, picture: np.ndarray) -> None:
         raise BadInput(f"cannot write {target}: {error}") from None
 
 
-def _thumbnail(picture: np.ndarray) -> np.ndarray:
+def _thumbnail(picture: "np.ndarray") -> "np.ndarray":
     """(H, W, C) -> (h, w, 1 or 3), uint8 or float32: what is shown of it, small."""
     import cv2
     import numpy as np
@@ -270,7 +282,7 @@ def _thumbnail(picture: np.ndarray) -> np.ndarray:
     return small[..., None] if small.ndim == 2 else small
 
 
-def _column(pictures: Sequence[np.ndarray], form: Form) -> list[Image.Image]:
+def _column(pictures: "Sequence[np.ndarray]", form: "Form") -> "list[Image.Image]":
     """Thumbnails as they are looked at: those that are not of 8 bits are stretched, all alike."""
     import numpy as np
     from PIL import Image
@@ -284,7 +296,7 @@ def _column(pictures: Sequence[np.ndarray], form: Form) -> list[Image.Image]:
     return [Image.fromarray(grey_or_rgb(picture, 3)) for picture in pictures]
 
 
-def _caption(name: str, form: Form) -> str:
+def _caption(name: str, form: "Form") -> str:
     """A domain's name, and how its pictures are shown where it is not as they are."""
     from quagga.data.preview import shown_of
 
@@ -294,7 +306,7 @@ def _caption(name: str, form: Form) -> str:
     return f"{name} ({', '.join(notes)})" if notes else name
 
 
-def _comparison(before: Sequence[Image.Image], after: Sequence[Image.Image]) -> np.ndarray:
+def _comparison(before: "Sequence[Image.Image]", after: "Sequence[Image.Image]") -> "np.ndarray":
     """Rows of before | after, (H, W, 3) uint8."""
     import numpy as np
     from PIL import Image

@@ -362,6 +362,11 @@ def test_one_process_equals_two(tmp_path, options, schedule):
         {"clip_gradients": -1},
         {"decay": 2},
         {"seed": -1},
+        {"lr_rule": "cubic"},
+        {"lr_batch": 0},
+        {"warmup": -1},
+        {"warmup": 10, "images": 10},
+        {"warmup": 5, "head_start": 5},
     ],
 )
 def test_a_schedule_that_cannot_be_is_refused_by_name(wrong):

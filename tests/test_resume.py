@@ -154,6 +154,9 @@ def test_another_folder_goes_on_from_a_run(root, straight, tmp_path):
         (["--resume", "never"], "holds a run already"),
         (["--width_discriminator=8"], "width_discriminator was 4, not 8"),
         (["--accumulation=2"], "1 rows a step, not 2"),
+        (["--lr_rule=sqrt"], "lr_rule was none, not sqrt"),
+        (["--lr_batch=2"], "lr_batch was 1, not 2"),
+        (["--warmup=2"], "warmup was 0, not 2"),
     ],
 )
 def test_what_cannot_go_on_is_refused(root, straight, typed, message, capsys):

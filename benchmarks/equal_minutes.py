@@ -1,0 +1,222 @@
+"""Equal minutes: the reference implementation's networks and settings against our recipe, as long on the same machine.
+
+Both learn the embedded horses and zebras at 64x64 from the same pictures, under the same harness (this package's data,
+trainer, examination), one thread, so many CPU minutes each. A training's length in images is fixed beforehand by its
+own speed, so that its rates reach 0 when its minutes end; what the first seed of a side finds holds for the others.
+
+*theirs* is what junyanz/pytorch-CycleGAN-and-pix2pix does where nobody says otherwise: a ResNet of 9 blocks and width
+64, the 70x70 PatchGAN, instance norm, batch 1, Adam at 2e-4, pool 50, weights 10, 10 and 0.5, pictures enlarged by
+286/256 and cut, float32, the last weights themselves. None of its code runs here.
+
+python benchmarks/equal_minutes.py play theirs 0 --place runs/equal    # one process a training; also: ours, seeds 1, 2
+python benchmarks/equal_minutes.py report --place runs/equal --output benchmarks/results/equal_minutes.txt
+
+A training that was stopped goes on when it is called again. After the seed come options of `quagga train cyclegan`
+that are to be otherwise; --name keeps such a try apart.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean, pstdev
+from time import process_time
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a CPU second is a second of one thread
+
+import torch
+from report import keep, processor
+
+from quagga.data import embedded
+from quagga.data.translation_error import baselines, measure
+from quagga.pipelines import cyclegan, options, run
+from quagga.pipelines.load import load_translator as load
+from quagga.pipelines.minimax import Images, Schedule, Trainer
+from quagga.pipelines.stop import Stopped
+
+SIZE, ANIMALS, MINUTES, SEEDS, PROMISE = 64, 400, 30.0, (0, 1, 2), 0.7
+
+SAME = {"crop_size": SIZE, "workers": 0, "samples": 1, "examined": 0, "keep": 1, "device": "cpu"}
+THEIRS = {  # all of it stated, though much is `quagga train cyclegan`'s own
+    "load_size": 72,
+    "flip": True,
+    "width": 64,
+    "blocks": 9,
+    "norm": "instance",
+    "width_discriminator": 64,
+    "layers": 3,
+    "objective": "least_squares",
+    "lambda_cycle": 10.0,
+    "lambda_identity": 0.5,
+    "pool_size": 50,
+    "batch_size": 1,
+    "lr": 2e-4,
+    "beta1": 0.5,
+    "decay": 0.5,
+    "ema_halflife": 0,
+    "skip": False,
+    "mixed_precision": "no",
+}
+OURS = {
+    "load_size": SIZE,
+    "width": 16,
+    "blocks": 3,
+    "width_discriminator": 32,
+    "layers": 2,
+    "skip": True,
+    "lambda_identity": 0.0,
+    "batch_size": 4,
+    "lr": 4e-4,
+    "ema_halflife": 500,
+}  # and the precision that this machine is quickest with, which each line of the report names
+SIDES = {"theirs": THEIRS, "ours": OURS}
+
+
+def words(chosen: dict[str, Any], seed: int, images: int, place: Path, name: str) -> list[str]:
+    """The command line of `quagga train cyclegan`, from its second word on."""
+    pictures = place / "pictures" / str(seed)
+    if not (pictures / embedded.CARD).is_file():
+        embedded.write(pictures, train=ANIMALS, size=SIZE, seed=seed)
+    rare = max(1, images // 8)  # strips, curves and checkpoints cost both sides next to nothing
+    often = {"log_every": rare, "sample_every": images, "save_every": 2 * rare}
+    where = {"root": pictures, "x_name": "horse", "y_name": "zebra", "seed": seed, "images": images}
+    all_of_it = {**SAME, **where, **often, **chosen, "output": place / name / str(seed)}
+    return [
+        f"--{option}={json.dumps(value) if isinstance(value, list) else value}" for option, value in all_of_it.items()
+    ]
+
+
+def speed(said: list[str], seconds: float) -> float:
+    """CPU seconds an image, in a training that is thrown away."""
+    _, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "equal_minutes")
+    rows, schedule = cyclegan.data(**split["data"]), Schedule(**split["schedule"])
+    accelerator = run.start("cpu", split["run"]["mixed_precision"])
+    trainer = Trainer(cyclegan.build(**split["build"]), schedule, 10**9, accelerator)
+    start = first = None
+    for seen in trainer.play(lambda row: rows.batches(row, schedule.batch_size)):
+        now = process_time()
+        if start is None or first is None:
+            start, first = now, seen
+        elif now - start > seconds:
+            return (now - start) / (seen - first)
+    raise AssertionError("a training of 10^9 images has ended")
+
+
+class Clock:
+    """The CPU seconds of a training at each strip, in a file: one that was killed counts on where it goes on."""
+
+    def __init__(self, path: Path):
+        self.path, self.start = path, process_time()
+        self.known = {int(seen): float(s) for seen, s in json.loads(path.read_text()).items()} if path.exists() else {}
+        self.before: float | None = None
+
+    def __call__(self, images_seen: int, strips: dict[str, Images]) -> None:
+        if self.before is None:  # the first strip of this process: what came before it was kept by a checkpoint
+            earlier = [s for seen, s in self.known.items() if seen < images_seen]
+            self.before = max(earlier, default=0.0)
+        self.note(images_seen)
+
+    def note(self, images_seen: int) -> None:
+        before = max(self.known.values(), default=0.0) if self.before is None else self.before
+        self.known[images_seen] = before + process_time() - self.start
+        self.path.write_text(json.dumps(self.known))
+
+
+def play(side: str, seed: int, name: str, minutes: float, place: Path, extra: list[str]) -> None:
+    """One training and its examination: a file of JSON, place/results/NAME-SEED.json."""
+    torch.set_num_threads(1)
+    result = place / "results" / f"{name}-{seed}.json"
+    if result.exists():
+        print(f"{result} is there already")
+        return
+    chosen = SIDES[side] | dict(word.removeprefix("--").split("=", 1) for word in extra)
+    plan = place / name / "plan.json"
+    plan.parent.mkdir(parents=True, exist_ok=True)
+    if not plan.exists():
+        each = speed(words(chosen, seed, 10**6, place, name), seconds=min(40.0, 6 * minutes))
+        plan.write_text(json.dumps({"images": round(60 * minutes / each), "ms_per_image": 1000 * each}))
+    images = json.loads(plan.read_text())["images"]
+    said = words(chosen, seed, images, place, name)
+    print("quagga train cyclegan " + " ".join(said), flush=True)
+    config, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "equal_minutes")
+    clock = Clock(plan.with_name(f"clock-{seed}.json"))
+    try:
+        folder = run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=clock)
+    except Stopped:  # saved after the last strip and before the next one
+        clock.note(max(clock.known, default=0) + 1)
+        raise
+    error = measure(load(str(folder), to="y", device="cpu"), size=SIZE, seed=seed)
+    line = {
+        "name": name,
+        "seed": seed,
+        "images": images,
+        "precision": run.start("cpu", split["run"]["mixed_precision"]).mixed_precision,
+        "cpu_minutes": clock.known[max(clock.known)] / 60,
+        "error": error.total,
+        "background": error.background,
+        "coat": error.coat,
+        "options": {option: config[option] for option in (*THEIRS, *chosen) if option in config},
+    }
+    result.parent.mkdir(exist_ok=True)
+    result.write_text(json.dumps(line, default=str) + "\n")
+    print(json.dumps({key: value for key, value in line.items() if key != "options"}))
+
+
+def report(place: Path) -> Iterator[str]:
+    """What is there, and whether the promise is kept."""
+    lines = [json.loads(path.read_text()) for path in sorted((place / "results").glob("*.json"))]
+    yield f"equal minutes: {MINUTES:.0f} CPU minutes of one thread each, {ANIMALS} animals a side, {SIZE} pixels"
+    yield f"{processor()}, no GPU, 1 thread; Python {platform.python_version()}, torch {torch.__version__}"
+    yield ""
+    figures = f"{'error':>9}{'background':>12}{'coat':>8}{'untranslated':>14}"
+    yield f"{'':<8}{'seed':>5}{'precision':>11}{'images':>9}{'CPU minutes':>13}{figures}"
+    means = {}
+    for side in SIDES:
+        of = [line for line in lines if line["name"] == side]
+        for line in of:
+            untranslated, _ = baselines(size=SIZE, seed=line["seed"])
+            precision = {"no": "float32"}.get(line["precision"], line["precision"])
+            yield (
+                f"{side:<8}{line['seed']:>5}{precision:>11}{line['images']:>9,}{line['cpu_minutes']:>13.1f}{line['error']:>9.3f}"
+                f"{line['background']:>12.3f}{line['coat']:>8.3f}{untranslated.total:>14.3f}"
+            )
+        if of:
+            means[side] = fmean(line["error"] for line in of)
+    yield ""
+    for side, mean in means.items():
+        errors = [line["error"] for line in lines if line["name"] == side]
+        yield f"{side}: mean error {mean:.3f} +- {pstdev(errors):.3f} over {len(errors)} of {len(SEEDS)} seeds"
+    if len(means) == 2:
+        ratio = means["ours"] / means["theirs"]
+        yield f"ours / theirs: {ratio:.2f}; promised: at most {PROMISE}: {'kept' if ratio <= PROMISE else 'NOT kept'}"
+    yield ""
+    yield "error = background + coat, on 128 unseen horses; untranslated: what the horse itself would score"
+    for side, chosen in SIDES.items():
+        yield f"{side}: " + " ".join(f"--{option} {value}" for option, value in chosen.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=["play", "report"])
+    parser.add_argument("side", nargs="?", choices=list(SIDES))
+    parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("--name", help="what a try with other options is called; else the side's name")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="CPU minutes of the training")
+    parser.add_argument("--place", type=Path, default=Path("runs/equal"), help="folder of the trainings")
+    parser.add_argument("--output", type=Path, help="a text file for the report")
+    chosen, extra = parser.parse_known_args()
+    if chosen.task == "report":
+        keep(report(chosen.place), chosen.output)
+    elif chosen.side is None:
+        sys.exit("say which side is to play: theirs or ours")
+    else:
+        name = chosen.name or chosen.side
+        play(chosen.side, chosen.seed, name, chosen.minutes, chosen.place, extra)
+
+
+if __name__ == "__main__":
+    main()

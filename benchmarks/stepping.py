@@ -1,0 +1,327 @@
+"""One training step, of ours in any setting or of the reference's, in a process of its own.
+
+Accelerate knows one precision a process, and the highest memory is a process's. So each subject lives alone, is told
+through a pipe to take some steps, and answers with the milliseconds; who compares several lets them take turns.
+"""
+
+import contextlib
+import gc
+import importlib
+import io
+import multiprocessing
+import resource
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+DISTINCT = 8  # batches that take turns
+CLASSES = 10
+PAIRED = ("cyclegan", "pix2pix")  # with two pictures a row
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What takes steps.
+
+    Args:
+        pipeline: of ours; cyclegan and pix2pix are the reference's too.
+        reference: a checkout of junyanz/pytorch-CycleGAN-and-pix2pix, which is driven at its own defaults; None: ours.
+        size: side of the pictures in pixels.
+        batch_size: rows of a step.
+        precision: no (float32), bf16; None: what `quagga train` takes on this device.
+        compile: torch.compile; None as before.
+        channels_last: the networks' memory format; None as before.
+        gradient_checkpointing: activations are computed again instead of being kept.
+        device: cpu or cuda.
+        width: channels after a generator's first layer.
+        build: further options of the pipeline.
+        images: a folder of pictures; None: noise.
+        threads: of the CPU; None: torch's own choice.
+    """
+
+    pipeline: str = "cyclegan"
+    reference: Path | None = None
+    size: int = 256
+    batch_size: int = 1
+    precision: str | None = "no"
+    compile: bool | None = False
+    channels_last: bool | None = False
+    gradient_checkpointing: bool = False
+    device: str = "cpu"
+    width: int = 64
+    build: dict[str, Any] = field(default_factory=dict)
+    images: Path | None = None
+    threads: int | None = None
+
+
+# -- the subjects ------------------------------------------------------------------------------------------------------
+
+
+def pictures(setting: Setting) -> list[Tensor]:
+    """Eight batches (N, 3, H, W) in [-1, 1]: noise, or the first pictures of a folder."""
+    size, count = setting.size, DISTINCT * setting.batch_size
+    if setting.images is None:
+        stack = torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    else:
+        files = sorted(f for f in setting.images.rglob("*") if f.suffix.lower() in SUFFIXES)
+        if not files:
+            raise SystemExit(f"{setting.images} has 0 pictures: expected {', '.join(SUFFIXES)}")
+        opened = [Image.open(files[n % len(files)]).convert("RGB") for n in range(count)]
+        arrays = [np.asarray(ImageOps.fit(picture, (size, size)), dtype=np.float32) for picture in opened]
+        stack = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous() / 127.5 - 1
+    return list(stack.to(setting.device).split(setting.batch_size))
+
+
+def trainer(setting: Setting) -> Any:
+    """Our trainer, as `quagga train` would make it for this setting."""
+    from quagga.pipelines.cli import PIPELINES
+    from quagga.pipelines.minimax import Schedule, Trainer
+    from quagga.pipelines.pace import pace_for, quicken
+    from quagga.pipelines.run import start
+
+    options = {"width": setting.width, **setting.build}
+    if setting.pipeline in PAIRED:
+        options["crop_size"] = setting.size
+    else:
+        options |= {"size": setting.size, "x_channels": 3}
+    if setting.pipeline == "conditional":
+        options["names"] = [str(number) for number in range(CLASSES)]
+    torch.manual_seed(0)
+    game = importlib.import_module(PIPELINES[setting.pipeline][0]).build(**options)
+    endless = 10**12
+    schedule = Schedule(images=endless, batch_size=setting.batch_size)
+    accelerator = start(setting.device, setting.precision)
+    means = setting.compile, setting.channels_last, setting.gradient_checkpointing
+    pace, _ = pace_for(accelerator.device, *means)
+    quicken([*game.generators.values(), *game.discriminators.values()], pace)
+    return Trainer(game, schedule, endless, accelerator)
+
+
+def ours(setting: Setting) -> Step:
+    """A call of the returned function is one whole step of our trainer."""
+    data, n = pictures(setting), setting.batch_size
+    classes = torch.arange(n, device=setting.device) % CLASSES
+    more = {"c": classes, "other": classes.roll(1)} if setting.pipeline == "conditional" else {}
+
+    def batches(from_row: int) -> Iterator[dict[str, Tensor]]:
+        row = from_row
+        while True:
+            i = row // n
+            batch = {"x": data[i % DISTINCT], "y": data[(i + 1) % DISTINCT]}
+            yield {**batch, **more, "row": torch.arange(row, row + n)}
+            row += n
+
+    steps = trainer(setting).play(batches)
+    return lambda: next(steps)
+
+
+def reference(setting: Setting) -> Step:
+    """A call of the returned function is one pass of the reference's inner loop: set_input, optimize_parameters."""
+    data = pictures(setting)
+    batches = [{"A": data[i], "B": data[(i + 1) % DISTINCT], "A_paths": "", "B_paths": ""} for i in range(DISTINCT)]
+    large = setting.size >= 256
+    model, network = {
+        "cyclegan": ("cycle_gan", "resnet_9blocks" if large else "resnet_6blocks"),  # Sec. 7.2, as ours has it
+        "pix2pix": ("pix2pix", "unet_256" if large else "unet_128"),
+    }[setting.pipeline]
+    sys.path.insert(0, str(setting.reference))
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        argv, sys.argv = sys.argv, ["train.py", "--dataroot", folder, "--checkpoints_dir", folder]
+        sys.argv += ["--model", model, "--netG", network, "--ngf", str(setting.width)]
+        sys.argv += ["--batch_size", str(setting.batch_size)]
+        options = importlib.import_module("options.train_options").TrainOptions().parse()
+        sys.argv = argv
+        options.device = torch.device(setting.device)
+        made = importlib.import_module("models").create_model(options)
+        made.setup(options)
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        made.set_input(batches[count % DISTINCT])
+        made.optimize_parameters()
+        count += 1
+
+    return step
+
+
+# -- what is read off them ---------------------------------------------------------------------------------------------
+
+
+def wait(device: str) -> None:
+    """Until the device has done what it was told."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def milliseconds(step: Step, device: str, count: int = 1) -> float:
+    """Of one step, over `count` in a row: between them the host does not wait for the device, as in training."""
+    wait(device)
+    start = perf_counter()
+    for _ in range(count):
+        step()
+    wait(device)
+    return 1000 * (perf_counter() - start) / count
+
+
+def highest_memory(device: str) -> float:
+    """MiB: the largest resident set this process ever had, or the most that tensors took on a CUDA device."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def flops(step: Step) -> float:
+    """Floating-point operations of one step, forward and backward, multiplications and additions counted apart; those
+    of convolutions and matrix products, which are nearly all. The step must be eager: compiled code is not seen."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return float(counter.get_total_flops())
+
+
+def flops_of_a_row(setting: Setting) -> float:
+    """Of a step of ours, divided by its rows, played plainly in this process."""
+    rows = 1 if setting.pipeline in PAIRED else 2  # batch norm wants two
+    plain = replace(setting, batch_size=rows, compile=False, channels_last=False, gradient_checkpointing=False)
+    return flops(ours(plain)) / rows
+
+
+def matrix_rate(device: str, dtype: torch.dtype, side: int | None = None, repeats: int = 10) -> float:
+    """FLOP/s of a product of two square matrices, the median of some: what the hardware gives to whoever asks well."""
+    n = side or (8192 if device.startswith("cuda") else 2048)
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    milliseconds(lambda: a @ b, device, 3)
+    return 2 * n**3 / (median(milliseconds(lambda: a @ b, device) for _ in range(repeats)) / 1000)
+
+
+def copy_rate(device: str, mebibytes: int = 1024) -> float:
+    """Bytes/s that a copy on the device reads and writes."""
+    source = torch.zeros(mebibytes * 2**18, device=device)
+    target = torch.empty_like(source)
+    milliseconds(lambda: target.copy_(source), device, 3)
+    return (
+        2 * 2**20 * mebibytes / (median(milliseconds(lambda: target.copy_(source), device) for _ in range(10)) / 1000)
+    )
+
+
+# -- in a process of its own -------------------------------------------------------------------------------------------
+
+
+class Failed(RuntimeError):
+    """What the other process could not do, in one line."""
+
+
+class Subject:
+    """A process that takes steps when it is told.
+
+    Args:
+        setting: of what; `become` changes it, within one precision.
+        seconds: it may take for any one answer; None: any time.
+    """
+
+    def __init__(self, setting: Setting, seconds: float | None = None):
+        # Not a fork, which would inherit what this process holds, and could not use CUDA.
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.setting, self.seconds = setting, seconds
+        self.process = context.Process(target=serve, args=(other, setting.threads), daemon=True)
+        self.process.start()
+        other.close()
+        self.become(setting)
+
+    def become(self, setting: Setting) -> None:
+        """Begins anew with another setting. Raises Failed."""
+        self.setting = setting
+        self._ask("become", setting)
+
+    def milliseconds(self, count: int = 1) -> float:
+        """Of a step, over `count` of them. Raises Failed."""
+        return self._ask("milliseconds", count)
+
+    def memory(self) -> float:
+        """MiB at most since it became what it is; on the CPU since it began."""
+        return self._ask("memory", 0)
+
+    def flops_of_a_row(self) -> float:
+        """Operations of a step for each row of it."""
+        return self._ask("flops", 0)
+
+    def _ask(self, what: str, value: Any) -> Any:
+        try:
+            self.pipe.send((what, value))
+            if not self.pipe.poll(self.seconds):
+                self.end()
+                raise Failed(f"no answer after {self.seconds:.0f} s")
+            good, answer = self.pipe.recv()
+        except (EOFError, OSError):
+            self.end()
+            raise Failed("its process has died, perhaps for lack of memory") from None
+        if not good:
+            raise Failed(answer)
+        return answer
+
+    def end(self) -> None:
+        """Ends the process."""
+        self.process.kill()
+        self.process.join()
+
+    def __enter__(self) -> "Subject":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def serve(pipe: Connection, threads: int | None) -> None:
+    """The other process: obeys until it is ended."""
+    if threads:
+        torch.set_num_threads(threads)
+    step: Step | None = None
+    setting = Setting()
+    while True:
+        try:
+            what, value = pipe.recv()
+        except EOFError:
+            return
+        try:
+            if what == "become":
+                setting, step = value, None
+                torch.compiler.reset()
+                gc.collect()
+                if setting.device.startswith("cuda"):
+                    torch.cuda.empty_cache()
+                    torch.cuda.reset_peak_memory_stats()
+                step = (reference if setting.reference else ours)(setting)
+                answer = None
+            elif what == "milliseconds":
+                assert step is not None
+                answer = milliseconds(step, setting.device, value)
+            elif what == "memory":
+                answer = highest_memory(setting.device)
+            else:
+                answer = flops_of_a_row(setting)
+            pipe.send((True, answer))
+        except BaseException as error:  # also SystemExit of an option parser: the other side is to hear of it
+            step = None
+            if not isinstance(error, torch.OutOfMemoryError):
+                traceback.print_exc(limit=-4)
+            said = str(error).strip().splitlines()
+            pipe.send((False, f"{type(error).__name__}: {said[0] if said else ''}"[:200]))

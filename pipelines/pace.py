@@ -1,0 +1,110 @@
+"""How fast a game is played, without changing what is played.
+
+`Pace` says by what means; `quicken` gives them to a game's networks, in place, so that the game and the trainer need
+not know: a network is called as ever. The mathematics stays: tests compare losses and gradients with the plain way.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.util import find_spec
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+GRAPHS = 64  # of one network: each way in which it is called (batch, with gradients into it or through it) has its own
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Means of speed and of memory.
+
+    Args:
+        compile: networks become kernels of their own (`torch.compile`), in the first steps.
+        channels_last: a picture's channels lie side by side in memory, as the matrix units of GPUs want them.
+        gradient_checkpointing: a pass keeps its input only and is played again for its gradient: less memory, a third
+            more time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174). Networks
+            that learn from a pass itself (batch and spectral normalisation) are then not compiled.
+    """
+
+    compile: bool = False
+    channels_last: bool = False
+    gradient_checkpointing: bool = False
+
+
+def pace_for(
+    device: torch.device,
+    compile: bool | None = None,
+    channels_last: bool | None = None,
+    gradient_checkpointing: bool = False,
+    deterministic: bool = False,
+) -> tuple[Pace, list[str]]:
+    """What is right for a device where nothing is said (None), and lines for the user.
+
+    On CUDA networks are compiled if there is a C compiler, and then in channels-last: without a compiler every
+    normalisation would turn the picture round and back. On the CPU neither is taken unasked.
+    """
+    lines = []
+    wanted = device.type == "cuda" and not deterministic if compile is None else compile
+    missing = missing_for_compile(device) if wanted else None
+    if missing:
+        lines.append(f"not compiled, and slower for it: {missing}")
+    compiled = bool(wanted and not missing)
+    last = device.type == "cuda" and compiled if channels_last is None else channels_last
+    return Pace(compiled, last, gradient_checkpointing), lines
+
+
+def missing_for_compile(device: torch.device) -> str | None:
+    """What `torch.compile` needs and this machine lacks, with the next move; None: nothing."""
+    named = os.environ.get("CC" if device.type == "cuda" else "CXX")
+    known = ("gcc", "clang", "cc", "cl") if device.type == "cuda" else ("g++", "clang++", "c++", "cl")
+    if not any(map(shutil.which, (*filter(None, [named]), *known))):
+        return "there is no C compiler (Debian, Ubuntu: sudo apt install build-essential)"
+    if device.type == "cuda" and find_spec("triton") is None:
+        return "torch came without Triton (Windows: pip install triton-windows)"
+    return None
+
+
+def quicken(networks: list[nn.Module], pace: Pace) -> None:
+    """Gives networks the means of a pace, in place. They are to be on their device, or come there as a whole."""
+    if pace.compile:
+        # A pass with a gradient of its own, with the opponent's, without: more ways than torch expects.
+        torch._dynamo.config.recompile_limit = max(GRAPHS, torch._dynamo.config.recompile_limit)
+    for network in networks:
+        if pace.channels_last:
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if pace.gradient_checkpointing:
+            # A bound method, and no closure: a deep copy of the network then calls its own layers.
+            network.forward = MethodType(_played_again, network)
+        if pace.compile and not (pace.gradient_checkpointing and any(True for _ in network.buffers())):
+            network.compile(dynamic=False)
+
+
+def _played_again(network: nn.Module, *inputs: Tensor) -> Tensor:
+    """`network.forward`, of which only the inputs are kept; what the layers have learned of the pass (statistics of
+    batch normalisation, singular vectors) is put back for the second playing, and counts once."""
+    forward: Callable[..., Any] = type(network).forward
+    if not torch.is_grad_enabled():
+        return forward(network, *inputs)
+    before = [buffer.clone() for buffer in network.buffers()]
+    if not before:  # the only case that is compiled, and compilers know no `context_fn`
+        return checkpoint(forward, network, *inputs, use_reentrant=False)  # pyright: ignore[reportReturnType]
+    contexts = lambda: (nullcontext(), _with_buffers(network, before))  # noqa: E731
+    return checkpoint(forward, network, *inputs, use_reentrant=False, context_fn=contexts)  # pyright: ignore
+
+
+@contextmanager
+def _with_buffers(network: nn.Module, values: list[Tensor]) -> Iterator[None]:
+    now = [buffer.clone() for buffer in network.buffers()]
+    for buffer, value in zip(network.buffers(), values, strict=True):
+        buffer.data.copy_(value)
+    try:
+        yield
+    finally:
+        for buffer, value in zip(network.buffers(), now, strict=True):
+            buffer.data.copy_(value)

@@ -1,0 +1,203 @@
+"""`quagga plan PIPELINE [OPTION ...]`: which batch and crop fit this device, how fast each is, and the command to run.
+
+Put `plan` in place of `train`: a few real steps of the game are played on the pictures that the options name, and
+nothing is written. Where and how an entry is played is in `plan_entry`.
+"""
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from quagga import BadInput
+from quagga.pipelines.cli import PIPELINES, several
+from quagga.pipelines.options import named, resolve, taken_out
+
+GROWTH = 1.05  # what a doubled batch must gain in images/s to count as a gain
+WAITED = 0.05  # share of a step above which waiting for data is worth a word
+PATIENCE = 2.0  # a step that is predicted to take more than so many times `seconds` is not tried
+SPARE = 0.9  # share of the free memory that an entry on the CPU may be predicted to take
+LARGEST = 4096  # rows of a batch
+STARTED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by a launcher
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How long each entry of the table is measured.
+
+    Args:
+        seconds: for which steps of an entry are played, after some that warm up; one step at least.
+    """
+
+    seconds: float = 10.0
+
+    def __post_init__(self):
+        if self.seconds <= 0:
+            raise BadInput(f"seconds is {self.seconds}: it must be above 0")
+
+
+def main(argv: list[str]) -> int:
+    """Obeys `quagga plan ARGV...`; the first word names the pipeline, or a saved config does."""
+    name, rest = named(argv, "plan")
+    module = import_module(PIPELINES[name][0])
+    return plan(name, module.build, module.data, rest, f"quagga plan {name}", module.defaults)
+
+
+def plan(
+    name: str,
+    build: Callable[..., Any],
+    data: Callable[..., Any],
+    argv: Sequence[str],
+    prog: str,
+    defaults: Mapping[str, Any] | None = None,
+) -> int:
+    """Prints the plan of a training; takes what `quagga.pipelines.options.train` takes."""
+    config, options = resolve(name, build, data, argv, prog, defaults, {"plan": PlanOptions})
+    seconds = PlanOptions(**options.pop("plan")).seconds
+    if several():
+        if os.environ.get("RANK", "0") != "0":
+            return 0
+        print(f"planned on one process of {os.environ['WORLD_SIZE']}: batch and images/s are those of one")
+        for variable in STARTED:
+            os.environ.pop(variable, None)
+    from quagga.pipelines.plan_entry import Job  # torch
+
+    job = Job(name, build, data, options, seconds)
+    for line in lines_of(job, config, prog.replace(" plan", " train", 1), argv):
+        print(line, flush=True)
+    return 0
+
+
+def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]) -> Iterator[str]:
+    """The lines of the plan, as they come.
+
+    Raises:
+        BadInput: the options as they are cannot be played, or nothing fits.
+    """
+    from quagga.pipelines.plan_entry import begin, free
+
+    accelerator = begin(job)
+    rows, _ = job.prepared()  # what is wrong with the options themselves is said before the table
+    length = job.schedule.length(rows.images_per_epoch)
+    name = next((name for name in ("crop_size", "size") if name in job.options["data"]), "")
+    own = (job.options["data"][name] or rows.known().get(name)) if name else None
+    yield f"{prog}: {length:,} images on {accelerator.device}, mixed precision: {accelerator.mixed_precision}"
+    yield f"{free(accelerator) / 1e9:.1f} GB of memory are free; {job.seconds:g} s an entry, and some to warm up"
+    yield ""
+    yield f"{name or 'size':>9}  batch  images/s  most memory  the whole schedule  waits for data"
+    best: dict[int | None, Any] = {}
+    known: list[tuple[int, Any]] = []
+    waited = 0.0
+    for size in [None] if own is None else sorted({max(8, own // 2), own, own * 2}):
+        sizes = sizes_for(size, own, name, config)
+        played = []
+        for entry in entries(job, sizes, size, accelerator, known, own):
+            head = f"{size or '':>9}  {entry.batch:>5}"
+            if entry.why:
+                yield f"{head}  {entry.why}"
+                continue
+            played.append(entry)
+            waited = max(waited, entry.waited) if size == own else waited
+            yield (
+                f"{head}  {entry.rate:>8.3g}  {entry.peak / 1e9:>8.2f} GB  {duration(length / entry.rate):>18}"
+                f"  {entry.waited:>14.0%}"
+            )
+        if played:  # the smallest that is about as fast as any
+            fast = max(entry.rate for entry in played) / GROWTH
+            best[size] = next(entry for entry in played if entry.rate >= fast)
+    if own not in best:
+        raise BadInput(f"not a single picture of --{name} {own} fits or can be played: see above")
+    yield ""
+    if waited > WAITED:
+        kept = " or keep the pictures in memory (--keep)" if "keep" in config else ""
+        yield f"up to {waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
+    if best[own].batch != config["batch_size"]:
+        yield "another --batch_size is another game: --lr is yours to adapt, see docs"
+    for size, entry in sorted(best.items(), key=lambda item: item[0] != own):
+        at = "" if size is None else f" at {size} pixels"
+        yield f"fastest{at}: {entry.rate:.3g} images/s, {duration(length / entry.rate)}. The command:"
+        yield f"    {command(prog, argv, {'batch_size': entry.batch, **sizes_for(size, own, name, config)})}"
+
+
+def entries(
+    job: Any,
+    sizes: Mapping[str, int],
+    size: int | None,
+    accelerator: Any,
+    known: list[tuple[int, Any]],
+    own_size: int | None,
+) -> Iterator[Any]:
+    """The entries of one size, batches rising, until nothing is gained by two doublings, or one does not fit.
+
+    known: rows * pixels of all entries before, and what was measured; from these it is predicted what takes too long,
+    and on the CPU what does not fit: neither is tried.
+    """
+    from quagga.pipelines.plan_entry import Measured, free, measure
+
+    flat, fastest = 0, 0.0
+    own = job.options["schedule"]["batch_size"]
+    for batch in sorted({*(2**n for n in range(LARGEST.bit_length())), own}):
+        extent = batch * (size or 1) ** 2
+        memory, seconds = predicted(known, extent)
+        if accelerator.device.type == "cpu" and memory > SPARE * free(accelerator):
+            yield Measured(batch, why=f"not tried: it would take {memory / 1e9:.1f} GB of memory")
+            return
+        if seconds > PATIENCE * job.seconds and not (size == own_size and batch == 1):
+            yield Measured(batch, why=f"not tried: a step would take {seconds:.0f} s (--seconds {seconds:.0f} waits)")
+            return
+        entry = measure(job.of(batch, sizes), accelerator)
+        yield entry
+        if entry.why:
+            if batch >= own or entry.over:
+                return
+            continue  # such as a batch that is no multiple of --pair_every
+        known.append((extent, entry))
+        if batch & (batch - 1) == 0:  # a doubling
+            flat = 0 if entry.rate > GROWTH * fastest else flat + 1
+        fastest = max(fastest, entry.rate)
+        if flat == 2 and batch >= own:
+            return
+
+
+def predicted(known: Sequence[tuple[int, Any]], extent: int) -> tuple[float, float]:
+    """Bytes and seconds of a step over rows * pixels, in proportion to the largest that was measured, and where two
+    were, for memory on a line through all."""
+    if not known:
+        return 0.0, 0.0
+    largest, entry = max(known, key=lambda item: item[0])
+    times = extent / largest
+    memory = entry.ground + (entry.peak - entry.ground) * times
+    if len({extent for extent, _ in known}) > 1:
+        slope, ground = np.polyfit([extent for extent, _ in known], [entry.peak for _, entry in known], 1)
+        memory = ground + slope * extent
+    return float(memory), entry.step * times
+
+
+def sizes_for(size: int | None, own: int | None, name: str, config: Mapping[str, Any]) -> dict[str, int]:
+    """The options of another size: a cut, and in the same ratio what it is cut from."""
+    if size is None or own is None or size == own:
+        return {}
+    more = (
+        {"load_size": round(config["load_size"] * size / own)} if name == "crop_size" and "load_size" in config else {}
+    )
+    return {name: size, **more}
+
+
+def command(prog: str, argv: Sequence[str], options: Mapping[str, int]) -> str:
+    """What the user typed, with these options in place of theirs."""
+    words = list(argv)
+    for name in ("seconds", *options):
+        _, words = taken_out(words, f"--{name}")
+    return f"{prog} {shlex.join([*words, *(word for name, n in options.items() for word in (f'--{name}', str(n)))])}"
+
+
+def duration(seconds: float) -> str:
+    """Its two largest units: "2 d 3 h", "3 h 12 min", "5 min 10 s"."""
+    for length, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} {seconds % length // smaller:.0f} {name}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,234 @@
+"""An entry of the plan: some steps of a game at one batch and size, their time and their memory.
+
+On a GPU all entries are played in one process, which catches what does not fit. On the CPU the system would kill it, so
+each has a process of its own, whose largest memory the system knows.
+"""
+
+import gc
+import multiprocessing
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from signal import Signals
+from time import perf_counter
+from typing import Any
+
+import psutil
+import torch
+from accelerate import Accelerator
+
+from quagga import BadInput
+from quagga.data.rows import DataFault, Rows
+from quagga.pipelines.cli import exhausted
+from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.run import start, with_known
+
+FAR = 1 << 40  # images: no entry comes to the end of its game
+WARM = 3  # steps before the clock counts; on the CPU one is enough where it is slow
+STEPS = 1000  # at most
+OVER = "does not fit"
+CONTROL = Path("/sys/fs/cgroup")  # limits of memory, of a container or a job
+
+
+@dataclass(frozen=True)
+class Measured:
+    """batch: rows of a process. images: of a step. step: its seconds. peak: bytes at most. ground: bytes before the
+    first step. waited: share of a step. why: what stands in the way, and then the others are 0."""
+
+    batch: int
+    images: int = 0
+    step: float = 0.0
+    peak: int = 0
+    ground: int = 0
+    waited: float = 0.0
+    why: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Images/s."""
+        return self.images / self.step
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes more memory than there is."""
+        return self.why.startswith(OVER)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be played: what `quagga.pipelines.run.train` is given."""
+
+    pipeline: str
+    build: Callable[..., Any]
+    data: Callable[..., Any]
+    options: Mapping[str, Mapping[str, Any]]
+    seconds: float
+
+    def of(self, batch_size: int, sizes: Mapping[str, int]) -> "Job":
+        """The same at this batch, and at other sizes for all who take them."""
+        sizes = {**sizes, "batch_size": batch_size}
+        taken = {
+            who: {name: sizes.get(name, value) for name, value in own.items()} for who, own in self.options.items()
+        }
+        return replace(self, options=taken)
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(**self.options["schedule"])
+
+    def prepared(self) -> tuple[Rows, Any]:
+        """The rows and the game, on the CPU. Raises BadInput."""
+        rows: Rows = self.data(**self.options["data"])
+        options, _ = with_known(self.options["build"], {}, rows.known())
+        torch.manual_seed(self.schedule.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return rows, self.build(**options)
+
+
+def begin(job: Job) -> Accelerator:
+    """The device and the precision. Raises BadInput."""
+    run = job.options["run"]
+    return start(run["device"], run["mixed_precision"], run["deterministic"])
+
+
+def measure(job: Job, accelerator: Accelerator) -> Measured:
+    """Plays an entry where it can do no harm."""
+    return in_a_process(job) if accelerator.device.type == "cpu" else caught(job, accelerator)
+
+
+def caught(job: Job, accelerator: Accelerator) -> Measured:
+    """Plays an entry; what does not fit or cannot be played is said in it."""
+    batch, why = job.options["schedule"]["batch_size"], ""
+    try:
+        return play(job, accelerator)
+    except (BadInput, DataFault) as error:
+        why = f"cannot be played: {' '.join(str(error).split())}"
+    except Exception as error:
+        if "out of memory" not in (exhausted(error) or ""):
+            raise
+        why = OVER
+    finally:
+        gc.collect()
+        if accelerator.device.type in ("cuda", "mps"):
+            getattr(torch, accelerator.device.type).empty_cache()
+    return Measured(batch, why=why)
+
+
+def play(job: Job, accelerator: Accelerator) -> Measured:
+    """Raises BadInput, DataFault, or what torch raises where memory is out."""
+    device = accelerator.device.type
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    schedule = replace(job.schedule, head_start=0)
+    rows, game = job.prepared()
+    rows.check(schedule.batch_size * schedule.accumulation)
+    trainer = Trainer(game, schedule, FAR, accelerator)
+    ground = psutil.Process().memory_info().rss
+    with closing(rows.batches(0, schedule.batch_size)) as stream:
+        step, waited = timed(trainer, trainer.play(lambda _row: stream), job.seconds, 1 if device == "cpu" else WARM)
+    peak = {"cuda": torch.cuda.max_memory_allocated, "mps": torch.mps.driver_allocated_memory}.get(device, largest)()
+    return Measured(schedule.batch_size, trainer.minibatch, step, peak, ground if device == "cpu" else 0, waited)
+
+
+def timed(trainer: Trainer, steps: Iterator[int], seconds: float, warm: int) -> tuple[float, float]:
+    """Seconds of a step, and the share of it that was spent waiting for data. warm: steps at least that come before."""
+    begun, took = perf_counter(), 0.0
+    for number in range(WARM):
+        if number >= warm and perf_counter() - begun > seconds / 2:
+            break
+        at = perf_counter()
+        next(steps)
+        finish(trainer)
+        took = perf_counter() - at
+    count = max(1, min(STEPS, int(seconds / took)))
+    trainer.waited, begun = 0.0, perf_counter()
+    for _ in range(count):
+        next(steps)
+    finish(trainer)
+    took = perf_counter() - begun
+    return took / count, min(1.0, trainer.waited / took)
+
+
+def finish(trainer: Trainer) -> None:
+    """Waits until the device has done all it was asked for."""
+    kind = trainer.accelerator.device.type
+    if kind in ("cuda", "mps"):
+        getattr(torch, kind).synchronize()
+
+
+def in_a_process(job: Job) -> Measured:
+    """Plays an entry in a process of its own; one that is killed did not fit. Raises RuntimeError with the traceback of
+    another fault."""
+    forks = "forkserver" in multiprocessing.get_all_start_methods()  # of a process that has imported torch and no more
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload([__name__, job.build.__module__])  # pyright: ignore[reportAttributeAccessIssue]
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=answer, args=(job, sender))
+    process.start()
+    sender.close()
+    try:
+        result = receiver.recv()
+    except EOFError:
+        process.join()
+        ended = Signals(-process.exitcode).name if process.exitcode and process.exitcode < 0 else process.exitcode
+        result = Measured(job.options["schedule"]["batch_size"], why=f"{OVER}: its process ended with {ended}")
+    finally:
+        if process.is_alive():
+            process.join(10)
+            process.kill()
+    if isinstance(result, str):
+        raise RuntimeError(result)
+    return result
+
+
+def answer(job: Job, sender: Connection) -> None:
+    """In the process of an entry: sends what was measured, or the traceback."""
+    try:
+        sender.send(caught(job, begin(job)))
+    except KeyboardInterrupt:
+        return
+    except Exception:
+        with suppress(OSError):
+            sender.send(traceback.format_exc())
+
+
+def largest() -> int:
+    """Bytes of memory this process has held at most."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def free(accelerator: Accelerator) -> int:
+    """Bytes of memory that are free on the device."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    if accelerator.device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return min(psutil.virtual_memory().available, allowed())
+
+
+def allowed() -> int:
+    """Bytes that the control group of this process may still take, such as that of a container; 2^63 without one."""
+    left = [1 << 63]
+    with suppress(OSError, ValueError):
+        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
+        for group in {CONTROL, CONTROL / own}:
+            with suppress(OSError, ValueError):  # "max": no limit
+                stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                held = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
+                left.append(int((group / "memory.max").read_text()) - held)
+    with suppress(OSError, ValueError):  # version 1
+        group = CONTROL / "memory"
+        held = int((group / "memory.usage_in_bytes").read_text())
+        left.append(int((group / "memory.limit_in_bytes").read_text()) - held)
+    return max(0, min(left))

@@ -1,0 +1,350 @@
+"""Speed leaves the mathematics alone: the fast ways equal the plain one, loss by loss and gradient by gradient."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from test_laws import every_pipeline, game_of, rows_of
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils._python_dispatch import TorchDispatchMode
+from toys import distance, trainer_of, weights
+
+from quagga.models import PatchGAN, ResnetGenerator, UnetGenerator
+from quagga.models import together as joining
+from quagga.models.layers import InstanceNorm, MirroredConv2d
+from quagga.models.together import rows_apart, together
+from quagga.pipelines import pace, run
+from quagga.pipelines.losses import OBJECTIVES, gradient_penalty
+from quagga.pipelines.minimax import Draw
+from quagga.pipelines.pace import Pace, pace_for, quicken
+
+WAYS = {
+    "channels-last": Pace(channels_last=True),
+    "checkpointing": Pace(gradient_checkpointing=True),
+    "compiled": Pace(compile=True),
+    "all": Pace(compile=True, channels_last=True, gradient_checkpointing=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_machine_code(monkeypatch):
+    """Compiled is captured and differentiated ahead of time, but not turned into C++, which takes half a minute."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compile_ = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **how: compile_(self, backend="aot_eager", **how))
+    yield
+    torch._dynamo.reset()
+
+
+def networks(game: Any) -> list[nn.Module]:
+    return [*game.generators.values(), *game.discriminators.values()]
+
+
+def losses_and_gradients(game: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Of both sides: every term and reading, and every weight's gradient."""
+    found = {}
+    for side in ("discriminator", "generator"):
+        draw = Draw(0, batch["row"].tolist(), 1)
+        torch.manual_seed(0)  # dropout
+        fakes = game.generate(batch, draw)
+        fakes = {name: fake.detach() for name, fake in fakes.items()} if side == "discriminator" else fakes
+        loss = getattr(game, f"{side}_loss")(batch, fakes, draw)
+        torch.stack([term.double() for term in loss.terms.values()]).sum().backward()
+        found |= {f"{side} {name}": value.detach() for name, value in {**loss.terms, **loss.readings}.items()}
+        for number, network in enumerate(networks(game)):
+            for name, p in network.named_parameters():
+                found[f"{side} {number} {name}"] = torch.zeros(()) if p.grad is None else p.grad
+                p.grad = None
+    return found
+
+
+def furthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """The largest deviation, relative to the largest number that is compared."""
+    assert one.keys() == other.keys()
+    largest = max(float(value.abs().max()) for value in one.values())
+    return max(float((one[name] - other[name]).abs().max()) for name in one) / largest
+
+
+@every_pipeline
+def test_passes_that_are_joined_give_what_they_give_apart(name, monkeypatch):
+    batch = next(rows_of(name, 3).batches(0))
+    joined = losses_and_gradients(game_of(name), batch)
+    monkeypatch.setattr(joining, "rows_apart", lambda network: False)
+    assert furthest(losses_and_gradients(game_of(name), batch), joined) < 1e-13
+
+
+def passes_of(name: str, **options: Any) -> list[int]:
+    """Passes of each network in one step, as both moves of a translation share their fakes."""
+    game, count = game_of(name, **options), {}
+    for number, network in enumerate(networks(game)):
+        count[number] = 0
+        network.register_forward_hook(lambda *_, number=number: count.update({number: count[number] + 1}))
+    play = trainer_of(game, images=2, batch_size=2).play(rows_of(name, 2).batches)
+    next(play)
+    return list(count.values())
+
+
+def test_a_step_makes_as_few_passes_as_it_can():
+    assert passes_of("cyclegan") == [2, 2, 2, 2]  # G(x); G(F(y)) and G(y) together. D(y) and D(G(x)); D(G(x)) anew
+    assert passes_of("cyclegan", lambda_identity=0.0) == [2, 2, 2, 2]
+    assert passes_of("cyclegan", lambda_cycle=0.0) == [1, 1, 2, 2]
+    assert passes_of("cyclegan", norm="batch") == [3, 3, 3, 3]  # whose rows meet
+    assert passes_of("pix2pix") == [1, 2]
+    assert passes_of("gan") == [2, 2]  # noise is drawn anew
+    assert passes_of("class") == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm2d(3),
+        nn.BatchNorm1d(3),
+        nn.SyncBatchNorm(3),
+        nn.Dropout(),
+        nn.Dropout2d(),
+        spectral_norm(nn.Conv2d(3, 3, 1)),
+    ],
+)
+def test_networks_whose_rows_meet_are_passed_apart(layer):
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(layer))
+    assert not rows_apart(network.train())
+    assert rows_apart(network.eval())
+    assert rows_apart(nn.Sequential(nn.Conv2d(3, 3, 1), nn.InstanceNorm2d(3), nn.GroupNorm(1, 3)).train())
+
+
+def test_batches_of_several_tensors_and_sizes_come_back_as_they_went_in():
+    network = nn.Bilinear(2, 3, 4)
+    first, second = (torch.rand(5, 2), torch.rand(5, 3)), (torch.rand(1, 2), torch.rand(1, 3))
+    one, other = together(network, first, second)
+    assert torch.allclose(one, network(*first)) and torch.allclose(other, network(*second))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@every_pipeline
+def test_every_pace_gives_the_plain_losses_gradients_and_statistics(name, way):
+    """Also with batch normalisation and dropout: what is played twice counts once."""
+    bare = way in ("compiled", "all")  # compiled, dropout draws other numbers
+    batch = next(rows_of(name, 2, dtype=torch.float64).batches(0))
+    plain, fast = game_of(name, bare=bare), game_of(name, bare=bare)
+    for game in (plain, fast):
+        for network in networks(game):
+            network.double().train()
+    quicken(networks(fast), WAYS[way])
+    assert furthest(losses_and_gradients(plain, batch), losses_and_gradients(fast, batch)) < 1e-12
+    for one, other in zip(networks(plain), networks(fast), strict=True):
+        for (key, here), (_, there) in zip(one.named_buffers(), other.named_buffers(), strict=True):
+            assert torch.allclose(here, there, rtol=1e-9), key
+
+
+def test_singular_vectors_improve_once_a_pass_where_passes_are_played_again():
+    plain = PatchGAN(width=4, layers=1, spectral=True).double()
+    fast = deepcopy(plain)
+    quicken([fast], Pace(gradient_checkpointing=True))
+    x = torch.rand(1, 3, 16, 16, dtype=torch.float64)
+    for network in (plain, fast):
+        (network(x) + network(-x)).sum().backward()
+    for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None and torch.equal(one.grad, other.grad)
+    for one, other in zip(plain.buffers(), fast.buffers(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_copy_of_a_checkpointed_network_calls_its_own_layers():
+    network = ResnetGenerator(width=4, blocks=1)
+    quicken([network], Pace(gradient_checkpointing=True))
+    copy = deepcopy(network)
+    for p in copy.parameters():
+        p.data.zero_()
+    assert copy(torch.rand(1, 3, 16, 16)).abs().max() == 0
+
+
+def kept_for_the_gradient(network: nn.Module, x: Tensor) -> int:
+    """Bytes that a pass keeps."""
+    sizes = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(x)
+    return sum(sizes)
+
+
+def test_gradient_checkpointing_keeps_little():
+    network, x = ResnetGenerator(width=4, blocks=3), torch.rand(1, 3, 32, 32)
+    plain = kept_for_the_gradient(network, x)
+    quicken([network], Pace(gradient_checkpointing=True))
+    assert kept_for_the_gradient(network, x) < plain / 20
+
+
+@pytest.mark.parametrize("options", [{}, {"penalty": "r1"}, {"penalty": "gradient_penalty"}], ids=str)
+def test_a_compiled_game_plays_as_the_plain_one_and_is_compiled_in_its_first_steps_only(options):
+    """With strips and held-out pictures in between, whose batches have other sizes."""
+    games = []
+    for compiled in (False, True):
+        game = game_of("cyclegan", **options)
+        quicken(networks(game), Pace(compile=compiled))
+        trainer = trainer_of(game, images=12, batch_size=2, optimizer="sgd")
+        rows, graphs = rows_of("cyclegan", 2), []
+        for _ in trainer.play(rows.batches):
+            with trainer.averaged():
+                trainer.visualize(next(rows_of("cyclegan", 3).batches(0)))
+                trainer.examine(next(rows_of("cyclegan", 5).batches(0)))
+            graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+        assert graphs[1:] == graphs[1:2] * 5 and (graphs[0] > 0) == compiled
+        games.append(weights(game))
+    assert distance(*games) < 1e-12
+
+
+def test_a_compiled_network_has_no_second_derivative_and_a_penalty_takes_it_as_written():
+    D, x = PatchGAN(width=4, layers=1).double(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    fast = deepcopy(D)
+    quicken([fast], Pace(compile=True))
+    fast(x)
+    plain = gradient_penalty(D, x, -x, Draw(0, [0, 1]))
+    assert torch.allclose(gradient_penalty(fast, x, -x, Draw(0, [0, 1])), plain)
+    plain.backward()
+    gradient_penalty(fast, x, -x, Draw(0, [0, 1])).backward()
+    (one, *_), (other, *_) = D.parameters(), fast.parameters()
+    assert one.grad is not None and other.grad is not None and torch.allclose(one.grad, other.grad)
+
+
+WAITS = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique2", "_unique2"}
+
+
+class Waiting(TorchDispatchMode):
+    """Notes every call for which a host would wait for its device."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.removeprefix("aten::")
+        if name in WAITS or (name.startswith("index") and any(_by_truth(a) for a in args[1:2])):
+            self.calls.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def _by_truth(indices: Any) -> bool:
+    return isinstance(indices, list | tuple) and any(
+        isinstance(index, Tensor) and index.dtype is torch.bool for index in indices
+    )
+
+
+@every_pipeline
+def test_nothing_waits_for_the_device_between_two_logs(name):
+    game = game_of(name, bare=False)
+    trainer = trainer_of(game, images=12, batch_size=2)
+    steps = trainer.play(rows_of(name, 2, dtype=torch.float32).batches)
+    next(steps)
+    with Waiting() as waiting:
+        for _ in range(4):
+            next(steps)
+        played = list(waiting.calls)
+        trainer.readings()
+    assert played == []
+    assert waiting.calls  # readings do: the watch works
+
+
+def test_the_spelled_out_instance_norm_is_the_kernel(monkeypatch):
+    x = torch.randn(2, 5, 7, 9, dtype=torch.float64, requires_grad=True)
+    layer = InstanceNorm(5)
+    gradients = []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        y = layer(x)
+        gradients.append((y, *torch.autograd.grad(y.square().sin().sum(), x)))
+    for one, other in zip(*gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-12)
+    wide = layer((x + 1000).float().bfloat16())  # whose mean 8 bits could not hold
+    assert wide.dtype is torch.bfloat16 and wide.float().mean((2, 3)).abs().max() < 0.01
+
+
+def test_mirrored_borders_are_those_of_conv2d_and_keep_the_precision():
+    torch.manual_seed(0)
+    ours = MirroredConv2d(3, 4, 7, padding=3)
+    theirs = nn.Conv2d(3, 4, 7, padding=3, padding_mode="reflect")
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(2, 3, 9, 8)
+    assert torch.allclose(ours(x), theirs(x), atol=1e-6)
+    seen = []
+
+    class Pads(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "reflection_pad2d" in func._schema.name:
+                seen.append(args[0].dtype)
+            return func(*args, **(kwargs or {}))
+
+    with torch.autocast("cpu", torch.bfloat16), Pads():
+        ours(x.bfloat16())
+    assert seen == [torch.bfloat16]
+
+
+def test_bf16_takes_losses_and_averages_in_float32_and_points_the_same_way():
+    batch = next(rows_of("cyclegan", 2, dtype=torch.float32).batches(0))
+    found = []
+    for narrow in (False, True):
+        game = game_of("cyclegan")
+        for network in networks(game):
+            network.float()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            gradients = losses_and_gradients(game, batch)
+        found.append(gradients)
+        assert all(value.dtype is torch.float32 for value in gradients.values())
+    plain, narrow = (
+        torch.cat([value.flatten() for name, value in sorted(gradients.items()) if "weight" in name])
+        for gradients in found
+    )
+    assert nn.functional.cosine_similarity(plain, narrow, 0) > 0.97
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_objectives_widen_what_is_narrow(objective):
+    logits = torch.linspace(-3, 3, 999)
+    pair = OBJECTIVES[objective]
+    for narrow in (torch.bfloat16, torch.float16):
+        given = logits.to(narrow)
+        assert pair.generator(given) == pair.generator(given.float())
+        assert pair.discriminator(given, -given) == pair.discriminator(given.float(), -given.float())
+
+
+def test_without_a_compiler_it_is_said_in_a_line_and_played_as_written(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert pace_for(torch.device("cpu"), compile=True) == (
+        Pace(),
+        ["not compiled, and slower for it: there is no C compiler (Debian, Ubuntu: sudo apt install build-essential)"],
+    )
+    assert pace_for(torch.device("cpu")) == (Pace(), [])
+
+
+def test_what_is_taken_unasked(monkeypatch):
+    monkeypatch.setattr(pace, "missing_for_compile", lambda device: None)
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    assert pace_for(cuda) == (Pace(compile=True, channels_last=True), [])
+    assert pace_for(cuda, deterministic=True) == (Pace(), [])
+    assert pace_for(cuda, compile=False) == (Pace(), [])
+    assert pace_for(cuda, channels_last=False) == (Pace(compile=True), [])
+    assert pace_for(cpu) == (Pace(), [])
+    assert pace_for(cpu, compile=True, gradient_checkpointing=True) == (
+        Pace(compile=True, gradient_checkpointing=True),
+        [],
+    )
+
+
+@pytest.mark.parametrize("amx", [False, True])
+def test_bf16_is_taken_unasked_on_cpus_with_matrix_units_only(amx, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx, "avx512_bf16": True})
+    assert run.has_bf16(on_gpu=False) is amx
+
+
+def test_a_small_u_net_is_joined_too():
+    network = UnetGenerator(width=4, depth=3, norm="instance", dropout=0.0).double()
+    x, y = torch.rand(2, 1, 3, 16, 16, dtype=torch.float64)
+    one, other = together(network, x, y)
+    assert torch.allclose(one, network(x)) and torch.allclose(other, network(y))
