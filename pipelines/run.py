@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import default_collate
 
@@ -61,6 +62,7 @@ def start(device: str, mixed_precision: str | None, deterministic: bool = False)
         precision = "bf16" if has_bf16(on_gpu) and not on_mps else "no"
     if precision == "fp16" and not on_gpu:
         raise BadInput("fp16 needs a CUDA GPU: take --mixed_precision no or bf16")
+    AcceleratorState._reset_state()  # which else refuses another precision than that of a run before, in one process
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP):
         raise BadInput(

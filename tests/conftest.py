@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the promise
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls out when it is imported
+os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # the same arithmetic on every machine, whatever it has units for
 
 # A look-up or a connection that leaves this machine fails the test in which it happens, in its child processes too.
 GUARD = Path(__file__).parent / "guard"

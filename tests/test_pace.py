@@ -340,7 +340,11 @@ def test_what_is_taken_unasked(monkeypatch):
 @pytest.mark.parametrize("amx", [False, True])
 def test_bf16_is_taken_unasked_on_cpus_with_matrix_units_only(amx, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx, "avx512_bf16": True})
-    assert run.has_bf16(on_gpu=False) is amx
+    asked = run.start("cpu", None).mixed_precision  # which `accelerate launch` says by the environment, as here
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION")
+    unasked = run.start("cpu", None).mixed_precision
+    assert (asked, unasked) == ("no", "bf16" if amx else "no")
+    assert run.start("cpu", "no").mixed_precision == "no"  # one process may play several runs
 
 
 def test_a_small_u_net_is_joined_too():
