@@ -33,7 +33,9 @@ sys.path.insert(0, str(ROOT))  # a bare checkout
 
 import torch  # noqa: E402
 from stepping import Failed, Setting, Subject, copy_rate, matrix_rate  # noqa: E402
-from train_step import Rates, bf16_pays, by_turns, machine, ratio, setting_of, tera  # noqa: E402
+from train_step import Rates, by_turns, machine, ratio, setting_of, tera  # noqa: E402
+
+from quagga.pipelines.run import has_bf16  # noqa: E402
 
 SCHEDULE = 266_800  # pairs: 200 epochs of horse2zebra
 PROMISED = {"cyclegan": 150.0, "pix2pix": 1500.0}  # pairs/s, 256x256, best batch, on an H200
@@ -105,7 +107,7 @@ class Bench:
 
     def setting(self, pipeline: str) -> Setting:
         """In bf16 where there is hardware for it, eager."""
-        precision = "bf16" if bf16_pays(self.device) else "no"
+        precision = "bf16" if has_bf16(self.device.startswith("cuda")) else "no"
         build = self.scale.build if pipeline == "cyclegan" else {}
         return Setting(
             pipeline,
