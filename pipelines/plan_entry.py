@@ -26,7 +26,9 @@ from quagga import BadInput
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import exhausted
 from quagga.pipelines.minimax import Schedule, Trainer
-from quagga.pipelines.run import start, with_known
+from quagga.pipelines.pace import Pace, pace_for, quicken
+from quagga.pipelines.run import check_batch, rows_of, start, with_known
+from quagga.pipelines.run_options import RunOptions
 
 FAR = 1 << 40  # images: no entry comes to the end of its game
 WARM = 3  # steps before the clock counts; on the CPU one is enough where it is slow
@@ -61,13 +63,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be played: what `quagga.pipelines.run.train` is given."""
+    """What is to be played: what `quagga.pipelines.run.train` is given. compiled: whether networks may be compiled,
+    which takes a minute or two for every batch and size."""
 
     pipeline: str
     build: Callable[..., Any]
     data: Callable[..., Any]
     options: Mapping[str, Mapping[str, Any]]
     seconds: float
+    compiled: bool = False
 
     def of(self, batch_size: int, sizes: Mapping[str, int]) -> "Job":
         """The same at this batch, and at other sizes for all who take them."""
@@ -83,7 +87,7 @@ class Job:
 
     def prepared(self) -> tuple[Rows, Any]:
         """The rows and the game, on the CPU. Raises BadInput."""
-        rows: Rows = self.data(**self.options["data"])
+        rows = rows_of(self.build, self.data, self.options)
         options, _ = with_known(self.options["build"], {}, rows.known())
         torch.manual_seed(self.schedule.seed)
         with warnings.catch_warnings():
@@ -93,8 +97,14 @@ class Job:
 
 def begin(job: Job) -> Accelerator:
     """The device and the precision. Raises BadInput."""
-    run = job.options["run"]
-    return start(run["device"], run["mixed_precision"], run["deterministic"])
+    run = RunOptions(**job.options["run"])
+    return start(run.device, run.mixed_precision, run.deterministic)
+
+
+def pace_of(job: Job, accelerator: Accelerator) -> tuple[Pace, list[str]]:
+    """The means of speed, and lines for the user about those that are missing."""
+    run = RunOptions(**job.options["run"])
+    return pace_for(accelerator.device, run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic)
 
 
 def measure(job: Job, accelerator: Accelerator) -> Measured:
@@ -125,9 +135,13 @@ def play(job: Job, accelerator: Accelerator) -> Measured:
     device = accelerator.device.type
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    schedule = replace(job.schedule, head_start=0)
+    schedule = replace(job.schedule, head_start=0, warmup=0)
     rows, game = job.prepared()
     rows.check(schedule.batch_size * schedule.accumulation)
+    check_batch(game, schedule.batch_size)
+    pace = pace_of(job, accelerator)[0]
+    networks = [*game.generators.values(), *game.discriminators.values()]
+    quicken(networks, replace(pace, compile=pace.compile and job.compiled))
     trainer = Trainer(game, schedule, FAR, accelerator)
     ground = psutil.Process().memory_info().rss
     with closing(rows.batches(0, schedule.batch_size)) as stream:
