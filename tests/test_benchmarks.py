@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import sleep
+from time import perf_counter, sleep
 
 import gpu
 import pytest
@@ -118,6 +118,13 @@ def test_a_subject_lives_in_a_process_of_its_own_and_may_fail_without_ending_it(
         subject.milliseconds()
 
 
+def test_a_subject_that_takes_too_long_is_ended():
+    with pytest.raises(Failed, match="no answer after 0 s"):
+        Subject(TINY, longest=0.01)
+    with pytest.raises(Failed, match="no answer after 0 s"):
+        Subject(TINY, until=perf_counter())
+
+
 # -- what is printed ---------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +204,7 @@ def test_the_script_for_a_gpu_goes_through_all_of_it_on_a_cpu(tmp_path):
     words = [sys.executable, str(ROOT / "benchmarks/gpu.py"), "--device", "cpu", "--small", "--output", str(tmp_path)]
     subprocess.run([*words, "--budget", "1000"], check=True, cwd=tmp_path)
     told = (tmp_path / "gpu.txt").read_text()
-    assert told.count("== ") == 7 and "failed" not in told and "left out" not in told
+    assert told.count("== ") == 7 and "no answer" not in told and "failed" not in told and "left out" not in told
     assert "266,800 pairs would take" in told and (tmp_path / "samples.png").stat().st_size
 
 
