@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from report import keep, processor
 
-from quagga.data.embedded import scene
+from quagga.data.embedded import Coat, scene
 from quagga.data.pictures import Pictures
 from quagga.data.rows import Batches
 from quagga.data.unpaired import Unpaired
@@ -55,7 +55,8 @@ CONSUMERS = (
 def drawn(folder: Path, count: int, large: bool) -> Path:
     """trainA and trainB of so many pictures each."""
     rng = np.random.default_rng(0)
-    for part, coat in (("trainA", "horse"), ("trainB", "zebra")):
+    coats: dict[str, Coat] = {"trainA": "horse", "trainB": "zebra"}
+    for part, coat in coats.items():
         (folder / part).mkdir(parents=True)
         for number in range(count):
             picture = Image.fromarray(scene(number, 72, 0).wearing(coat))
