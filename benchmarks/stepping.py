@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -234,14 +235,15 @@ class Subject:
 
     Args:
         setting: of what; `become` changes it, within one precision.
-        seconds: it may take for any one answer; None: any time.
+        longest: seconds that any one answer may take.
+        until: when the last answer must have come, by perf_counter.
     """
 
-    def __init__(self, setting: Setting, seconds: float | None = None):
+    def __init__(self, setting: Setting, longest: float = inf, until: float = inf):
         # Not a fork, which would inherit what this process holds, and could not use CUDA.
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
-        self.setting, self.seconds = setting, seconds
+        self.setting, self.longest, self.until = setting, longest, until
         self.process = context.Process(target=serve, args=(other, setting.threads), daemon=True)
         self.process.start()
         other.close()
@@ -265,11 +267,12 @@ class Subject:
         return self._ask("flops", 0)
 
     def _ask(self, what: str, value: Any) -> Any:
+        seconds = max(0.0, min(self.longest, self.until - perf_counter()))
         try:
             self.pipe.send((what, value))
-            if not self.pipe.poll(self.seconds):
+            if not self.pipe.poll(seconds if seconds < inf else None):
                 self.end()
-                raise Failed(f"no answer after {self.seconds:.0f} s")
+                raise Failed(f"no answer after {seconds:.0f} s")
             good, answer = self.pipe.recv()
         except (EOFError, OSError):
             self.end()

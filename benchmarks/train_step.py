@@ -35,6 +35,8 @@ import torch
 from report import keep, processor
 from stepping import PAIRED, Failed, Setting, Subject, matrix_rate
 
+from quagga.pipelines.run import has_bf16
+
 MODES = ("paper", "default", "fast")
 PROMISED = {"paper": 1.05, "default": 0.67}  # times the reference's time: CycleGAN, 128x128, batch 1, 2-core CPU
 
@@ -46,20 +48,13 @@ class Rates(NamedTuple):
     float32: float
 
 
-def bf16_pays(device: str) -> bool:
-    """Whether the device has units for it."""
-    if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
 def setting_of(mode: str, base: Setting, batch_size: int) -> Setting:
     """A mode on a device. batch_size: of the fast one."""
     if mode == "paper":
         return replace(base, precision="no", compile=False, channels_last=False)
     if mode == "default":
         return replace(base, precision=None, compile=None, channels_last=None)
-    precision = "bf16" if bf16_pays(base.device) else "no"
+    precision = "bf16" if has_bf16(base.device.startswith("cuda")) else "no"
     return replace(base, precision=precision, compile=True, channels_last=None, batch_size=batch_size)
 
 

@@ -10,6 +10,7 @@ numbers forward and one backward.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,12 @@ class SharedBatchNorm(_BatchNorm):
 
     alone = False
 
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        # A compiled network steps out of its graph for it. Said here, since it imports torch's compiler: a second that
+        # who translates need not wait for.
+        self.summed: Callable[[Tensor], Tensor] = torch.compiler.disable(_Sum.apply)  # pyright: ignore
+
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"batch normalisation takes (N, C, ...), not {tuple(input.shape)}")
@@ -35,7 +42,7 @@ class SharedBatchNorm(_BatchNorm):
             x = input if input.dtype == torch.float64 else input.float()
             own = torch.stack(torch.var_mean(x, [0, *range(2, x.dim())], correction=0))  # (2, C)
             place = torch.eye(dist.get_world_size(), dtype=x.dtype, device=x.device)[dist.get_rank()]
-            variances, means = summed(place[:, None, None] * own).unbind(1)  # (P, C) each
+            variances, means = self.summed(place[:, None, None] * own).unbind(1)  # (P, C) each
             mean = means.mean(0)
             var = variances.mean(0) + means.var(0, correction=0)
             if self.running_mean is not None:
@@ -55,7 +62,7 @@ class SharedBatchNorm(_BatchNorm):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes, whose gradient is the sum of theirs."""
+    """The sum over all processes, whose gradient is the sum of theirs: differentiable as often as one likes."""
 
     @staticmethod
     def forward(ctx, own: Tensor) -> Tensor:
@@ -66,10 +73,6 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return _Sum.apply(gradient)  # pyright: ignore[reportReturnType]
-
-
-# Differentiable as often as one likes; a compiled network steps out of its graph for it.
-summed: Callable[[Tensor], Tensor] = torch.compiler.disable(_Sum.apply)  # pyright: ignore[reportAssignmentType]
 
 
 def share_statistics(network: nn.Module) -> None:

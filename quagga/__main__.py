@@ -8,8 +8,8 @@ from quagga.pipelines.cli import command_line
 
 def main() -> None:
     code = command_line(sys.argv[1:])
-    if "triton" not in sys.modules:  # whose bindings complain on stderr of what is not collected
-        gc.freeze()  # else the end of Python goes through all that torch has imported: another 0.3 s
+    if "triton" not in sys.modules:  # which would complain, in a hundred lines, of what is left
+        gc.freeze()  # else the end of Python goes through all that torch has imported: 0.3 s
     sys.exit(code)
 
 

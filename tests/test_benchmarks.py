@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from time import sleep
+from time import perf_counter, sleep
 
 import gpu
 import pytest
@@ -118,6 +118,13 @@ def test_a_subject_lives_in_a_process_of_its_own_and_may_fail_without_ending_it(
         subject.milliseconds()
 
 
+def test_a_subject_that_takes_too_long_is_ended():
+    with pytest.raises(Failed, match="no answer after 0 s"):
+        Subject(TINY, longest=0.01)
+    with pytest.raises(Failed, match="no answer after 0 s"):
+        Subject(TINY, until=perf_counter())
+
+
 # -- what is printed ---------------------------------------------------------------------------------------------------
 
 
@@ -197,5 +204,40 @@ def test_the_script_for_a_gpu_goes_through_all_of_it_on_a_cpu(tmp_path):
     words = [sys.executable, str(ROOT / "benchmarks/gpu.py"), "--device", "cpu", "--small", "--output", str(tmp_path)]
     subprocess.run([*words, "--budget", "1000"], check=True, cwd=tmp_path)
     told = (tmp_path / "gpu.txt").read_text()
-    assert told.count("== ") == 7 and "failed" not in told and "left out" not in told
+    assert told.count("== ") == 7 and "no answer" not in told and "failed" not in told and "left out" not in told
     assert "266,800 pairs would take" in told and (tmp_path / "samples.png").stat().st_size
+
+
+# -- what is not waited for --------------------------------------------------------------------------------------------
+
+
+def imported(words: list[str]) -> tuple[set[str], str]:
+    """The modules of a whole command line, and what it complained of."""
+    code = (
+        "import sys; from quagga.pipelines.cli import command_line; code = command_line(sys.argv[1:]);"
+        "print('modules:', *sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("modules:")[2].split()), done.stderr
+
+
+def test_a_translation_does_not_wait_for_what_it_does_not_use(tmp_path):
+    """Each of these takes half a second or more to import: torch's compiler, and what only training uses."""
+    run, pictures = leave_model(tmp_path / "run", width=4, blocks=1), leave_pictures(tmp_path / "some", 1, 16)
+    modules, _ = imported(["translate", str(run), str(pictures), "--output", str(tmp_path / "out"), "--device", "cpu"])
+    assert "torch" in modules
+    assert not {"torch._dynamo", "torch._inductor", "sympy", "albumentations", "scipy", "tensorboard"} & modules
+
+
+@pytest.mark.parametrize("command", ["translate", "sample", "verify", "export"])
+def test_help_does_not_wait_for_torch(command):
+    modules, _ = imported([command, "--help"])
+    assert not {"torch", "numpy", "cv2"} & modules
+
+
+def test_a_translation_ends_quietly(tmp_path):
+    """At its end Python does not go through what torch has imported; nothing may complain of that."""
+    run, pictures = leave_model(tmp_path / "run", width=4, blocks=1), leave_pictures(tmp_path / "some", 1, 16)
+    words = ["translate", str(run), str(pictures), "--output", str(tmp_path / "out"), "--device", "cpu"]
+    done = subprocess.run([sys.executable, "-m", "quagga", *words], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and done.stdout.startswith("1 picture")
