@@ -142,6 +142,11 @@ def entries(
 
     flat, fastest = 0, 0.0
     own = job.options["schedule"]["batch_size"]
+    try:
+        job.of(own, sizes).prepared()
+    except BadInput as error:  # such as a size that the pipeline's networks cannot have
+        yield Measured(own, why=f"cannot be played: {error}")
+        return
     for batch in sorted({*(2**n for n in range(LARGEST.bit_length())), own}):
         extent = batch * (size or 1) ** 2
         memory, seconds = predicted(known, extent)

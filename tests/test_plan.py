@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
+from quagga import BadInput
 from quagga.data import embedded
 from quagga.pipelines import cli, cyclegan, plan_entry
 from quagga.pipelines.cli import command_line
@@ -147,6 +148,8 @@ def test_on_the_cpu_a_process_that_is_killed_did_not_fit(home):
     with pytest.raises(RuntimeError, match="the roof fell in"):
         in_a_process(replace(whole, build=broken))
     assert "cannot be played" in in_a_process(whole.of(4, {})).why  # of 3 pictures
+    with pytest.raises(BadInput, match="at the top of a file"):
+        in_a_process(replace(whole, build=lambda **options: None))
 
 
 def played(
@@ -179,6 +182,12 @@ def test_batches_rise_until_nothing_is_gained_or_they_do_not_fit(home, monkeypat
     assert entry.batch == 4 and "not tried: it would take 5.0 GB" in entry.why
     entry = played(monkeypatch, home, {1: 0.04})[-1]  # 25 s a step, and 50 for the next
     assert entry.batch == 2 and "a step would take 50 s" in entry.why
+
+
+def test_a_size_that_networks_cannot_have_is_one_line(home):
+    whole = job(home, "--batch_size=8")
+    [entry] = entries(whole, {"crop_size": 4, "load_size": 4}, 4, Accelerator(cpu=True), [], 16)
+    assert "--crop_size of 6 or more" in entry.why and not entry.over
 
 
 def test_memory_is_predicted_on_a_line():
