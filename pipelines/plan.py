@@ -153,8 +153,11 @@ def entries(
         if accelerator.device.type == "cpu" and memory > SPARE * free(accelerator):
             yield Measured(batch, why=f"not tried: it would take {memory / 1e9:.1f} GB of memory")
             return
-        if seconds > PATIENCE * job.seconds and not (size == own_size and batch == 1):
+        asked = size == own_size and batch in (1, own)  # measured however long it takes
+        if seconds > PATIENCE * job.seconds and not asked:
             yield Measured(batch, why=f"not tried: a step would take {seconds:.3g} s (--seconds {seconds:.3g} waits)")
+            if size == own_size and batch < own:
+                continue
             return
         entry = measure(job.of(batch, sizes), accelerator)
         yield entry

@@ -182,6 +182,8 @@ def test_batches_rise_until_nothing_is_gained_or_they_do_not_fit(home, monkeypat
     assert entry.batch == 4 and "not tried: it would take 5.0 GB" in entry.why
     entry = played(monkeypatch, home, {1: 0.04})[-1]  # 25 s a step, and 50 for the next
     assert entry.batch == 2 and "a step would take 50 s" in entry.why
+    tried = [entry.batch for entry in played(monkeypatch, home, {1: 0.04, 8: 0.04}, "--batch_size=8") if not entry.why]
+    assert tried == [1, 8]  # what is asked for is measured
 
 
 def test_a_size_that_networks_cannot_have_is_one_line(home):
