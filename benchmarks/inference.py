@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ BLOCKS = 9
 def leave_model(run: Path, width: int = 64, blocks: int = BLOCKS) -> Path:
     """A run folder with a model of random weights; returns it."""
     torch.manual_seed(0)
-    options = {"width": width, "blocks": blocks, "width_discriminator": 8}
+    options: dict[str, Any] = {"width": width, "blocks": blocks, "width_discriminator": 8}
     game = build(**options)
     domains = {letter: {"name": name, "channels": 3} for letter, name in (("x", "horse"), ("y", "zebra"))}
     save_model(

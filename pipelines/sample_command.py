@@ -272,7 +272,7 @@ def summed(sampler: "Sampler", text: str, condition: str | None, chosen: SampleO
     summands = latent.terms(text)
     one = one_condition(sampler, condition)
 
-    def decoded(z: Tensor) -> Tensor:
+    def decoded(z: "Tensor") -> "Tensor":
         return sampler.decode(z, None if one is None else one.expand(len(z), *one.shape[1:]))
 
     columns = {
