@@ -116,7 +116,8 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
         best[own] = best[own] if entry.why else entry
     yield ""
     if best[own].waited > WAITED:
-        yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers"
+        kept = ", or take --cache ram" if config.get("cache") == "none" else ""
+        yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
     if best[own].batch != config["batch_size"]:
         yield "another --batch_size is another game: --lr_rule and --warmup are for that, see docs/batch_size.md"
     for size, entry in sorted(best.items(), key=lambda item: item[0] != own):

@@ -209,7 +209,6 @@ def test_durations_have_two_units():
     assert PlanOptions().seconds == 10
 
 
-
 def test_out_of_memory_in_a_training_points_to_the_plan(home, tmp_path, monkeypatch, capsys):
     def failing(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
