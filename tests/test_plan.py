@@ -106,9 +106,12 @@ def test_of_several_processes_one_plans(home, monkeypatch, capsys):
 # -- entries ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_entry_counts_images_time_memory_and_waiting(home):
+def test_an_entry_counts_images_time_memory_and_waiting(home, monkeypatch):
+    moves, move = [], cyclegan.CycleGAN.generator_loss
+    monkeypatch.setattr(cyclegan.CycleGAN, "generator_loss", lambda *a: moves.append(1) or move(*a))
     measured = caught(job(home, "--accumulation=2", "--head_start=100", "--k=1", seconds=0.2), Accelerator(cpu=True))
     assert (measured.batch, measured.images, measured.why) == (1, 2, "")
+    assert moves  # whole steps, also where a run would begin with a head start
     assert measured.step > 0 and measured.rate == 2 / measured.step and 0 <= measured.waited <= 1
     assert measured.peak >= measured.ground > 1e7
 
