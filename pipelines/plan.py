@@ -116,7 +116,8 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
         best[own] = best[own] if entry.why else entry
     yield ""
     if best[own].waited > WAITED:
-        yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers"
+        kept = ", or take --cache ram" if config.get("cache") == "none" else ""
+        yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
     if best[own].batch != config["batch_size"]:
         yield "another --batch_size is another game: --lr_rule and --warmup are for that, see docs/batch_size.md"
     for size, entry in sorted(best.items(), key=lambda item: item[0] != own):
@@ -142,14 +143,22 @@ def entries(
 
     flat, fastest = 0, 0.0
     own = job.options["schedule"]["batch_size"]
+    try:
+        job.of(own, sizes).prepared()
+    except BadInput as error:  # such as a size that the pipeline's networks cannot have
+        yield Measured(own, why=f"cannot be played: {error}")
+        return
     for batch in sorted({*(2**n for n in range(LARGEST.bit_length())), own}):
         extent = batch * (size or 1) ** 2
         memory, seconds = predicted(known, extent)
         if accelerator.device.type == "cpu" and memory > SPARE * free(accelerator):
             yield Measured(batch, why=f"not tried: it would take {memory / 1e9:.1f} GB of memory")
             return
-        if seconds > PATIENCE * job.seconds and not (size == own_size and batch == 1):
+        asked = size == own_size and batch in (1, own)  # measured however long it takes
+        if seconds > PATIENCE * job.seconds and not asked:
             yield Measured(batch, why=f"not tried: a step would take {seconds:.3g} s (--seconds {seconds:.3g} waits)")
+            if size == own_size and batch < own:
+                continue
             return
         entry = measure(job.of(batch, sizes), accelerator)
         yield entry

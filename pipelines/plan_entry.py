@@ -6,6 +6,7 @@ each has a process of its own, whose largest memory the system knows.
 
 import gc
 import multiprocessing
+import pickle
 import sys
 import traceback
 import warnings
@@ -176,8 +177,17 @@ def finish(trainer: Trainer) -> None:
 
 
 def in_a_process(job: Job) -> Measured:
-    """Plays an entry in a process of its own; one that is killed did not fit. Raises RuntimeError with the traceback of
-    another fault."""
+    """Plays an entry in a process of its own; one that is killed did not fit.
+
+    Raises:
+        BadInput: another process cannot have what makes the game or its data.
+        RuntimeError: with the traceback of a bug.
+    """
+    try:
+        pickle.dumps(job)
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise BadInput(f"on the CPU a plan needs build and data at the top of a file ({why})") from None
     forks = "forkserver" in multiprocessing.get_all_start_methods()  # of a process that has imported torch and no more
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:

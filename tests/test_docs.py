@@ -1,4 +1,5 @@
-"""What docs/gan.md and docs/conditional.md tell people to type works, with overrides that only make it small."""
+"""What docs/gan.md and docs/conditional.md tell people to type works, with overrides that only make it small; what
+docs/many_gpus.md does is understood."""
 
 import re
 import runpy
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from accelerate.commands.launch import launch_command_parser
 from PIL import Image
 from test_conditioned import digits as idx_digits
+from torch.distributed.run import get_args_parser as torchrun_parser
 
 from quagga.data.pictures import Pictures
 from quagga.pipelines import cli, gan
@@ -85,6 +88,23 @@ def test_the_page_of_conditions(home, capsys):
     obeyed("conditional.md", capsys)
     assert len(list((home / "threes_and_sevens").iterdir())) == 8
     assert (home / "classes/grid.png").exists() and (home / "eyes/grid.png").exists()
+
+
+def test_the_launchers_and_quagga_know_what_the_page_of_many_gpus_types(capsys):
+    text = "\n".join(blocks("many_gpus.md", "sh")).replace("\\\n", " ")
+    launched = [line for line in text.splitlines() if " -m quagga " in line]
+    assert len(launched) == 4
+    for line in launched:
+        launcher, typed = line.split(" -m quagga ")
+        words = [*shlex.split(launcher), "-m", "quagga", "train"]
+        if words[0] == "torchrun":
+            known = torchrun_parser().parse_args(words[1:])
+            assert known.module and known.training_script == "quagga"
+        else:
+            known = launch_command_parser().parse_args(words[2:])
+            assert known.module and known.training_script == "quagga" and known.num_processes in (8, 16)
+        assert command_line([*shlex.split(typed), "--print_config"]) == 0
+        assert "pipeline: cyclegan" in capsys.readouterr().out
 
 
 def test_any_dataset(home, monkeypatch, capsys):

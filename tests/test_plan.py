@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
+from quagga import BadInput
 from quagga.data import embedded
 from quagga.pipelines import cli, cyclegan, plan_entry
 from quagga.pipelines.cli import command_line
@@ -105,9 +106,12 @@ def test_of_several_processes_one_plans(home, monkeypatch, capsys):
 # -- entries ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_entry_counts_images_time_memory_and_waiting(home):
+def test_an_entry_counts_images_time_memory_and_waiting(home, monkeypatch):
+    moves, move = [], cyclegan.CycleGAN.generator_loss
+    monkeypatch.setattr(cyclegan.CycleGAN, "generator_loss", lambda *a: moves.append(1) or move(*a))
     measured = caught(job(home, "--accumulation=2", "--head_start=100", "--k=1", seconds=0.2), Accelerator(cpu=True))
     assert (measured.batch, measured.images, measured.why) == (1, 2, "")
+    assert moves  # whole steps, also where a run would begin with a head start
     assert measured.step > 0 and measured.rate == 2 / measured.step and 0 <= measured.waited <= 1
     assert measured.peak >= measured.ground > 1e7
 
@@ -146,6 +150,8 @@ def test_on_the_cpu_a_process_that_is_killed_did_not_fit(home):
     with pytest.raises(RuntimeError, match="the roof fell in"):
         in_a_process(replace(whole, build=broken))
     assert "cannot be played" in in_a_process(whole.of(4, {})).why  # of 3 pictures
+    with pytest.raises(BadInput, match="at the top of a file"):
+        in_a_process(replace(whole, build=lambda **options: None))
 
 
 def played(
@@ -178,6 +184,14 @@ def test_batches_rise_until_nothing_is_gained_or_they_do_not_fit(home, monkeypat
     assert entry.batch == 4 and "not tried: it would take 5.0 GB" in entry.why
     entry = played(monkeypatch, home, {1: 0.04})[-1]  # 25 s a step, and 50 for the next
     assert entry.batch == 2 and "a step would take 50 s" in entry.why
+    tried = [entry.batch for entry in played(monkeypatch, home, {1: 0.04, 8: 0.04}, "--batch_size=8") if not entry.why]
+    assert tried == [1, 8]  # what is asked for is measured
+
+
+def test_a_size_that_networks_cannot_have_is_one_line(home):
+    whole = job(home, "--batch_size=8")
+    [entry] = entries(whole, {"crop_size": 4, "load_size": 4}, 4, Accelerator(cpu=True), [], 16)
+    assert "--crop_size of 6 or more" in entry.why and not entry.over
 
 
 def test_memory_is_predicted_on_a_line():

@@ -194,8 +194,9 @@ def test_statistics_are_taken_in_float32_and_the_result_keeps_its_dtype(group):
     network = nn.Sequential(nn.BatchNorm2d(2))
     share_statistics(network)
     with torch.autocast("cpu", torch.bfloat16):
-        made = network((torch.randn(4, 2, 8, 8) + 300).bfloat16())
+        made = network((torch.randn(4, 2, 8, 8) + 301).bfloat16())
     assert made.dtype == torch.bfloat16
+    assert abs(float(made.detach().float().mean())) < 0.05  # 301 itself is no bfloat16
     assert float(made.detach().float().std()) == pytest.approx(1, abs=0.05)
     assert isinstance(network[0], SharedBatchNorm) and network[0].running_mean is not None
     assert network[0].running_mean.dtype == torch.float32
