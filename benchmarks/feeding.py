@@ -55,10 +55,11 @@ CONSUMERS = (
 def drawn(folder: Path, count: int, large: bool) -> Path:
     """trainA and trainB of so many pictures each."""
     rng = np.random.default_rng(0)
-    for part, coat in (("trainA", "horse"), ("trainB", "zebra")):
+    for part in ("trainA", "trainB"):
         (folder / part).mkdir(parents=True)
         for number in range(count):
-            picture = Image.fromarray(scene(number, 72, 0).wearing(coat))
+            animal = scene(number, 72, 0)
+            picture = Image.fromarray(animal.horse if part == "trainA" else animal.zebra)
             if large:
                 picture = picture.resize(tuple(rng.integers(286, 513, 2).tolist()), Image.Resampling.BICUBIC)
                 grain = rng.normal(0, 6, (*picture.size[::-1], 3))  # without it they would be smaller files than photos
