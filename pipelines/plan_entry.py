@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from signal import Signals
 from time import perf_counter
 from typing import Any
@@ -23,6 +22,7 @@ import torch
 from accelerate import Accelerator
 
 from quagga import BadInput
+from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import exhausted
 from quagga.pipelines.minimax import Schedule, Trainer
@@ -34,7 +34,6 @@ FAR = 1 << 40  # images: no entry comes to the end of its game
 WARM = 3  # steps before the clock counts; on the CPU one is enough where it is slow
 STEPS = 1000  # at most
 OVER = "does not fit"
-CONTROL = Path("/sys/fs/cgroup")  # limits of memory, of a container or a job
 
 
 @dataclass(frozen=True)
@@ -228,21 +227,4 @@ def free(accelerator: Accelerator) -> int:
         return torch.cuda.mem_get_info()[0]
     if accelerator.device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return min(psutil.virtual_memory().available, allowed())
-
-
-def allowed() -> int:
-    """Bytes that the control group of this process may still take, such as that of a container; 2^63 without one."""
-    left = [1 << 63]
-    with suppress(OSError, ValueError):
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-        for group in {CONTROL, CONTROL / own}:
-            with suppress(OSError, ValueError):  # "max": no limit
-                stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-                held = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
-                left.append(int((group / "memory.max").read_text()) - held)
-    with suppress(OSError, ValueError):  # version 1
-        group = CONTROL / "memory"
-        held = int((group / "memory.usage_in_bytes").read_text())
-        left.append(int((group / "memory.limit_in_bytes").read_text()) - held)
-    return max(0, min(left))
+    return free_memory()
