@@ -149,7 +149,7 @@ def test_small_pictures_in_memory_come_at_once_and_others_from_workers(top, kind
     assert [whole is not None for whole in asked] == [False, True, False, False]
 
 
-@pytest.mark.parametrize("kind", ["unpaired", "unpaired and pairs", "pairs", "pictures"])
+@pytest.mark.parametrize("kind", ["unpaired", "unpaired and pairs", "pairs", "pairs side by side", "pictures"])
 def test_once_read_the_files_are_not_needed(top, tmp_path, kind):
     expected = one_by_one(made(kind, top), 0, 30)
     shutil.copytree(top, tmp_path / "copy")
