@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from report import keep, processor
 
-from quagga.data.embedded import Coat, scene
+from quagga.data.embedded import scene
 from quagga.data.pictures import Pictures
 from quagga.data.rows import Batches
 from quagga.data.unpaired import Unpaired
@@ -55,11 +55,11 @@ CONSUMERS = (
 def drawn(folder: Path, count: int, large: bool) -> Path:
     """trainA and trainB of so many pictures each."""
     rng = np.random.default_rng(0)
-    coats: dict[str, Coat] = {"trainA": "horse", "trainB": "zebra"}
-    for part, coat in coats.items():
+    for part in ("trainA", "trainB"):
         (folder / part).mkdir(parents=True)
         for number in range(count):
-            picture = Image.fromarray(scene(number, 72, 0).wearing(coat))
+            animal = scene(number, 72, 0)
+            picture = Image.fromarray(animal.horse if part == "trainA" else animal.zebra)
             if large:
                 picture = picture.resize(tuple(rng.integers(286, 513, 2).tolist()), Image.Resampling.BICUBIC)
                 grain = rng.normal(0, 6, (*picture.size[::-1], 3))  # without it they would be smaller files than photos

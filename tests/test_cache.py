@@ -27,7 +27,6 @@ from quagga.data.unpaired import Unpaired
 from quagga.pipelines.cli import command_line
 
 CUT: dict[str, Any] = {"load_size": 20, "crop_size": 16, "workers": 0}
-DECLARED: dict[str, Any] = {"GaussNoise": {"p": 0.5}, "CoarseDropout": {"p": 0.5}, "Affine": {"rotate": [-9, 9]}}
 COUNT = 11
 
 
@@ -150,7 +149,7 @@ def test_small_pictures_in_memory_come_at_once_and_others_from_workers(top, kind
     assert [whole is not None for whole in asked] == [False, True, False, False]
 
 
-@pytest.mark.parametrize("kind", ["unpaired", "unpaired and pairs", "pairs", "pictures"])
+@pytest.mark.parametrize("kind", ["unpaired", "unpaired and pairs", "pairs", "pairs side by side", "pictures"])
 def test_once_read_the_files_are_not_needed(top, tmp_path, kind):
     expected = one_by_one(made(kind, top), 0, 30)
     shutil.copytree(top, tmp_path / "copy")
@@ -184,13 +183,28 @@ def test_where_workers_are_spawned_the_memory_is_shared_from_the_start(top, monk
             assert [part.is_shared() for part in shelf.memory] == [shared]
 
 
-def test_what_is_in_memory_stays_as_it_is(top):
-    """Some transforms work in place."""
-    data = made("unpaired", top, cache="ram", augment=DECLARED, load_size=16)
+class InPlace:
+    """As a transform may be written."""
+
+    def set_random_state(self, *_: object) -> None: ...
+
+    def __call__(self, **pictures: np.ndarray) -> dict[str, np.ndarray]:
+        for pixels in pictures.values():
+            pixels[...] = 0
+        return pictures
+
+
+@pytest.mark.parametrize("kind", ["unpaired", "pairs"])
+@pytest.mark.parametrize("stage", ["_declared", "_moved", "_coloured"])
+def test_what_is_in_memory_stays_as_it_is(top, kind, stage):
+    data = made(kind, top, cache="ram", load_size=16, flip=False)
+    shelves = data._all_shelves() if kind == "unpaired" else [data.shelf]
+    for augment in data.augments.values() if kind == "unpaired" else [data._augment]:
+        setattr(augment, stage, InPlace())
     next(data.batches(0, 2))
-    before = [part.clone() for shelf in data._all_shelves() for part in shelf.memory]
+    before = [part.clone() for shelf in shelves for part in shelf.memory]
     some(data.batches(0, 4), 20)
-    after = [part for shelf in data._all_shelves() for part in shelf.memory]
+    after = [part for shelf in shelves for part in shelf.memory]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
 
 
@@ -384,6 +398,12 @@ def test_the_device_is_refused_where_chance_has_a_hand(top):
             Pictures.of([np.zeros((16, 16, 3), np.uint8)] * 9, cache=how)
 
 
+def test_a_preview_reads_its_own_rows_only(top, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache.Shelf, "fill", lambda *_: pytest.fail("all were read"))
+    words = [f"--x={top / 'horse'}", f"--y={top / 'zebra'}", "--load_size=20", "--crop_size=16", "--cache=ram"]
+    assert not command_line(["data", "preview", "cyclegan", *words, f"--output={tmp_path / 'sheet.png'}"])
+
+
 # -- a run ------------------------------------------------------------------------------------------------------------
 
 TINY = ["--device=cpu", "--batch_size=4", "--images=16", "--log_every=8", "--sample_every=8", "--save_every=8"]
@@ -422,3 +442,10 @@ def test_a_run_with_pictures_on_the_device_is_the_run_without(top, tmp_path, cap
         weights.append({path.name: path.read_bytes() for path in (output / "model").glob("*.safetensors")})
     assert weights[0] and weights[0] == weights[1]
     assert "pictures kept on the device: 40" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_its_pictures_in_memory(top, tmp_path, capsys):
+    words = [f"--root={top / 'digits'}", "--size=8", "--width=4", "--workers=0", f"--output={tmp_path / 'run'}"]
+    assert not command_line(["train", "gan", *words, *TINY])
+    assert not command_line(["train", "gan", *words, *TINY, "--images=24", "--cache=device"])
+    assert "going on from 16 of 24 images" in capsys.readouterr().out
