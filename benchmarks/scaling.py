@@ -38,12 +38,12 @@ LINKS = {  # name -> bytes/s a direction, seconds a hop: datasheets, and assumpt
 PLACES = ((8, "NVLink 4"), (8, "PCIe 4 x16"), (64, "100 Gbit/s"))  # GPUs, and their slowest link
 ENOUGH = 0.8  # efficiency below which more GPUs are said to have stopped helping
 BACKWARD = 2 / 3  # share of a step that is backward, during which buckets could be sent
-GAMES = {
+GAMES: dict[str, tuple[Any, dict[str, Any], int]] = {
     "cyclegan, 256 pixels": (cyclegan.build, {}, 256),
     "pix2pix, U-Net-256": (pix2pix.build, {}, 256),
     "gan, DCGAN of 64 pixels": (gan.build, {"size": 64, "x_channels": 3}, 64),
 }
-TINY = {"width": 16, "blocks": 2, "width_discriminator": 16, "crop_size": 64}  # what this CPU plays
+TINY: dict[str, Any] = {"width": 16, "blocks": 2, "width_discriminator": 16, "crop_size": 64}  # what this CPU plays
 BATCHES, STEPS = (1, 2, 4, 8), 6
 
 

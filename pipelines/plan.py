@@ -7,7 +7,7 @@ nothing is written. Where and how an entry is played is in `plan_entry`.
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -78,7 +78,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     Raises:
         BadInput: the options as they are cannot be played, or nothing fits.
     """
-    from quagga.pipelines.plan_entry import begin, free
+    from quagga.pipelines.plan_entry import begin, free, measure, pace_of
 
     accelerator = begin(job)
     rows, _ = job.prepared()  # what is wrong with the options themselves is said before the table
@@ -87,11 +87,14 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     own = (job.options["data"][name] or rows.known().get(name)) if name else None
     yield f"{prog}: {length:,} images on {accelerator.device}, mixed precision: {accelerator.mixed_precision}"
     yield f"{free(accelerator) / 1e9:.1f} GB of memory are free; {job.seconds:g} s an entry, and some to warm up"
+    pace, slower = pace_of(job, accelerator)
+    yield from slower
+    if pace.compile:
+        yield "not compiled in the table, which would take minutes an entry; the best is compiled at the end"
     yield ""
     yield f"{name or 'size':>9}  batch  images/s  most memory  the whole schedule  waits for data"
     best: dict[int | None, Any] = {}
     known: list[tuple[int, Any]] = []
-    waited = 0.0
     for size in [None] if own is None else sorted({max(8, own // 2), own, own * 2}):
         sizes = sizes_for(size, own, name, config)
         played = []
@@ -101,22 +104,21 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
                 yield f"{head}  {entry.why}"
                 continue
             played.append(entry)
-            waited = max(waited, entry.waited) if size == own else waited
-            yield (
-                f"{head}  {entry.rate:>8.3g}  {entry.peak / 1e9:>8.2f} GB  {duration(length / entry.rate):>18}"
-                f"  {entry.waited:>14.0%}"
-            )
+            yield head + line_of(entry, length)
         if played:  # the smallest that is about as fast as any
             fast = max(entry.rate for entry in played) / GROWTH
             best[size] = next(entry for entry in played if entry.rate >= fast)
     if own not in best:
         raise BadInput(f"not a single picture of --{name} {own} fits or can be played: see above")
+    if pace.compile:
+        entry = measure(replace(job.of(best[own].batch, {}), compiled=True), accelerator)
+        yield f"{own or '':>9}  {entry.batch:>5}{f'  {entry.why}' if entry.why else line_of(entry, length)}  compiled"
+        best[own] = best[own] if entry.why else entry
     yield ""
-    if waited > WAITED:
-        kept = " or keep the pictures in memory (--keep)" if "keep" in config else ""
-        yield f"up to {waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
+    if best[own].waited > WAITED:
+        yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers"
     if best[own].batch != config["batch_size"]:
-        yield "another --batch_size is another game: --lr is yours to adapt, see docs"
+        yield "another --batch_size is another game: --lr_rule and --warmup are for that, see docs/batch_size.md"
     for size, entry in sorted(best.items(), key=lambda item: item[0] != own):
         at = "" if size is None else f" at {size} pixels"
         yield f"fastest{at}: {entry.rate:.3g} images/s, {duration(length / entry.rate)}. The command:"
@@ -147,7 +149,7 @@ def entries(
             yield Measured(batch, why=f"not tried: it would take {memory / 1e9:.1f} GB of memory")
             return
         if seconds > PATIENCE * job.seconds and not (size == own_size and batch == 1):
-            yield Measured(batch, why=f"not tried: a step would take {seconds:.0f} s (--seconds {seconds:.0f} waits)")
+            yield Measured(batch, why=f"not tried: a step would take {seconds:.3g} s (--seconds {seconds:.3g} waits)")
             return
         entry = measure(job.of(batch, sizes), accelerator)
         yield entry
@@ -161,6 +163,12 @@ def entries(
         fastest = max(fastest, entry.rate)
         if flat == 2 and batch >= own:
             return
+
+
+def line_of(entry: Any, length: int) -> str:
+    """The figures of an entry, of a schedule of so many images."""
+    whole = duration(length / entry.rate)
+    return f"  {entry.rate:>8.3g}  {entry.peak / 1e9:>8.2f} GB  {whole:>18}  {entry.waited:>14.0%}"
 
 
 def predicted(known: Sequence[tuple[int, Any]], extent: int) -> tuple[float, float]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from signal import Signals
 from time import perf_counter
 from typing import Any
@@ -23,16 +22,18 @@ import torch
 from accelerate import Accelerator
 
 from quagga import BadInput
+from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import exhausted
 from quagga.pipelines.minimax import Schedule, Trainer
-from quagga.pipelines.run import start, with_known
+from quagga.pipelines.pace import Pace, pace_for, quicken
+from quagga.pipelines.run import check_batch, rows_of, start, with_known
+from quagga.pipelines.run_options import RunOptions
 
 FAR = 1 << 40  # images: no entry comes to the end of its game
 WARM = 3  # steps before the clock counts; on the CPU one is enough where it is slow
 STEPS = 1000  # at most
 OVER = "does not fit"
-CONTROL = Path("/sys/fs/cgroup")  # limits of memory, of a container or a job
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be played: what `quagga.pipelines.run.train` is given."""
+    """What is to be played: what `quagga.pipelines.run.train` is given. compiled: whether networks may be compiled,
+    which takes a minute or two for every batch and size."""
 
     pipeline: str
     build: Callable[..., Any]
     data: Callable[..., Any]
     options: Mapping[str, Mapping[str, Any]]
     seconds: float
+    compiled: bool = False
 
     def of(self, batch_size: int, sizes: Mapping[str, int]) -> "Job":
         """The same at this batch, and at other sizes for all who take them."""
@@ -83,7 +86,7 @@ class Job:
 
     def prepared(self) -> tuple[Rows, Any]:
         """The rows and the game, on the CPU. Raises BadInput."""
-        rows: Rows = self.data(**self.options["data"])
+        rows = rows_of(self.build, self.data, self.options)
         options, _ = with_known(self.options["build"], {}, rows.known())
         torch.manual_seed(self.schedule.seed)
         with warnings.catch_warnings():
@@ -93,8 +96,14 @@ class Job:
 
 def begin(job: Job) -> Accelerator:
     """The device and the precision. Raises BadInput."""
-    run = job.options["run"]
-    return start(run["device"], run["mixed_precision"], run["deterministic"])
+    run = RunOptions(**job.options["run"])
+    return start(run.device, run.mixed_precision, run.deterministic)
+
+
+def pace_of(job: Job, accelerator: Accelerator) -> tuple[Pace, list[str]]:
+    """The means of speed, and lines for the user about those that are missing."""
+    run = RunOptions(**job.options["run"])
+    return pace_for(accelerator.device, run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic)
 
 
 def measure(job: Job, accelerator: Accelerator) -> Measured:
@@ -125,9 +134,13 @@ def play(job: Job, accelerator: Accelerator) -> Measured:
     device = accelerator.device.type
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    schedule = replace(job.schedule, head_start=0)
+    schedule = replace(job.schedule, head_start=0, warmup=0)
     rows, game = job.prepared()
     rows.check(schedule.batch_size * schedule.accumulation)
+    check_batch(game, schedule.batch_size)
+    pace = pace_of(job, accelerator)[0]
+    networks = [*game.generators.values(), *game.discriminators.values()]
+    quicken(networks, replace(pace, compile=pace.compile and job.compiled))
     trainer = Trainer(game, schedule, FAR, accelerator)
     ground = psutil.Process().memory_info().rss
     with closing(rows.batches(0, schedule.batch_size)) as stream:
@@ -214,21 +227,4 @@ def free(accelerator: Accelerator) -> int:
         return torch.cuda.mem_get_info()[0]
     if accelerator.device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return min(psutil.virtual_memory().available, allowed())
-
-
-def allowed() -> int:
-    """Bytes that the control group of this process may still take, such as that of a container; 2^63 without one."""
-    left = [1 << 63]
-    with suppress(OSError, ValueError):
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-        for group in {CONTROL, CONTROL / own}:
-            with suppress(OSError, ValueError):  # "max": no limit
-                stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-                held = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
-                left.append(int((group / "memory.max").read_text()) - held)
-    with suppress(OSError, ValueError):  # version 1
-        group = CONTROL / "memory"
-        held = int((group / "memory.usage_in_bytes").read_text())
-        left.append(int((group / "memory.limit_in_bytes").read_text()) - held)
-    return max(0, min(left))
+    return free_memory()

@@ -107,15 +107,8 @@ def train(
         ear = stack.enter_context(listening())
         accelerator = start(run.device, run.mixed_precision, run.deterministic)
         stack.push(ending(accelerator))
-        rows: Rows = data(**options["data"])
-        if not hasattr(rows, "known"):
-            given = type(rows).__name__
-            raise BadInput(f"the data's function gives {given}, no rows: let it return Conditioned.of(...) or its kin")
-        known = rows.known()
-        for name in known.keys() & options["build"].keys() - options["data"].keys():
-            if options["build"][name] not in (None, known[name], default_of(build, name)):
-                raise BadInput(f"--{name} is decided by the data, whose function takes no {name}: leave it out")
-        build_options, config = with_known(options["build"], config, known)
+        rows = rows_of(build, data, options)
+        build_options, config = with_known(options["build"], config, rows.known())
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
         if getattr(rows, "cache", None) == "device":
             rows.on(accelerator.device)  # pyright: ignore[reportAttributeAccessIssue]
@@ -131,11 +124,7 @@ def train(
             )
         if not hasattr(game, "examine"):
             raise BadInput(f"{pipeline} reads nothing of held-out pictures: give its game examine(batch, draw)")
-        lonely = schedule.batch_size == 1 and any(
-            isinstance(layer, nn.BatchNorm1d) for network in game.generators.values() for layer in network.modules()
-        )
-        if lonely:
-            raise BadInput("batch norm of a single row of numbers is 0: raise --batch_size, or --norm none")
+        check_batch(game, schedule.batch_size)
         folder = Path(run.output or f"runs/{rows.title}-{pipeline}")
         if run.init_from and run.resume not in (*AUTO, "never"):
             raise BadInput("--init_from begins a run, --resume PATH goes on with one: choose one of them")
@@ -178,6 +167,27 @@ def train(
             if log and rows.skipped:
                 log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
         return folder
+
+
+def rows_of(build: Callable[..., Any], data: Callable[..., Any], options: Mapping[str, Mapping[str, Any]]) -> Rows:
+    """The rows that the options ask for. Raises BadInput where they are none, or decide what the user has decided."""
+    rows: Rows = data(**options["data"])
+    if not hasattr(rows, "known"):
+        given = type(rows).__name__
+        raise BadInput(f"the data's function gives {given}, no rows: let it return Conditioned.of(...) or its kin")
+    known = rows.known()
+    for name in known.keys() & options["build"].keys() - options["data"].keys():
+        if options["build"][name] not in (None, known[name], default_of(build, name)):
+            raise BadInput(f"--{name} is decided by the data, whose function takes no {name}: leave it out")
+    return rows
+
+
+def check_batch(game: Any, batch_size: int) -> None:
+    """Raises BadInput where a process holds too few rows for the generators' batch normalisation."""
+    if batch_size == 1 and any(
+        isinstance(layer, nn.BatchNorm1d) for network in game.generators.values() for layer in network.modules()
+    ):
+        raise BadInput("batch norm of a single row of numbers is 0: raise --batch_size, or --norm none")
 
 
 def default_of(build: Callable[..., Any], name: str) -> Any:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from quagga.pipelines import cli, cyclegan, plan_entry
 from quagga.pipelines.cli import command_line
 from quagga.pipelines.options import resolve
 from quagga.pipelines.plan import PlanOptions, command, duration, entries, predicted
-from quagga.pipelines.plan_entry import Job, Measured, allowed, caught, in_a_process
+from quagga.pipelines.plan_entry import Job, Measured, caught, in_a_process
 
 SMALL = ["--workers=0", "--device=cpu", "--width=4", "--width_discriminator=4"]
 TRANSLATION = [*SMALL, "--load_size=18", "--crop_size=16", "--layers=1"]
@@ -198,15 +197,6 @@ def test_durations_have_two_units():
     assert [duration(n) for n in (5, 65, 3720, 90000)] == ["5 s", "1 min 5 s", "1 h 2 min", "1 d 1 h"]
     assert PlanOptions().seconds == 10
 
-
-def test_memory_of_a_control_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan_entry, "CONTROL", tmp_path)
-    assert allowed() == 1 << 63
-    for name, text in (("memory.max", "1000"), ("memory.current", "700"), ("memory.stat", "anon 1\ninactive_file 100")):
-        (tmp_path / name).write_text(text + "\n")
-    assert allowed() == 400 or not sys.platform.startswith("linux")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert allowed() == 1 << 63
 
 
 def test_out_of_memory_in_a_training_points_to_the_plan(home, tmp_path, monkeypatch, capsys):

@@ -26,6 +26,7 @@ from quagga.data.pictures import Pictures
 from quagga.data.unpaired import Unpaired
 from quagga.models.modes import Mode, in_mode
 from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.pace import Pace, quicken
 from quagga.pipelines.shared_norm import SharedBatchNorm, alone, share_statistics
 
 BATCH = {"norm": "batch", "norm_discriminator": "batch"}
@@ -42,6 +43,7 @@ GAMES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "class with batch norm": ("class", {**BATCH, "norm": "conditional_batch"}, {}),
     "attributes with batch norm": ("attributes", BATCH, {}),
     "caption with batch norm": ("caption", BATCH, {}),
+    "pix2pix played again with batch norm": ("pix2pix", {"norm": "batch"}, {}),
 }
 IMAGES = 16
 
@@ -54,6 +56,8 @@ def play_all(out: Path) -> None:
     said = counted()
     for title, (name, options, more) in GAMES.items():
         game = game_of(name, seed=rank, **options)  # the first process's weights are broadcast
+        networks = [*game.generators.values(), *game.discriminators.values()]
+        quicken(networks, Pace(gradient_checkpointing="played again" in title))
         batch_size = 4 // processes
         schedule = Schedule(images=IMAGES, batch_size=batch_size, optimizer="sgd", lr=0.01, decay=0.0, **more)
         trainer = Trainer(game, schedule, IMAGES, accelerator)
@@ -61,7 +65,7 @@ def play_all(out: Path) -> None:
         for _ in trainer.play(rows_of(name, batch_size, (rank, processes)).batches):
             pass
         words, readings, state = dict(said), trainer.readings(), trainer.state_dict()
-        networks = flat({**state["generators"], **state["discriminators"]})
+        kept = flat({**state["generators"], **state["discriminators"]})
         played = weights(game)
         if accelerator.is_main_process:  # the main process alone saves and draws strips: nobody may wait for the others
             with trainer.averaged([rows_of(name, 4).batch(0, 4)]):
@@ -70,7 +74,7 @@ def play_all(out: Path) -> None:
                     "readings": readings,
                     "words": words,
                     "memory": state["memory"],
-                    "state": networks,
+                    "state": kept,
                     "averaged": flat({key: network.state_dict() for key, network in game.generators.items()}),
                 }
     if accelerator.is_main_process:
