@@ -40,6 +40,12 @@ def test_both_sides_see_the_same_pictures_and_are_looked_at_as_rarely(place):
     assert theirs["data"] == {**ours["data"], "load_size": 72}
 
 
+def test_all_that_differs_goes_back_once():
+    back = [name for names in equal_minutes.BACK.values() for name in names]
+    differs = {name for name, value in equal_minutes.OURS.items() if value != equal_minutes.THEIRS[name]}
+    assert sorted(back) == sorted(differs | {"mixed_precision"})
+
+
 def test_the_clock_of_a_run_that_was_stopped_counts_on(tmp_path):
     file = tmp_path / "clock.json"
     file.write_text(json.dumps({"0": 1.0, "100": 50.0, "200": 99.0}))
