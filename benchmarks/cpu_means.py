@@ -1,13 +1,17 @@
-"""What makes a step faster on the CPU, and what does not: precision, memory format, threads, allocator, compiling.
+"""What makes a step faster on the CPU, and what does not: precision, memory format, threads, how they wait, allocator,
+compiling.
 
     python benchmarks/cpu_means.py --output benchmarks/results/cpu_means.txt
 
 Each way steps in a process of its own, by turns with plain float32, so that whatever else the machine does falls on
-both. `quagga train` takes bf16 unasked on a processor with matrix units for it (AMX), and nothing else of this.
+both. `quagga train` takes bf16 unasked on a processor with matrix units for it (AMX), lets threads that have nothing to
+do sleep soon, and nothing else of this. The last table is of a machine that is busy otherwise.
 """
 
 import argparse
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +21,8 @@ from statistics import median
 from report import keep
 from stepping import Setting, Subject
 from train_step import by_turns, machine
+
+from quagga.pipelines.cli import PATIENCE
 
 # glibc gives large blocks back at once, and the system clears them anew for the next tensor; so it keeps them.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
@@ -33,6 +39,7 @@ GAMES = {
 def ways(base: Setting, compiled: bool) -> dict[str, tuple[Setting, dict[str, str]]]:
     """Name -> the setting, and what the environment says."""
     narrow = replace(base, precision="bf16")
+    asleep = {"OMP_WAIT_POLICY": "passive"}
     found = {
         "float32, another time": (base, {}),
         "float32, channels-last": (replace(base, channels_last=True), {}),
@@ -42,6 +49,8 @@ def ways(base: Setting, compiled: bool) -> dict[str, tuple[Setting, dict[str, st
         "bf16, channels-last": (replace(narrow, channels_last=True), {}),
         "bf16, memory is kept": (narrow, KEPT),
         "bf16, 1 thread": (replace(narrow, threads=1), {}),
+        "bf16, threads look briefly": (narrow, PATIENCE),
+        "bf16, threads wait asleep": (narrow, asleep),
         "bf16, checkpointing": (replace(narrow, gradient_checkpointing=True), {}),
     }
     if compiled:
@@ -75,6 +84,24 @@ def table(base: Setting, turns: int, compiled: bool) -> Iterator[str]:
                 yield f"{name:<32}{median(times[name]):>9.0f}{share:>12.2f}{subject.memory():>7.0f}"
 
 
+def beside_others(base: Setting, turns: int, others: int = 2) -> Iterator[str]:
+    """While as many processes as there are cores do something else."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
+    try:
+        for name, (threads, more) in {
+            "libgomp's own way of waiting": (None, {}),
+            "as quagga lets threads wait": (None, PATIENCE),
+            "waiting asleep": (None, {"OMP_WAIT_POLICY": "passive"}),
+            "1 thread": (1, {}),
+        }.items():
+            with environment(more), Subject(replace(base, threads=threads)) as subject:
+                subject.milliseconds()
+                yield f"{name:<32}{median(subject.milliseconds() for _ in range(turns)):>9.0f}"
+    finally:
+        for process in busy:
+            process.kill()
+
+
 def report(games: Sequence[str], turns: int, compiled: bool) -> Iterator[str]:
     yield "A training step on the CPU, by what means; the median of turns, and of ratios turn by turn"
     yield machine("cpu")
@@ -82,6 +109,10 @@ def report(games: Sequence[str], turns: int, compiled: bool) -> Iterator[str]:
         yield ""
         yield name
         yield from table(GAMES[name], turns, compiled)
+    name = "the demo's, 64x64, batch 4"
+    yield ""
+    yield f"{name}, beside two processes that are busy"
+    yield from beside_others(replace(GAMES[name], precision="bf16"), turns)
 
 
 def main() -> None:
