@@ -206,7 +206,9 @@ def report(place: Path) -> Iterator[str]:
         yield f"{side}: mean error {mean:.3f} +- {pstdev(errors):.3f} over {len(errors)} of {len(SEEDS)} seeds"
     if len(means) == 2:
         ratio = means["ours"] / means["theirs"]
-        yield f"ours / theirs: {ratio:.2f}; promised: at most {PROMISE}: {'kept' if ratio <= PROMISE else 'NOT kept'}"
+        whole = sum(line["name"] in SIDES for line in lines) == len(SIDES) * len(SEEDS)
+        verdict = ("kept" if ratio <= PROMISE else "NOT kept") + ("" if whole else ", so far")
+        yield f"ours / theirs: {ratio:.2f}; promised: at most {PROMISE}: {verdict}"
     if any(line["name"].startswith("ours but") for line in lines):
         yield ""
         yield f"one thing at a time as theirs has it, {BACK_MINUTES:.0f} CPU minutes, seed 0"

@@ -67,7 +67,7 @@ def test_the_report_says_whether_the_promise_is_kept(place, error, verdict):
         line |= {"error": value, "background": value / 2, "coat": value / 2}
         (place / "results" / f"{side}-0.json").write_text(json.dumps(line))
     said = "\n".join(equal_minutes.report(place))
-    assert f"ours / theirs: {error / 0.2:.2f}; promised: at most 0.7: {verdict}" in said
+    assert f"ours / theirs: {error / 0.2:.2f}; promised: at most 0.7: {verdict}, so far" in said
     assert "1 of 3 seeds" in said
 
 
