@@ -1,6 +1,7 @@
 """Going on with a run: only with the run that the folder holds, and on all processes from the same checkpoint."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +12,15 @@ from accelerate.utils import broadcast_object_list
 
 from quagga import BadInput
 from quagga.pipelines import checkpoint, whole
-from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.run_options import RunOptions
 
 CONFIG, CHECKPOINTS, ASIDE = "config.yaml", "checkpoints", "aside"
 MAY_CHANGE = {  # in a run that goes on; the rest is what the run is
     *("images", "epochs", "output", "resume", "init_from"),
     *("log_every", "sample_every", "samples", "examined", "save_every"),
     *("keep", "keep_best", "on_nonfinite", "device", "deterministic"),
+    *("compile", "channels_last", "gradient_checkpointing"),  # they change how a step is played, not what
     *("batch_size", "accumulation"),  # as long as their product with the number of processes stays, see `resume`
     *("workers", "worker_timeout", "cache", "unreadable"),
     *("root", "x", "y", "table", "pictures", "pairs", "x_name", "y_name"),
@@ -62,9 +65,12 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], 
         return Resumed([], [])
     path = Path(choice.path)
     state = _read(path)
-    changed = differences(state["config"] if isinstance(state.get("config"), dict) else {}, config)
+    old = state["config"] if isinstance(state.get("config"), dict) else {}
+    changed = differences(old, config)
     refused = [
-        f"{key} was {short(was)}, not {short(now)}" for key, (was, now) in changed.items() if key not in MAY_CHANGE
+        f"{key} was {short(was)}, not {short(now)}"
+        for key, (was, now) in changed.items()
+        if key not in MAY_CHANGE and (key in old or not old)  # one that was not known then is said, not refused
     ]
     if refused:
         raise BadInput(f"{path} is of another run: {'; '.join(refused)}. Choose another --output")
@@ -201,8 +207,15 @@ def _set_aside(folder: Path, path: Path) -> list[str]:
 
 
 def differences(old: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Option -> (what it was when the checkpoint was written, what it is now), where the two differ."""
-    return {key: (old.get(key), value) for key, value in config.items() if old.get(key) != value}
+    """Option -> (what it was when the checkpoint was written, what it is now), where the two differ. A version that did
+    not know an option played as its default has it."""
+    known = {**defaults_of(Schedule), **defaults_of(RunOptions), **old} if old else {}
+    return {key: (known.get(key), value) for key, value in config.items() if known.get(key) != value}
+
+
+def defaults_of(options: type) -> dict[str, Any]:
+    """What a dataclass of options takes where nothing is said."""
+    return {field.name: field.default for field in fields(options)}
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

@@ -166,6 +166,18 @@ def test_what_cannot_go_on_is_refused(root, straight, typed, message, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_a_run_of_before_an_option_was_known_goes_on(root, straight, tmp_path, capsys):
+    old, run = checkpoint.saved(straight / "checkpoints")[-1], tmp_path / "run"
+    state = checkpoint.load(old)
+    for option in ("lr_rule", "lr_batch", "warmup", "compile", "cache"):
+        del state["config"][option]
+    checkpoint.save(run / "checkpoints", int(old.name), state, keep=1)
+    assert train(root, run, "--resume=auto", "--gradient_checkpointing=true", images=26) == 0
+    said = capsys.readouterr().out
+    assert "gradient_checkpointing: True, until now False" in said and "lr_rule" not in said
+    assert train(root, run, "--lr_batch=2", images=28) == 2
+
+
 def test_a_run_that_is_over_says_so_and_may_be_longer(root, tmp_path, capsys):
     assert train(root, tmp_path / "run", images=8) == 0
     assert train(root, tmp_path / "run", images=8) == 0
