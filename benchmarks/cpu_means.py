@@ -22,7 +22,7 @@ from report import keep
 from stepping import Setting, Subject
 from train_step import by_turns, machine
 
-from quagga.pipelines.cli import PATIENCE
+from quagga.pipelines.cli import SPINNING
 
 # glibc gives large blocks back at once, and the system clears them anew for the next tensor; so it keeps them.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
@@ -49,7 +49,7 @@ def ways(base: Setting, compiled: bool) -> dict[str, tuple[Setting, dict[str, st
         "bf16, channels-last": (replace(narrow, channels_last=True), {}),
         "bf16, memory is kept": (narrow, KEPT),
         "bf16, 1 thread": (replace(narrow, threads=1), {}),
-        "bf16, threads look briefly": (narrow, PATIENCE),
+        "bf16, threads look briefly": (narrow, SPINNING),
         "bf16, threads wait asleep": (narrow, asleep),
         "bf16, checkpointing": (replace(narrow, gradient_checkpointing=True), {}),
     }
@@ -90,7 +90,7 @@ def beside_others(base: Setting, turns: int, others: int = 2) -> Iterator[str]:
     try:
         for name, (threads, more) in {
             "libgomp's own way of waiting": (None, {}),
-            "as quagga lets threads wait": (None, PATIENCE),
+            "as quagga lets threads wait": (None, SPINNING),
             "waiting asleep": (None, {"OMP_WAIT_POLICY": "passive"}),
             "1 thread": (1, {}),
         }.items():

@@ -17,7 +17,7 @@ from quagga.data.collection import Collection
 from quagga.data.decode import read_header, to_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, grey_or_rgb, other_channels
-from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of
+from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of, shelf_of
 from quagga.data.look import LOOKED_AT, look
 from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place, places
 from quagga.data.stated import check_side
@@ -191,8 +191,8 @@ class Deck:
             return [afford([self.shelf])] if self.shelf else []
         if self.shelf:
             afford([self.shelf])  # they pass through it
-        white = 1 if self.gallery.form.eight_bits else 4
-        size = len(self.train) * self.size**2 * self.gallery.form.channels * white
+        form = self.gallery.form
+        size = len(self.train) * self.size**2 * form.channels * np.dtype(form.dtype).itemsize
         return [f"pictures kept on the device: {len(self.train):,}, {in_words(size)}"]
 
     def on(self, device: torch.device) -> None:
@@ -327,7 +327,7 @@ def deck_of(
     if wanted.cache != "none" and isinstance(gallery, Mapped):
         raise BadInput(f"{title} is a dataset, which keeps its pictures as it likes: leave out --cache")
     if wanted.cache != "none" and isinstance(gallery, Files):
-        shelf = _shelf(gallery, train, augment)
+        shelf = shelf_of(gallery, train.tolist(), augment)
     deck = Deck(gallery, train, held, dict(more), augment, plain, size, wanted.seed, wanted.skip, wanted.cache, shelf)
     return deck, lines
 
@@ -335,16 +335,6 @@ def deck_of(
 def _has_scale(gallery: Memory, augment: Augment) -> bool:
     """Whether its pictures, which are of one size, are as they are cut."""
     return augment.scaled(gallery.pixels[0]).shape == gallery.pixels.shape[1:]
-
-
-def _shelf(files: Files, numbers: np.ndarray, augment: Augment) -> Shelf:
-    """Room for these pictures, scaled."""
-
-    def values(number: int) -> list[int]:
-        header = read_header(files.paths[number])
-        return [augment.area(header.shorter, header.longer) * files.form.channels]
-
-    return Shelf(numbers.tolist(), [files.form.dtype], values, lambda number: [augment.scaled(files.read(number))])
 
 
 def shown(test: np.ndarray, classes: Sequence[int]) -> np.ndarray:

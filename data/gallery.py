@@ -10,7 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from quagga import BadInput
-from quagga.data.decode import read_fitted, to_fitted
+from quagga.data.augment import Augment
+from quagga.data.cache import Shelf
+from quagga.data.decode import read_fitted, read_header, to_fitted
 from quagga.data.form import Form
 
 
@@ -47,6 +49,16 @@ class Files(NamedTuple):
     def name(self, number: int) -> str:
         """Its path."""
         return str(self.paths[number])
+
+
+def shelf_of(files: Files, numbers: Sequence[int], augment: Augment) -> Shelf:
+    """Room in memory for these pictures of files, scaled as they are cut."""
+
+    def values(number: int) -> list[int]:
+        header = read_header(files.paths[number])
+        return [augment.area(header.shorter, header.longer) * files.form.channels]
+
+    return Shelf(numbers, [files.form.dtype], values, lambda number: [augment.scaled(files.read(number))])
 
 
 class Memory(NamedTuple):

@@ -14,9 +14,10 @@ from torch import Tensor
 from quagga import BadInput
 from quagga.data.augment import Augment, Fit
 from quagga.data.cache import SMALL, Cache, Shelf, afford
-from quagga.data.decode import read_fitted, read_header
+from quagga.data.decode import read_fitted
 from quagga.data.folders import Side, two_folders
 from quagga.data.form import Form
+from quagga.data.gallery import Files, shelf_of
 from quagga.data.look import look
 from quagga.data.paired import Paired
 from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place, places
@@ -167,19 +168,10 @@ class Unpaired:
     @cached_property
     def shelves(self) -> dict[str, Shelf]:
         """What stays of each side, by the numbers of its pictures to train on; empty until it is filled."""
-        return {name: self._shelf(name, side) for name, side in self.sides.items()}
-
-    def _shelf(self, name: str, side: Side) -> Shelf:
-        form, augment = self.forms[name], self.augments[name]
-
-        def values(number: int) -> list[int]:
-            header = read_header(side.train[number])
-            return [augment.area(header.shorter, header.longer) * form.channels]
-
-        def read(number: int) -> list[np.ndarray]:
-            return [augment.scaled(read_fitted(side.train[number], form, name).pixels)]
-
-        return Shelf(range(len(side.train)), [form.dtype], values, read)
+        return {
+            name: shelf_of(Files(side.train, self.forms[name]), range(len(side.train)), self.augments[name])
+            for name, side in self.sides.items()
+        }
 
     def _all_shelves(self) -> list[Shelf]:
         return [*self.shelves.values(), *([self.paired.shelf] if self.paired else [])]

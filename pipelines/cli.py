@@ -45,14 +45,14 @@ PLAYED = ("train", "demo")  # what saves when a signal comes
 # How long libgomp's threads look for the next loop before they sleep. Left to itself it looks for milliseconds, and
 # where other processes want the cores too, such as those that read pictures, a step takes twice as long or far longer;
 # so short a look costs nothing on a quiet machine (benchmarks/cpu_means.py).
-PATIENCE = {"GOMP_SPINCOUNT": "10000"}
+SPINNING = {"GOMP_SPINCOUNT": "10000"}
 HELP = ("-h", "--help")
 
 
 def command_line(argv: Sequence[str]) -> int:
     """Obeys `quagga ARGV...`; returns the exit code: 0; 2 for bad input or a machine that cannot (one line on stderr);
     128 + its number for a signal, such as 130 for Ctrl-C and 143 for SIGTERM; 1 for a bug of ours (a traceback)."""
-    patient()
+    spin_briefly()
     return explained(lambda: dispatch(list(argv)))
 
 
@@ -77,14 +77,14 @@ def main(
         defaults: options whose defaults are others than data, `Schedule` and `RunOptions` have: {"batch_size": 64}
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    patient()
+    spin_briefly()
     sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults)))
 
 
-def patient() -> None:
+def spin_briefly() -> None:
     """Says to OpenMP how its threads are to wait, where nobody else has; heeded where torch is not imported yet."""
     if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in PATIENCE.items():
+        for name, value in SPINNING.items():
             os.environ.setdefault(name, value)
 
 

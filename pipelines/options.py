@@ -31,16 +31,14 @@ WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 
 def main(argv: list[str]) -> int:
     """Obeys `quagga train ARGV...`. The first word names the pipeline; without it a saved config does."""
-    name, rest = named(argv, "train")
-    module = import_module(PIPELINES[name][0])
-    return train(name, module.build, module.data, rest, f"quagga train {name}", module.defaults)
+    return for_a_pipeline(argv, "train", train)
 
 
-def named(argv: list[str], command: str) -> tuple[str, list[str]]:
-    """The pipeline, by the first word or else by a saved config, and the options.
+def for_a_pipeline(argv: list[str], command: str, obey: Callable[..., int]) -> int:
+    """Calls `obey` as `train` is called, for the pipeline that the first word names, or else a saved config.
 
     Raises:
-        BadInput: neither names one.
+        BadInput: neither names one, or what `obey` raises.
     """
     if argv[0].startswith("-"):
         files, _ = taken_out(argv, "--config")
@@ -53,7 +51,8 @@ def named(argv: list[str], command: str) -> tuple[str, list[str]]:
             raise BadInput(f"{files[-1]} should say `pipeline: NAME`{suggestion(name, PIPELINES)}")
     else:
         name, *rest = argv
-    return name, rest
+    module = import_module(PIPELINES[name][0])
+    return obey(name, module.build, module.data, rest, f"quagga {command} {name}", module.defaults)
 
 
 def train(

@@ -80,14 +80,14 @@ def quicken(networks: list[nn.Module], pace: Pace) -> None:
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if pace.gradient_checkpointing:
             # A bound method, and no closure: a deep copy of the network then calls its own layers.
-            network.forward = MethodType(_played_again, network)
+            network.forward = MethodType(_recomputed, network)
         if pace.compile and not (pace.gradient_checkpointing and any(True for _ in network.buffers())):
             network.compile(dynamic=False)
 
 
-def _played_again(network: nn.Module, *inputs: Tensor) -> Tensor:
+def _recomputed(network: nn.Module, *inputs: Tensor) -> Tensor:
     """`network.forward`, of which only the inputs are kept; what the layers have learned of the pass (statistics of
-    batch normalisation, singular vectors) is put back for the second playing, and counts once."""
+    batch normalisation, singular vectors) is put back for the recomputation, and counts once."""
     forward: Callable[..., Any] = type(network).forward
     if not torch.is_grad_enabled():
         return forward(network, *inputs)

@@ -8,14 +8,13 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from quagga import BadInput
-from quagga.pipelines.cli import PIPELINES, several
-from quagga.pipelines.options import named, resolve, taken_out
+from quagga.pipelines.cli import several
+from quagga.pipelines.options import for_a_pipeline, resolve, taken_out
 
 GROWTH = 1.05  # what a doubled batch must gain in images/s to count as a gain
 WAITED = 0.05  # share of a step above which waiting for data is worth a word
@@ -42,9 +41,7 @@ class PlanOptions:
 
 def main(argv: list[str]) -> int:
     """Obeys `quagga plan ARGV...`; the first word names the pipeline, or a saved config does."""
-    name, rest = named(argv, "plan")
-    module = import_module(PIPELINES[name][0])
-    return plan(name, module.build, module.data, rest, f"quagga plan {name}", module.defaults)
+    return for_a_pipeline(argv, "plan", plan)
 
 
 def plan(

@@ -62,7 +62,7 @@ def start(device: str, mixed_precision: str | None, deterministic: bool = False)
         precision = "bf16" if has_bf16(on_gpu) and not on_mps else "no"
     if precision == "fp16" and not on_gpu:
         raise BadInput("fp16 needs a CUDA GPU: take --mixed_precision no or bf16")
-    AcceleratorState._reset_state()  # which else refuses another precision than that of a run before, in one process
+    AcceleratorState._reset_state()  # else it refuses another precision than that of an earlier run of this process
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP):
         raise BadInput(
@@ -77,7 +77,8 @@ def has_bf16(on_gpu: bool) -> bool:
     if on_gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # AMX, Intel's tiles: a step of CycleGAN takes 0.45 of its time in float32. AVX-512's bf16 was not measured to win.
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot say
+    return bool(known.get("amx_bf16"))
 
 
 def train(

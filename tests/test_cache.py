@@ -17,7 +17,7 @@ from PIL import Image
 from test_conditioned import digits
 
 from quagga import BadInput
-from quagga.data import cache, deck, paired, rows, unpaired
+from quagga.data import cache, deck, gallery, paired, rows, unpaired
 from quagga.data.conditioned import Conditioned
 from quagga.data.free import free_memory
 from quagga.data.paired import Paired
@@ -211,8 +211,9 @@ def test_what_is_in_memory_stays_as_it_is(top, kind, stage):
 def test_pictures_are_kept_scaled_and_read_once(top, monkeypatch):
     data = made("unpaired", top, cache="ram", load_size=16)
     seen = []
-    read = unpaired.read_fitted
-    monkeypatch.setattr(unpaired, "read_fitted", lambda path, *rest: seen.append(path) or read(path, *rest))
+    read = gallery.read_fitted
+    for reader in (gallery, unpaired):
+        monkeypatch.setattr(reader, "read_fitted", lambda path, *rest: seen.append(path) or read(path, *rest))
     assert seen == [] and not data.shelves["x"].memory  # not when it is made
     for _ in range(2):
         some(data.batches(0, 4), 12)
@@ -267,8 +268,8 @@ def test_a_damaged_picture_stops_as_without(top, damaged, kind):
 
 def test_a_picture_larger_than_its_header_says_is_read_each_time(top, monkeypatch):
     expected = one_by_one(made("pictures", top), 0, 20)
-    header = deck.read_header
-    monkeypatch.setattr(deck, "read_header", lambda path: header(path)._replace(longer=header(path).shorter))
+    header = gallery.read_header
+    monkeypatch.setattr(gallery, "read_header", lambda path: header(path)._replace(longer=header(path).shorter))
     data = made("pictures", top, cache="ram")
     assert same(some(data.batches(0, 4), 5), expected) and not data.deck.shelf.where
 
