@@ -30,6 +30,7 @@ FACE = {  # name -> module that defines it
     "find_pictures": "quagga.data.folders",
     "read_picture": "quagga.data.decode",
     "to_tensor": "quagga.data.tensors",
+    "with_floats": "quagga.data.tensors",
     "to_uint8": "quagga.data.tensors",
 }
 

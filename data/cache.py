@@ -24,7 +24,6 @@ from quagga.data.free import free_memory
 
 Cache = Literal["none", "ram"]
 CacheOrDevice = Literal["none", "ram", "device"]
-SMALL = 64  # pixels a side up to which a batch in memory is made sooner than a worker could hand it over
 Where = tuple[int, int, tuple[int, ...]]  # first and last value in the memory, and the shape
 
 

@@ -144,7 +144,8 @@ class Conditioned:
         self.deck.on(device)
 
     def sample(self, row: int) -> Sample:
-        """A row: "x" (C, size, size) in [-1, 1], "c" its condition and "other" that of another picture, both without N.
+        """A row: "x" (C, size, size), bytes or floats in [-1, 1]; "c", its condition, and "other", that of another
+        picture, both without N.
 
         Raises:
             BadInput: the picture cannot be read, or with unreadable "skip" none can.

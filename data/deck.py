@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Augment, Declared
-from quagga.data.cache import SMALL, CacheOrDevice, Shelf, afford, in_words
+from quagga.data.cache import CacheOrDevice, Shelf, afford, in_words
 from quagga.data.collection import Collection
 from quagga.data.decode import read_header, to_native
 from quagga.data.folders import Side
@@ -21,7 +21,7 @@ from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memor
 from quagga.data.look import LOOKED_AT, look
 from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place, places
 from quagga.data.stated import check_side
-from quagga.data.tensors import to_tensor
+from quagga.data.tensors import to_row, with_floats
 
 SIZES = (256, 128, 64, 32)  # sides that pictures of other sizes are brought to, where none is asked for
 MOST = 256  # above which a picture's own size is not taken unasked
@@ -52,7 +52,7 @@ class Deck:
     are shown. more: what else a row holds, name -> a tensor with an entry for each picture; where that is a condition,
     "c", the row also holds that of another picture, "other", drawn for the row. augment: what happens to a picture.
     plain: whether nothing happens to one that has its size already. size: side in pixels. shelf: where pictures of
-    files stay, by their numbers. there: on a device, "x", uint8 or floats in [0, 1], and `more`, for each of `train`.
+    files stay, by their numbers. there: on a device, "x", uint8 or floats in [-1, 1], and `more`, for each of `train`.
     """
 
     gallery: Gallery
@@ -69,7 +69,7 @@ class Deck:
     there: dict[str, Tensor] | None = None
 
     def sample(self, row: int) -> Sample:
-        """A row: "x" (C, size, size) in [-1, 1], an entry of each of `more`, and with conditions "other".
+        """A row: "x" (C, size, size), bytes or floats in [-1, 1]; an entry of each of `more`; with conditions "other".
 
         Raises:
             BadInput: the picture cannot be read, or with `skip` none can.
@@ -101,7 +101,7 @@ class Deck:
         rows = [self._sample(map(int, np.roll(pool, -at)), self.augment.still).tensors for at in range(count)]
         batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         others = {"other": batch["c"].roll(1, 0)} if "c" in batch else {}
-        return {**batch, **others, "row": torch.arange(count)}
+        return with_floats({**batch, **others, "row": torch.arange(count)})
 
     def _sample(self, numbers: Iterable[int], transform: Callable[[np.ndarray], np.ndarray]) -> Sample:
         """The first of the pictures that can be read; without `skip` the first must."""
@@ -117,7 +117,7 @@ class Deck:
                 skipped.append(str(error))
             else:
                 return Sample(
-                    {"x": to_tensor(pixels), **{name: all_[number] for name, all_ in self.more.items()}}, skipped
+                    {"x": to_row(pixels), **{name: all_[number] for name, all_ in self.more.items()}}, skipped
                 )
         raise BadInput(f"none of {len(skipped)} pictures can be read; the first is {skipped[0]}")
 
@@ -164,8 +164,7 @@ class Deck:
         if self.shelf is not None:
             self.shelf.fill(workers)
         ready = isinstance(self.gallery, Memory) or self.shelf is not None
-        at_once = ready and not self.augment.declared and (self.plain or self.size <= SMALL)
-        whole = self.whole if at_once else None
+        whole = self.whole if ready and not self.augment.declared else None
         return batches(self, from_row, batch_size, process, processes, workers, timeout, on_skip, whole=whole)
 
     def whole(self, rows: np.ndarray) -> Batch | None:
@@ -179,7 +178,7 @@ class Deck:
                 return None
             seeds = (key(self.seed, "x", "augment", row) for row in rows.tolist())
             pixels = np.stack([self.augment(self._pixels(n), s) for n, s in zip(numbers.tolist(), seeds, strict=True)])
-        return {"x": to_tensor(pixels), **self._of(numbers), **self._others(rows)}
+        return {"x": to_row(pixels), **self._of(numbers), **self._others(rows)}
 
     # -- on a device --------------------------------------------------------------------------------------------------
 
@@ -212,15 +211,13 @@ class Deck:
                     " --cache ram, or --fit squash"
                 )
             pictures.append(pixels)
-        x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.stack(pictures), -1, 1)))
+        x = to_row(np.stack(pictures)).contiguous()
         self.there = {name: tensor.to(device) for name, tensor in {"x": x, **self._of(self.train)}.items()}
         self.shelf = None
 
     def _from_there(self, there: dict[str, Tensor], start: int, batch_size: int, processes: int) -> Batches:
         """The same batches, picked on the device; only numbers travel to it, and the rows' own stay here."""
         device, size = there["x"].device, len(self.train)
-        # A tensor, not a number: by a number the GPU multiplies with its inverse, which is another last bit.
-        half = torch.tensor(127.5 if there["x"].dtype == torch.uint8 else 0.5, device=device)
 
         def across(numbers: np.ndarray) -> Tensor:
             tensor = torch.from_numpy(numbers)
@@ -230,7 +227,6 @@ class Deck:
             rows = np.arange(start, start + batch_size)
             at = across(places(self.seed, "x", rows, size))
             batch = {name: all_[at] for name, all_ in there.items()}
-            batch["x"] = batch["x"].float().div_(half).sub_(1)
             if "c" in there:
                 batch["other"] = there["c"][across(places(self.seed, "other", rows, size))]
             yield {**batch, "row": torch.from_numpy(rows)}

@@ -127,10 +127,13 @@ def indices(values: np.ndarray, table: Input) -> np.ndarray:
 
 
 def planes(index: np.ndarray | Tensor, count: int) -> Tensor:
-    """Places in the table -> 1 on its label's plane, -1 elsewhere; float32.
+    """Places in the table -> 1 on its label's plane, -1 elsewhere: of arrays as bytes, 255 and 0, as rows travel; of
+    tensors as float32.
 
     (H, W, 1) -> (count, H, W); (N, H, W, 1), or of tensors (N, 1, H, W) -> (N, count, H, W)."""
-    index = torch.from_numpy(np.moveaxis(index, -1, -3).copy()) if isinstance(index, np.ndarray) else index
+    if isinstance(index, np.ndarray):
+        known = np.arange(count, dtype=np.uint8)[:, None, None]
+        return torch.from_numpy((np.moveaxis(index, -1, -3) == known).view(np.uint8) * np.uint8(255))
     known = torch.arange(count, device=index.device).view(-1, 1, 1)
     return (index.long() == known).float() * 2 - 1
 

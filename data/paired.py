@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Fit, PairAugment, nearest, resized
-from quagga.data.cache import SMALL, Cache, Shelf, afford
+from quagga.data.cache import Cache, Shelf, afford
 from quagga.data.decode import read_header, read_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, Native, fitted
@@ -36,7 +36,7 @@ from quagga.data.look import look
 from quagga.data.pairs import Pair, find_pairs
 from quagga.data.rows import Batch, Batches, Sample, batches, key, place, places
 from quagga.data.stated import check_side, check_workers
-from quagga.data.tensors import to_tensor
+from quagga.data.tensors import floats, to_row, with_floats
 
 NAMES = {"labels": "labels", "edges": "edges", "grey": "grey"}  # what x is called where nobody says
 
@@ -165,10 +165,12 @@ class Paired:
             self.notices.append(afford([self.shelf]))
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
-        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}."""
+        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size), "row": (N,) int64};
+        pictures of 8 bits as bytes, which `quagga.data.tensors.with_floats` makes floats in [-1, 1], others so.
+        """
         if self.cache == "ram":
             self.shelf.fill(self.workers)
-        at_once = self.cache == "ram" and self.crop_size <= SMALL and not self.augment
+        at_once = self.cache == "ram" and not self.augment
         return batches(
             *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
             whole=self.whole if at_once else None,
@@ -205,7 +207,7 @@ class Paired:
         return Shelf(range(len(self.train)), [self.forms[side].dtype for side in sides], values, read)
 
     def sample(self, row: int) -> Sample:
-        """A row: "x" and "y", (C, crop_size, crop_size) in [-1, 1].
+        """A row: "x" and "y", (C, crop_size, crop_size), bytes or floats in [-1, 1].
 
         Raises:
             BadInput: the pair cannot be read, or with unreadable "skip" none can.
@@ -234,11 +236,13 @@ class Paired:
             start = number * len(pool) // count
             around = (pool[(start + step) % len(pool)] for step in range(len(pool)))
             rows.append(self._first(((pair, None) for pair in around), self._augment.still)[0])
-        return {**{side: torch.stack([row[side] for row in rows]) for side in "xy"}, "row": torch.arange(count)}
+        return with_floats(
+            {**{side: torch.stack([row[side] for row in rows]) for side in "xy"}, "row": torch.arange(count)}
+        )
 
     def still(self, pair: Pair) -> dict[str, Tensor]:
         """The tensors of a pair, cut from the middle: "x" and "y", (C, crop_size, crop_size) in [-1, 1]."""
-        return self._first(iter([(pair, None)]), self._augment.still)[0]
+        return {side: floats(one) for side, one in self._first(iter([(pair, None)]), self._augment.still)[0].items()}
 
     def for_the_eye(self, batch: Batch) -> Batch:
         """The same batch, label maps in colours."""
@@ -375,7 +379,7 @@ class Paired:
     def _tensors(self, x: np.ndarray, y: np.ndarray) -> dict[str, Tensor]:
         """(H, W, C) or (N, H, W, C) each -> what the networks see."""
         labels = len(self.input.labels)
-        return {"x": planes(x, labels) if self.x_as == "labels" else to_tensor(x), "y": to_tensor(y)}
+        return {"x": planes(x, labels) if self.x_as == "labels" else to_row(x), "y": to_row(y)}
 
     def _kept(self, number: int) -> Two | None:
         """The pair of that number, scaled, where it is in memory."""

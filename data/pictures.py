@@ -108,7 +108,7 @@ class Pictures:
         self.deck.on(device)
 
     def sample(self, row: int) -> Sample:
-        """A row: "x" (C, size, size) in [-1, 1], and where classes are known "mode", int64 ().
+        """A row: "x" (C, size, size), bytes or floats in [-1, 1], and where classes are known "mode", int64 ().
 
         Raises:
             BadInput: the picture cannot be read, or with unreadable "skip" none can.

@@ -11,7 +11,10 @@ import multiprocessing.connection
 import os
 import signal
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -26,9 +29,11 @@ from quagga.data.form import Form
 
 Batch = dict[str, Tensor]
 Batches = Generator[Batch, None, None]  # without end; closing it ends the workers
+Results = Generator["Sample | _Complaint", None, None]
 Read, Named = TypeVar("Read"), TypeVar("Named")
 Whole = Callable[[np.ndarray], Batch | None]  # int64 (N,), numbers of rows -> the rows, stacked
 
+AHEAD = 2  # batches that a thread has ready
 POLL = 1.0  # seconds between two looks at whether the workers live
 HINTS = {
     "SIGKILL": "often that means that memory ran out: lower --workers",
@@ -84,8 +89,8 @@ class Rows(Source, Protocol):
         """
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
-        """This process's batches, without end, shared out as by the function `batches`; pictures are (N, C, H, W) in
-        [-1, 1].
+        """This process's batches, without end, shared out as by the function `batches`; pictures are (N, C, H, W),
+        floats in [-1, 1] or bytes, of which the trainer makes such floats on its device.
 
         Raises:
             BadInput: the data cannot be read.
@@ -190,7 +195,8 @@ def batches(
         timeout: Seconds to wait for a batch until its worker counts as hanging. Not heeded without workers.
         on_skip: Told of pictures that were replaced, when their batch is handed out.
         start_method: "fork", "spawn", "forkserver". None: the system's.
-        whole: What makes the same batch at once, or nothing of it, where it is so quick that no worker is asked.
+        whole: What makes the same batch at once, or nothing of it, where pictures are in memory and only cut. Then no
+            worker is asked, as handing over takes longer; if there were to be any, a thread makes batches ahead.
 
     Closing the iterator ends the workers.
 
@@ -198,42 +204,18 @@ def batches(
         BadInput: the user's data cannot be read, or the rows' own complaint.
         DataFault: a worker died, hung or raised anything else.
     """
-    workers = 0 if whole else workers
-    desk = _Desk(source, workers, whole)
-    loader = DataLoader(
-        desk,
-        batch_sampler=_RowNumbers(from_row, batch_size, process, processes),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=torch.cuda.is_available(),
-        timeout=POLL if workers else 0,
-        worker_init_fn=partial(_sit_down, desk) if workers else None,
-        multiprocessing_context=start_method if workers else None,
-        generator=torch.Generator(),  # else it would draw from torch's own and change what the run draws
-    )
-    others, handler = set(multiprocessing.active_children()), _child_handler()
-    iterator = iter(loader)
-    crew = [child for child in multiprocessing.active_children() if child not in others]
-    if handler is not None and handler is not _child_handler():
-        # The loader's handler for dead children would raise amid a training step. `_next` looks for them where we wait.
-        signal.signal(signal.SIGCHLD, handler)
-    try:
-        while True:
-            result = _next(iterator, desk, crew, timeout)
+    numbers = _RowNumbers(from_row, batch_size, process, processes)
+    if whole:
+        results = _in_a_thread(_Desk(source, 0, whole), numbers, ahead=AHEAD if workers else 0)
+    else:
+        results = _by_workers(_Desk(source, workers), numbers, workers, timeout, start_method)
+    with closing(results):
+        for result in results:
             if isinstance(result, _Complaint):
                 raise result.error()
             if on_skip and result.skipped:
                 on_skip(result.skipped)
             yield result.tensors
-    except DataFault:
-        for worker in crew:  # one that hangs would not hear of the end
-            worker.kill()
-        raise
-    finally:
-        del iterator
-        for worker in crew:  # they do not hear SIGTERM, which is the loader's last word
-            if worker.is_alive():
-                worker.kill()
 
 
 class _Complaint(NamedTuple):
@@ -310,6 +292,67 @@ def _collated(samples: Sequence[Sample | _Complaint]) -> Sample | _Complaint:
         return complaint
     rows = [sample for sample in samples if isinstance(sample, Sample)]
     return Sample(default_collate([row.tensors for row in rows]), [line for row in rows for line in row.skipped])
+
+
+def _in_a_thread(desk: _Desk, numbers: _RowNumbers, ahead: int) -> Results:
+    """So many batches are made ahead of time, beside the training step; 0: each when it is asked for."""
+    of = iter(numbers)
+    if not ahead:
+        while True:
+            yield _pinned(desk.__getitems__(next(of)))
+
+    def made(rows: list[int]) -> Sample | _Complaint:
+        return _pinned(desk.__getitems__(rows))
+
+    # One thread: more would only take turns, as half of the work is Python's.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
+    try:
+        due = deque(pool.submit(made, next(of)) for _ in range(ahead))
+        while True:
+            due.append(pool.submit(made, next(of)))
+            yield due.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _by_workers(desk: _Desk, numbers: _RowNumbers, workers: int, timeout: float, start_method: str | None) -> Results:
+    """Without workers each is read here when it is asked for."""
+    loader = DataLoader(
+        desk,
+        batch_sampler=numbers,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        timeout=POLL if workers else 0,
+        worker_init_fn=partial(_sit_down, desk) if workers else None,
+        multiprocessing_context=start_method if workers else None,
+        generator=torch.Generator(),  # else it would draw from torch's own and change what the run draws
+    )
+    others, handler = set(multiprocessing.active_children()), _child_handler()
+    iterator = iter(loader)
+    crew = [child for child in multiprocessing.active_children() if child not in others]
+    if handler is not None and handler is not _child_handler():
+        # The loader's handler for dead children would raise amid a training step. `_next` looks for them where we wait.
+        signal.signal(signal.SIGCHLD, handler)
+    try:
+        while True:
+            yield _next(iterator, desk, crew, timeout)
+    except DataFault:
+        for worker in crew:  # one that hangs would not hear of the end
+            worker.kill()
+        raise
+    finally:
+        del iterator
+        for worker in crew:  # they do not hear SIGTERM, which is the loader's last word
+            if worker.is_alive():
+                worker.kill()
+
+
+def _pinned(result: Sample | _Complaint) -> Sample | _Complaint:
+    """In memory from which a GPU can take it while the host goes on."""
+    if isinstance(result, _Complaint) or not torch.cuda.is_available():
+        return result
+    return result._replace(tensors={name: tensor.pin_memory() for name, tensor in result.tensors.items()})
 
 
 def _as_it_is(batch: Any) -> Sample | _Complaint:

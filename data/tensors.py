@@ -10,10 +10,31 @@ from quagga.data.form import Form, from_unit
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """(H, W, C) or (N, H, W, C), uint8 in 0..255 or float32 in [0, 1] -> float32 (C, H, W) or (N, C, H, W) in [-1, 1],
     contiguous."""
-    half = 127.5 if pixels.dtype == np.uint8 else 0.5
-    channels_first = torch.from_numpy(pixels.copy()).movedim(-1, -3)  # what Pillow gives may not be written to
-    floats = torch.empty(channels_first.shape).copy_(channels_first)  # torch transposes in half the time of numpy
-    return floats.div_(half).sub_(1)
+    return floats(to_row(pixels))
+
+
+def to_row(pixels: np.ndarray) -> Tensor:
+    """What `to_tensor` makes, but bytes stay bytes: so rows travel, as floats are four times their size."""
+    own = pixels.flags.owndata and pixels.flags.writeable  # else it is somebody's memory, or what Pillow gives
+    channels_first = torch.from_numpy(pixels if own else pixels.copy()).movedim(-1, -3)
+    return channels_first if pixels.dtype == np.uint8 else _centred(channels_first, 0.5)
+
+
+def floats(pictures: Tensor) -> Tensor:
+    """uint8 (..., C, H, W) -> float32 in [-1, 1], contiguous, on the same device; floats stay as they are."""
+    return _centred(pictures, 127.5) if pictures.dtype == torch.uint8 else pictures
+
+
+def with_floats(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same batch, with pictures, (N, C, H, W), as `floats` makes them."""
+    return {name: floats(tensor) if tensor.ndim == 4 else tensor for name, tensor in batch.items()}
+
+
+def _centred(pictures: Tensor, half: float) -> Tensor:
+    # A tensor, not a number: by a number a GPU multiplies with its inverse, which is another last bit.
+    by = torch.full((), half, device=pictures.device)
+    copied = torch.empty(pictures.shape, device=pictures.device).copy_(pictures)  # which transposes it as well
+    return copied.div_(by).sub_(1)
 
 
 def to_uint8(picture: Tensor) -> np.ndarray:

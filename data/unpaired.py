@@ -13,7 +13,7 @@ from torch import Tensor
 
 from quagga import BadInput
 from quagga.data.augment import Augment, Fit
-from quagga.data.cache import SMALL, Cache, Shelf, afford
+from quagga.data.cache import Cache, Shelf, afford
 from quagga.data.decode import read_fitted
 from quagga.data.folders import Side, two_folders
 from quagga.data.form import Form
@@ -22,7 +22,7 @@ from quagga.data.look import look
 from quagga.data.paired import Paired
 from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place, places
 from quagga.data.stated import check_side, check_workers
-from quagga.data.tensors import to_tensor
+from quagga.data.tensors import to_row, with_floats
 
 
 @dataclass
@@ -136,7 +136,8 @@ class Unpaired:
             self.notices.append(afford(self._all_shelves()))
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
-        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size) in [-1, 1], "row": (N,) int64}.
+        """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size), "row": (N,) int64};
+        pictures of 8 bits as bytes, which `quagga.data.tensors.with_floats` makes floats in [-1, 1], others so.
 
         Raises:
             BadInput: with pairs, where not every batch would hold as many of them.
@@ -146,7 +147,7 @@ class Unpaired:
         if self.cache == "ram":
             for shelf in self._all_shelves():
                 shelf.fill(self.workers)
-        at_once = self.cache == "ram" and self.crop_size <= SMALL and not self.augment and not self.paired
+        at_once = self.cache == "ram" and not self.augment and not self.paired
         return batches(
             *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
             whole=self.whole if at_once else None,
@@ -162,7 +163,7 @@ class Unpaired:
                 return None
             seeds = (key(self.seed, name, "augment", row) for row in rows.tolist())
             cuts = [self.augments[name](one[0], seed) for one, seed in zip(kept, seeds, strict=True) if one]
-            batch[name] = to_tensor(np.stack(cuts))
+            batch[name] = to_row(np.stack(cuts))
         return batch
 
     @cached_property
@@ -177,7 +178,7 @@ class Unpaired:
         return [*self.shelves.values(), *([self.paired.shelf] if self.paired else [])]
 
     def sample(self, row: int) -> Sample:
-        """A row: "x" and "y", (C, crop_size, crop_size) in [-1, 1]; where pairs are given, "paired", bool ().
+        """A row: "x" and "y", (C, crop_size, crop_size), bytes or floats in [-1, 1]; with pairs "paired", bool ().
 
         Raises:
             BadInput: a picture cannot be read, or with unreadable "skip" none of its side can.
@@ -241,7 +242,7 @@ class Unpaired:
                 around = (pool[(start + step) % len(pool)] for step in range(len(pool)))
                 pictures.append(first_readable(read, around, skip=self.unreadable == "skip")[0])
             batch[name] = torch.stack(pictures)
-        return {**batch, "row": torch.arange(count)}
+        return with_floats({**batch, "row": torch.arange(count)})
 
     def preprocessing(self) -> dict[str, Any]:
         """What was done to the pictures, for the model to carry along (JSON)."""
@@ -314,11 +315,11 @@ class Unpaired:
 
     def _take(self, name: str, transform: Callable[[np.ndarray], np.ndarray], number: int) -> Tensor:
         kept = self.shelves[name].get(number) if self.cache == "ram" else None
-        return to_tensor(transform(kept[0])) if kept else self._read(name, transform, self.sides[name].train[number])
+        return to_row(transform(kept[0])) if kept else self._read(name, transform, self.sides[name].train[number])
 
     def _read(self, name: str, transform: Callable[[np.ndarray], np.ndarray], path: Path) -> Tensor:
         pixels = read_fitted(path, self.forms[name], name).pixels
         try:
-            return to_tensor(transform(pixels))
+            return to_row(transform(pixels))
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from None

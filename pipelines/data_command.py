@@ -192,6 +192,7 @@ def preview(argv: list[str]) -> None:
     """
     from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
     from quagga.data.preview import captioned_sheet, contact_sheet, windowed
+    from quagga.data.tensors import with_floats
 
     files, typed = taken_out(argv, "--config")
     name = typed.pop(0) if typed and not typed[0].startswith("-") else None
@@ -209,7 +210,7 @@ def preview(argv: list[str]) -> None:
     if chosen.count < 1:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")
     rows = kind(**options["data"])
-    batch = next(rows.batches(0, chosen.count))
+    batch = with_floats(next(rows.batches(0, chosen.count)))
     deep = [side for side, form in rows.forms.items() if not form.eight_bits]
     if "c" in batch:
         described = [rows.conditions.describe(c) for c in batch["c"]]

@@ -32,6 +32,7 @@ from accelerate.utils import broadcast, gather_object
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from quagga.data.tensors import with_floats
 from quagga.pipelines.shared_norm import alone, share_statistics
 
 Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
@@ -336,7 +337,8 @@ class Trainer:
                 print(trainer.readings())
 
     `batches(from_row)` gives this process's share of consecutive minibatches, for ever: `Schedule.batch_size` rows at
-    a time, of which `batch["row"]` are the numbers.
+    a time, of which `batch["row"]` are the numbers. Pictures among it, uint8 (N, C, H, W), become floats in [-1, 1]
+    on the device.
     """
 
     # What a row's chance is for. The fakes of both moves share a purpose unless the game asks for fresh noise.
@@ -478,7 +480,8 @@ class Trainer:
         return Draw(self.schedule.seed, rows, purpose, self.minibatch)
 
     def _to_device(self, batch: Batch) -> Batch:
-        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+        there = {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+        return with_floats(there)
 
     # -- averages of the generators -----------------------------------------------------------------------------------
 

@@ -210,7 +210,7 @@ def minibatches(rows: Rows, batch_size: int) -> list[Batch]:
     """The first rows of the run, from which averaged weights learn what batch normalisation must know of them: 256, or
     fewer where they are large, as they stay in memory."""
     first = {name: torch.as_tensor(value) for name, value in rows.sample(0).tensors.items()}
-    most = STATISTICS_BYTES // sum(tensor.numel() * tensor.element_size() for tensor in first.values())
+    most = STATISTICS_BYTES // sum(4 * tensor.numel() for tensor in first.values())
     count = max(1, min(STATISTICS_ROWS, most) // batch_size)
     starts = [number * batch_size for number in range(count)]
     samples = [[rows.sample(row).tensors for row in range(start, start + batch_size)] for start in starts]

@@ -110,7 +110,7 @@ def one_by_one(data: Any, first: int, count: int) -> Batch:
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")
 @pytest.mark.parametrize("declared", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_the_same_kept_or_not(top, kind, declared, monkeypatch):
+def test_rows_are_the_same_kept_or_not(top, kind, declared):
     more = {"augment": {"CoarseDropout": {"p": 0.5}} if "labels" not in kind else {"Affine": {}}} if declared else {}
     expected = one_by_one(made(kind, top, **more), 3, 24)
     for how in ("none", "ram"):
@@ -121,9 +121,7 @@ def test_rows_are_the_same_kept_or_not(top, kind, declared, monkeypatch):
         for process, share in enumerate(dealt):
             own = [row for start in range(4 * process, 24, 8) for row in range(start, start + 4)]
             assert same(share, {name: tensor[own] for name, tensor in expected.items()})
-    for module in (unpaired, paired, deck):
-        monkeypatch.setattr(module, "SMALL", 8)  # as larger ones: one by one, in workers
-    data = made(kind, top, cache="ram", **{**more, "workers": 2})
+    data = made(kind, top, cache="ram", **{**more, "workers": 2})  # ahead of time: by workers or in a thread
     assert same(some(data.batches(3, 4), 6), expected)
 
 
@@ -135,18 +133,25 @@ def test_a_whole_batch_is_the_rows_one_by_one(top, kind):
     assert same({**whole, "row": torch.arange(5, 40)}, one_by_one(made(kind, top), 5, 35))
 
 
+@pytest.mark.parametrize("how", ["none", "ram"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_bytes_travel_as_bytes(top, kind, how):
+    """A quarter of what floats take, between processes and to the device."""
+    data = made(kind, top, cache=how)
+    batch = some(data.batches(0, 4), 1)
+    for side, form in data.forms.items():
+        assert batch[side].dtype == (torch.uint8 if form.eight_bits else torch.float32)
+    assert all(tensor.dtype != torch.uint8 for tensor in data.held_out(2).values())
+
+
 @pytest.mark.parametrize("kind", ["unpaired", "pairs, labels", "pictures", "conditioned"])
-def test_small_pictures_in_memory_come_at_once_and_others_from_workers(top, kind, monkeypatch):
+def test_pictures_in_memory_come_at_once_and_others_from_workers(top, kind, monkeypatch):
     asked = []
     for module in (unpaired, paired, deck):
         monkeypatch.setattr(module, "batches", lambda *_, whole=None, **__: asked.append(whole))
     for more in ({}, {"cache": "ram"}, {"cache": "ram", "augment": {"Affine": {}}}):
         made(kind, top, **more).batches(0, 1)
-    with monkeypatch.context() as patch:
-        for module in (unpaired, paired, deck):
-            patch.setattr(module, "SMALL", 15)
-        made(kind, top, cache="ram").batches(0, 1)
-    assert [whole is not None for whole in asked] == [False, True, False, False]
+    assert [whole is not None for whole in asked] == [False, True, False]
 
 
 @pytest.mark.parametrize("kind", ["unpaired", "unpaired and pairs", "pairs", "pairs side by side", "pictures"])
@@ -239,10 +244,7 @@ def damaged(top, tmp_path) -> Path:
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker")
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("kind", ["unpaired", "unpaired and pairs", "pairs", "pairs, edges", "pictures"])
-def test_damaged_pictures_are_skipped_and_counted_as_without(damaged, kind, workers, monkeypatch):
-    if workers:
-        for module in (unpaired, paired, deck):
-            monkeypatch.setattr(module, "SMALL", 8)
+def test_damaged_pictures_are_skipped_and_counted_as_without(damaged, kind, workers):
     found = []
     for how in ("none", "ram"):
         data = made(kind, damaged, cache=how, unreadable="skip", workers=workers)
@@ -413,8 +415,7 @@ TINY += ["--samples=1", "--examined=1", "--mixed_precision=no"]
 
 @pytest.mark.parametrize("how", ["none", "ram"])
 def test_workers_start_once_in_a_run_of_several_passes(top, tmp_path, how, monkeypatch):
-    """Neither the end of a pass, nor strips, nor checkpoints begin anew."""
-    monkeypatch.setattr(unpaired, "SMALL", 8)
+    """Neither the end of a pass, nor strips, nor checkpoints begin anew; of pictures in memory the one is a thread."""
     crews: list[int] = []
     loader = rows.DataLoader
 
@@ -425,7 +426,12 @@ def test_workers_start_once_in_a_run_of_several_passes(top, tmp_path, how, monke
             crews.append(len(set(multiprocessing.active_children()) - before))
             return stream
 
-    monkeypatch.setattr(rows, "DataLoader", Counted)
+    class Pool(rows.ThreadPoolExecutor):
+        def __init__(self, count, **options):
+            super().__init__(count, **options)
+            crews.append(count)
+
+    monkeypatch.setattr(rows, "ThreadPoolExecutor" if how == "ram" else "DataLoader", Pool if how == "ram" else Counted)
     words = [f"--x={top / 'horse'}", f"--y={top / 'zebra'}", "--load_size=20", "--crop_size=16", f"--cache={how}"]
     words += ["--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1", "--workers=1"]
     code = command_line(["train", "cyclegan", *words, *TINY, f"--output={tmp_path / 'run'}"])

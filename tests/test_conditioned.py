@@ -21,6 +21,7 @@ from quagga.data.collection import held_out, in_order
 from quagga.data.conditioned import Conditioned
 from quagga.data.deck import places, shown, size_of
 from quagga.data.rows import batches, place
+from quagga.data.tensors import with_floats
 
 SIDE = 12
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
@@ -87,7 +88,7 @@ def digits(top: Path, train: int = 40, test: int = 10, side: int = 8, packed: bo
 def some(data: Conditioned, batch_size: int, count: int, from_row: int = 0, **place_: int) -> dict[str, torch.Tensor]:
     with contextlib.closing(data.batches(from_row, batch_size, **place_)) as rows:
         found = list(islice(rows, count))
-    return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
+    return with_floats({name: torch.cat([batch[name] for batch in found]) for name in found[0]})
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -199,7 +200,7 @@ def test_whole_batches_are_the_rows_one_by_one(tmp_path):
         quick = some(data, 7, 13, 4, process=process, processes=processes)
         with contextlib.closing(batches(data, 4, 7, process, processes)) as rows:
             slow = list(islice(rows, 13))
-        assert same(quick, {name: torch.cat([batch[name] for batch in slow]) for name in slow[0]})
+        assert same(quick, with_floats({name: torch.cat([batch[name] for batch in slow]) for name in slow[0]}))
 
 
 def test_idx_pictures_are_brought_to_a_size_and_to_channels(tmp_path):

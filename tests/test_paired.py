@@ -19,7 +19,8 @@ from quagga.data.form import Native
 from quagga.data.inputs import Input, indices, input_of, label_values, made_of, planes, table_of
 from quagga.data.paired import Paired
 from quagga.data.pairs import Pair, find_pairs, split
-from quagga.data.tensors import to_uint8
+from quagga.data.rows import Batches
+from quagga.data.tensors import floats, to_uint8, with_floats
 
 SMALL: dict[str, Any] = {"load_size": 20, "crop_size": 16, "workers": 0}
 rng = np.random.default_rng(0)
@@ -64,6 +65,11 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "dark", tmp_path / "light"
 
 
+def begun(batches: Batches) -> dict[str, torch.Tensor]:
+    """The first batch, as the networks see it."""
+    return with_floats(next(batches))
+
+
 def aligned(batch: dict[str, torch.Tensor]) -> bool:
     """Whether y is the negative of x everywhere; a level of rounding is one of 255."""
     return bool((batch["x"] + batch["y"]).abs().max() < 3 / 255)
@@ -80,13 +86,13 @@ def test_side_by_side_either_half_is_x(beside, side):
     pixels = np.asarray(Image.open(rows.files(0)[0]))
     half = pixels[:, :20] if side == "left" else pixels[:, 20:]
     expected = cv2.resize(half, (16, 16), interpolation=cv2.INTER_AREA)
-    assert np.abs(to_uint8(rows.sample(0).tensors["x"]).astype(int) - expected).max() <= 1
+    assert np.abs(to_uint8(floats(rows.sample(0).tensors["x"])).astype(int) - expected).max() <= 1
 
 
 def test_two_folders_are_matched_by_name_whatever_its_case_and_unicode_form(folders):
     rows = Paired(x=str(folders[0]), y=str(folders[1]), **SMALL)
     assert len(rows.train) + len(rows.test) == 6
-    assert aligned(next(rows.batches(0, 6))) and aligned(rows.held_out(4))
+    assert aligned(begun(rows.batches(0, 6))) and aligned(rows.held_out(4))
 
 
 def test_case_tells_where_names_differ_in_nothing_else(tmp_path):
@@ -110,7 +116,7 @@ def test_trainA_and_trainB_are_matched_and_their_tests_too(tmp_path):
         {"x": str(tmp_path / "a2b/trainA"), "y": str(tmp_path / "a2b/trainB")},
     ):
         rows = Paired(**options, **SMALL)
-        assert (len(rows.train), len(rows.test)) == (5, 3) and aligned(next(rows.batches(0, 5)))
+        assert (len(rows.train), len(rows.test)) == (5, 3) and aligned(begun(rows.batches(0, 5)))
 
 
 def table(folder: Path, text: str | bytes, name: str = "list.csv") -> str:
@@ -142,7 +148,7 @@ ROWS = [(f"p/x {n}.png", f"p/y{n}.png") for n in range(8)]
 )
 def test_a_list_may_be_written_in_any_of_the_usual_ways(listed, form):
     rows = Paired(pairs=table(listed, form[1]()), **SMALL)
-    assert len(rows.train) + len(rows.test) == 8 and aligned(next(rows.batches(0, len(rows.train))))
+    assert len(rows.train) + len(rows.test) == 8 and aligned(begun(rows.batches(0, len(rows.train))))
 
 
 def test_a_list_may_be_json(listed):
@@ -172,7 +178,7 @@ def test_a_group_is_on_one_side_of_the_split_and_stays_there(listed):
 def refused(**options) -> str:
     with pytest.raises(BadInput) as caught:
         rows = Paired(**options, **SMALL)
-        next(rows.batches(0, 1))
+        begun(rows.batches(0, 1))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -199,7 +205,7 @@ def test_pairs_of_different_sizes_are_named_or_made_equal(folders):
     said = refused(**options)
     assert "1 of 6 pairs differ in size" in said and "d (20x24 and 40x48)" in said and "--sizes fit" in said
     rows = Paired(**options, sizes="fit", **SMALL)
-    batch = next(rows.batches(0, len(rows.train)))
+    batch = begun(rows.batches(0, len(rows.train)))
     assert batch["x"].shape == batch["y"].shape
 
 
@@ -260,7 +266,7 @@ def test_of_too_few_pairs_no_batch_is_made(beside):
 def test_damaged_pairs_are_skipped_when_asked(beside):
     (beside / "train/0.png").write_bytes(b"no picture")
     rows = Paired(root=str(beside), unreadable="skip", **SMALL)
-    assert aligned(next(rows.batches(0, 6)))
+    assert aligned(begun(rows.batches(0, 6)))
     assert "0.png" in next(iter(rows.skipped))
     refused(root=str(beside))
 
@@ -270,7 +276,7 @@ def test_damaged_pairs_are_skipped_when_asked(beside):
 
 def test_row_n_is_the_same_wherever_one_begins(beside):
     rows = Paired(root=str(beside), **SMALL)
-    first, second = next(rows.batches(0, 6)), next(rows.batches(3, 3))
+    first, second = begun(rows.batches(0, 6)), begun(rows.batches(3, 3))
     assert all(torch.equal(first[name][3:], second[name]) for name in ("x", "y", "row"))
     assert sorted(file for row in range(6) for file in rows.files(row)) == sorted(str(pair.y) for pair in rows.train)
 
@@ -336,7 +342,7 @@ def test_each_side_keeps_its_kind_and_channels(tmp_path):
         Image.fromarray(values).save(tmp_path / "x" / f"{number}.png")
         save(tmp_path / "y" / f"{number}.png", 255 - (values // 257).astype(np.uint8)[..., None].repeat(3, 2))
     rows = Paired(x=str(tmp_path / "x"), y=str(tmp_path / "y"), x_channels=1, **SMALL)
-    batch = next(rows.batches(0, 3))
+    batch = begun(rows.batches(0, 3))
     assert batch["x"].shape[1:] == (1, 16, 16) and batch["y"].shape[1:] == (3, 16, 16)
     assert rows.domains()["x"]["kind"] == "uint16" and aligned(batch)
     assert rows.known() == {"x_channels": 1}
@@ -375,7 +381,7 @@ WRITERS = {
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_label_map_becomes_a_plane_for_each_label(tmp_path, kind):
     rows = Paired(**maps_of(tmp_path, WRITERS[kind]), x_as="labels", load_size=24, crop_size=16, workers=0)
-    batch = next(rows.batches(0, 4))
+    batch = begun(rows.batches(0, 4))
     assert batch["x"].shape[1] == 3 and rows.known() == {"x_channels": 3}
     assert set(batch["x"].unique().tolist()) == {-1.0, 1.0}
     assert torch.equal(batch["x"].sum(1), torch.full((4, 16, 16), -1.0))  # one plane of three is 1
@@ -396,7 +402,7 @@ def test_noisy_colours_are_told_and_counted_as_the_nearest(tmp_path):
     rows = Paired(**options, x_as="labels", labels=3, load_size=24, crop_size=24, workers=0)
     nearest = np.array(rows.input.labels)[:, None] - COLOURS.astype(int)
     assert np.abs(nearest).sum(-1).min(1).max() <= 27
-    batch = next(rows.batches(0, 4))
+    batch = begun(rows.batches(0, 4))
     greys = ((batch["y"][:, 0] + 1) * 127.5 / 100).round().long()
     assert all(len(greys[batch["x"][:, plane] > 0].unique()) == 1 for plane in range(3))
 
@@ -434,7 +440,7 @@ def test_floats_are_no_labels_and_one_label_is_none():
 
 def test_planes_are_one_and_minus_one():
     index = np.array([[[0], [2]]], np.uint8)
-    assert planes(index, 3)[:, 0].T.tolist() == [[1, -1, -1], [-1, -1, 1]]
+    assert floats(planes(index, 3))[:, 0].T.tolist() == [[1, -1, -1], [-1, -1, 1]]
 
 
 def test_edges_and_grey_are_made_of_y(tmp_path):
@@ -444,7 +450,7 @@ def test_edges_and_grey_are_made_of_y(tmp_path):
         save(tmp_path / f"{number}.png", pixels)
     for kind in ("edges", "grey"):
         rows = Paired(y=str(tmp_path), x_as=kind, **SMALL)
-        batch = next(rows.batches(0, 3))
+        batch = begun(rows.batches(0, 3))
         assert batch["x"].shape[1:] == (1, 16, 16) and rows.known() == {"x_channels": 1}
         for x, y in zip(batch["x"], batch["y"], strict=True):
             assert (to_uint8(x) == made_of(to_uint8(y), kind)).all()

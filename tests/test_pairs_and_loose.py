@@ -11,6 +11,7 @@ from test_cyclegan import game
 from toys import Rows as Toys
 
 from quagga import BadInput
+from quagga.data.tensors import floats, with_floats
 from quagga.data.unpaired import Unpaired
 from quagga.pipelines.cli import command_line
 from quagga.pipelines.minimax import Draw
@@ -43,7 +44,7 @@ def test_every_batch_of_every_process_holds_as_many_pairs(places, every):
     for process in range(2):
         batches = rows.batches(0, 2 * every, process, processes=2)
         for _ in range(3):
-            batch = next(batches)
+            batch = with_floats(next(batches))
             assert int(batch["paired"].sum()) == 2
             negative = (batch["x"] + batch["y"]).abs().amax((1, 2, 3)) < 0.01
             assert torch.equal(negative, batch["paired"])
@@ -56,7 +57,7 @@ def test_all_pairs_and_all_loose_pictures_have_their_turn(places):
     for row in range(27):  # what is read is what is named, perhaps mirrored
         for side, name in zip("xy", rows.files(row), strict=True):
             pixels = np.asarray(Image.open(name), np.float32) / 127.5 - 1
-            assert float(rows.sample(row).tensors[side].mean()) == pytest.approx(float(pixels.mean()), abs=1e-4)
+            assert float(floats(rows.sample(row).tensors[side]).mean()) == pytest.approx(float(pixels.mean()), abs=1e-4)
     assert rows.paired is not None
     assert {name for row in range(0, 27, 3) for name in rows.files(row)} == {
         str(path) for pair in rows.paired.train for path in (pair.x, pair.y)
@@ -99,7 +100,7 @@ def test_pairs_that_are_held_out_say_how_far_a_picture_is_from_its_partner(place
     negative = (batch["x"] + batch["y"]).abs().amax((1, 2, 3)) < 0.01
     assert torch.equal(negative, batch["paired"]) and 0 < int(negative.sum()) < len(negative)
     assert rows.paired is not None
-    trained = torch.stack([rows.sample(row).tensors["x"] for row in range(0, 2 * len(rows.paired.train), 2)])
+    trained = torch.stack([floats(rows.sample(row).tensors["x"]) for row in range(0, 2 * len(rows.paired.train), 2)])
     assert all((one - trained).abs().amax((1, 2, 3)).min() > 0.01 for one in batch["x"][negative])
     assert "paired" not in rows.held_out(1)
     play, batch = game(), {name: part.double() if name in "xy" else part for name, part in batch.items()}

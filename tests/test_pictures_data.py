@@ -13,12 +13,13 @@ from test_conditioned import SIDE, class_folders, colour, digits, picture, save
 
 from quagga import BadInput
 from quagga.data.pictures import Pictures
+from quagga.data.tensors import with_floats
 
 
 def some(data: Pictures, batch_size: int, count: int) -> dict[str, torch.Tensor]:
     with contextlib.closing(data.batches(0, batch_size)) as rows:
         found = list(islice(rows, count))
-    return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
+    return with_floats({name: torch.cat([batch[name] for batch in found]) for name in found[0]})
 
 
 def test_a_folder_of_any_depth(tmp_path):

@@ -19,6 +19,7 @@ from quagga import BadInput
 from quagga.data import rows
 from quagga.data.decode import read_picture
 from quagga.data.rows import DataFault, Sample, batches, key, order, place
+from quagga.data.tensors import with_floats
 from quagga.data.unpaired import Unpaired
 
 SMALL: dict[str, Any] = {"load_size": 20, "crop_size": 16, "workers": 0}
@@ -47,7 +48,7 @@ def some(iterator, count: int) -> list:
 
 
 def joined(found: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
+    return with_floats({name: torch.cat([batch[name] for batch in found]) for name in found[0]})
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -96,7 +97,7 @@ def test_both_sides_are_gone_through_evenly(folders):
 
 def test_batches_are_pictures_in_the_stated_form(folders):
     data = Unpaired(**folders, **SMALL, y_channels=1)
-    batch = some(data.batches(7, 5), 1)[0]
+    batch = joined(some(data.batches(7, 5), 1))
     assert batch["row"].tolist() == [7, 8, 9, 10, 11] and batch["row"].dtype == torch.int64
     assert batch["x"].shape == (5, 3, 16, 16) and batch["y"].shape == (5, 1, 16, 16)
     for name in "xy":
