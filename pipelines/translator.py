@@ -7,7 +7,7 @@
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -34,6 +34,7 @@ TILE = 1024  # pixels a side; a picture of so many takes a ResNet of width 64 ab
 LEAST_TILE = 32
 BYTES_PER_PIXEL = 1000  # of such a ResNet's maps: 0.94 GB at 1024 x 1024
 PLAIN = Mode()
+Precision = Literal["no", "bf16"]
 OVERSHOOT = 1.5  # bicubic resizing leaves [-1, 1] by a little; pictures in 0..255 leave it by a lot
 
 
@@ -58,6 +59,7 @@ class Translator:
         mode: Whether dropout is on, and which statistics batch normalisation takes.
         own_mode: What the model says of that, with which its golden picture was made.
         from_photo: Whether it takes photos of the target domain and draws their edges first.
+        mixed_precision: "bf16": products in 16 bits, but for pictures that go in strips; "no": all in float32.
     """
 
     network: nn.Module = field(repr=False)
@@ -74,6 +76,7 @@ class Translator:
     mode: Mode = PLAIN
     own_mode: Mode = PLAIN
     from_photo: bool = False
+    mixed_precision: Precision = "no"
 
     @property
     def channels(self) -> int:
@@ -126,11 +129,8 @@ class Translator:
         x, expected = self.golden
         # TensorFloat-32 alone would deviate by more than a damaged weight does.
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            chosen, self.mode = self.mode, self.own_mode
-            try:
-                deviation = (self._run(x, "full", _as_it_is).cpu() - expected).abs().max().item()
-            finally:
-                self.mode = chosen
+            as_saved = replace(self, mode=self.own_mode, mixed_precision="no")
+            deviation = (as_saved._run(x, "full", _as_it_is).cpu() - expected).abs().max().item()
         if not deviation <= GOLDEN_TOLERANCE:
             raise BadInput(
                 f"the model {self.source} to {self.target} no longer gives what it gave when it was saved: it deviates"
@@ -245,7 +245,7 @@ class Translator:
         carry, labels = self.preprocessing.get("carry") is not False, self.input.kind == "labels"
         height, width = x.shape[-2:]
         size = size_for(resolution or self.resolution, height, width, self.preprocessing)
-        plainly = torch.autocast(self.device.type, enabled=False)
+        plainly = torch.autocast(self.device.type, enabled=False)  # whatever surrounds the call
         with _memory_in_words(width, height, self.device), torch.inference_mode(), plainly:
             return translated_at(size, x, lambda small: self._through(prepare(small)), carry, labels)
 
@@ -253,7 +253,8 @@ class Translator:
         """(N, C, H, W) -> (N, C', H, W) on the device: the network itself, in strips where the picture is large."""
         if self.tile and x.shape[2] * x.shape[3] > self.tile**2 and can_be_cut(self.network):
             return torch.cat([self._in_strips(one, self.tile) for one in x.split(1)])
-        y = used(self.network, x.to(self.device, torch.float32), self.mode)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision == "bf16"):
+            y = used(self.network, x.to(self.device, torch.float32), self.mode).float()
         if y.shape[-2:] != x.shape[-2:]:
             raise BadInput(
                 f"the network made {y.shape[-1]}x{y.shape[-2]} pixels of {x.shape[-1]}x{x.shape[-2]}:"

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -636,6 +637,27 @@ def test_what_surrounds_the_call_does_not_matter(run: Path):
     weight = nn.Parameter(torch.ones(()))
     (weight * inside).sum().backward()  # a tensor made in inference mode would refuse
     assert weight.grad is not None
+
+
+def test_products_in_16_bits_make_nearly_the_same_picture(run: Path, photos: Path, tmp_path: Path):
+    """Not the same, so that the option does something; in the same kinds, and verified in float32."""
+    plain, quick = (quagga.load(run, device="cpu", mixed_precision=precision) for precision in ("no", "bf16"))
+    x = noise(2, 3, 20, 28)
+    assert plain(x).dtype == quick(x).dtype == torch.float32
+    apart = (plain(x) - quick(x)).abs()
+    assert apart.max() > 1e-4 and apart.mean() < 0.02
+    assert quick.verify() <= 1e-5 and quick.mixed_precision == "bf16"
+    picture = pixels(20, 28)
+    assert translate(run, photos / "a.png", "--output", tmp_path / "out", "--mixed_precision", "bf16") == 0
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), quick(read_picture(photos / "a.png")))
+    assert quick(picture).dtype == np.uint8
+    assert "choose no or bf16" in refused(partial(quagga.load, run, mixed_precision="fp16"))
+
+
+def test_strips_stay_in_float32(run: Path):
+    x = noise(1, 3, 80, 80)
+    plain, quick = (quagga.load(run, device="cpu", tile=32, mixed_precision=precision) for precision in ("no", "bf16"))
+    assert torch.equal(plain(x), quick(x))
 
 
 @pytest.mark.parametrize(
