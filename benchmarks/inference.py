@@ -2,15 +2,16 @@
 
     python benchmarks/inference.py --reference DIR --output benchmarks/results/inference.txt
 
-A ResNet of 9 blocks with random weights, in float32. First the rates, of the bare network and of what `quagga.load`
-gives, at batch 1 and at the batch that is best. Then whole processes, from the call to the end, by turns:
+A ResNet of 9 blocks with random weights, in float32, and with products in bf16 where there is hardware for it. First
+whole processes, from the call to the end, by turns; then the rates of the bare network and of what `quagga.load` gives,
+at batch 1 and at the batch that is best.
 
-    quagga translate RUN PICTURES --output OUT
+    quagga translate RUN PICTURES --output OUT [--mixed_precision bf16]
     python test.py --dataroot PICTURES --name N --model test --no_dropout --preprocess none
 
 DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix; its weights are ours, by `quagga export`. It imports wandb
 without using it: where that is not installed an empty module takes its place, which only helps it. Its `dominate` must
-be installed. Promise: at most 0.67 x its time for one picture of 256x256 on a CPU of 2 cores.
+be installed. Promise: at most 0.67 x its time on a CPU of 2 cores.
 """
 
 import argparse
@@ -35,10 +36,14 @@ from whole_process import Command, by_turns, seconds, told, waited
 import quagga
 from quagga.data import embedded
 from quagga.pipelines.cyclegan import build
+from quagga.pipelines.load import load_translator
 from quagga.pipelines.model_folder import save_model
+from quagga.pipelines.run import has_bf16
+from quagga.pipelines.translator import Precision
 
 PROMISE = 0.67  # times the reference's time
 BLOCKS = 9
+OURS, NARROW, THEIRS = "quagga translate", "quagga translate, bf16", "reference's test.py"
 
 
 def leave_model(run: Path, width: int = 64, blocks: int = BLOCKS) -> Path:
@@ -94,11 +99,20 @@ def best_batch(translate: Callable[[Tensor], object], size: int, device: str, re
 
 def rates(run: Path, sizes: list[int], device: str, repeats: int) -> Iterator[str]:
     """Of the bare network, and of the translator: a tensor, and one array of 8 bits as from a file."""
-    to_zebra = quagga.load(run, to="zebra", device=device, resolution="full")
+    precisions: list[Precision] = ["no", "bf16"] if has_bf16(device.startswith("cuda")) else ["no"]
+    for precision in precisions:
+        yield f"Rates, {'float32' if precision == 'no' else precision}"
+        yield from rates_in(precision, run, sizes, device, repeats)
+
+
+def rates_in(precision: Precision, run: Path, sizes: list[int], device: str, repeats: int) -> Iterator[str]:
+    """A table of one precision."""
+    # None in strips: those are for little memory, and in float32.
+    to_zebra = load_translator(run, to="zebra", device=device, resolution="full", tile=None, mixed_precision=precision)
     network = to_zebra.network
 
     def bare(x: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             return network(x)
 
     yield f"{'pictures/s':<13}{'network':>9}{'best batch':>15}{'translator':>13}{'best batch':>15}{'of an array':>13}"
@@ -120,7 +134,12 @@ def rates(run: Path, sizes: list[int], device: str, repeats: int) -> Iterator[st
 def processes(place: Path, run: Path, pictures: Path, reference: Path | None, width: int) -> dict[str, Command]:
     """Ours and the reference's way to translate a folder of pictures. place: an empty folder."""
     words = [sys.executable, "-m", "quagga", "translate", str(run), str(pictures), "--output", str(place / "ours")]
-    commands = {"quagga translate": Command([*words, "--overwrite", "--device", "cpu"])}
+    words += ["--overwrite", "--device", "cpu"]
+    commands = {OURS: Command(words)}
+    if has_bf16(on_gpu=False):
+        [at] = [number for number, word in enumerate(words) if word == str(place / "ours")]
+        narrow = [*words[:at], str(place / "narrow"), *words[at + 1 :], "--mixed_precision", "bf16"]
+        commands[NARROW] = Command(narrow)
     if reference is None:
         return commands
     weights = place / "checkpoints" / "theirs"
@@ -134,14 +153,14 @@ def processes(place: Path, run: Path, pictures: Path, reference: Path | None, wi
         (place / "stub").mkdir()
         (place / "stub/wandb.py").touch()
         more["PYTHONPATH"] = str(place / "stub")
-    return {**commands, "reference's test.py": Command(words, reference.absolute(), more)}
+    return {**commands, THEIRS: Command(words, reference.absolute(), more)}
 
 
-def apart(place: Path, pictures: Path) -> int:
+def apart(made: Path, place: Path, pictures: Path) -> int:
     """The largest difference, of 255, between what the two programs have made of the pictures."""
     largest = 0
     for file in pictures.iterdir():
-        ours = np.asarray(Image.open(place / "ours" / file.name).convert("RGB"), np.int16)
+        ours = np.asarray(Image.open(made / file.name).convert("RGB"), np.int16)
         [theirs] = (place / "theirs").rglob(f"{file.stem}_fake.png")
         largest = max(largest, int(np.abs(ours - np.asarray(Image.open(theirs).convert("RGB"), np.int16)).max()))
     return largest
@@ -155,20 +174,19 @@ def whole(arguments: argparse.Namespace, run: Path, folder: Path) -> Iterator[st
         taken = by_turns(commands, arguments.rounds)
         yield f"{count} {'picture' if count == 1 else 'pictures'} of 256x256, CPU"
         for name, times in taken.items():
-            yield f"{name:<20}{told(times)}"
-        if len(taken) == 2:
-            ours, theirs = taken.values()
-            ratio = waited(ours) / waited(theirs)
-            promised = (
-                f"; promise: at most {PROMISE}, {'kept' if ratio <= PROMISE else 'NOT KEPT'}" if count == 1 else ""
-            )
-            yield f"ours / reference: {ratio:.3f}{promised}; their pictures differ by {apart(place, pictures)} of 255"
+            yield f"{name:<23}{told(times)}"
+        for name, folder_of in ((OURS, "ours"), (NARROW, "narrow")):
+            if name in taken and THEIRS in taken:
+                ratio = waited(taken[name]) / waited(taken[THEIRS])
+                promised = f"; promise: at most {PROMISE}, {'kept' if ratio <= PROMISE else 'NOT KEPT'}"
+                levels = apart(place / folder_of, place, pictures)
+                yield f"{name} / reference: {ratio:.3f}{promised}; their pictures differ by {levels} of 255"
         yield ""
 
 
 def report(arguments: argparse.Namespace) -> Iterator[str]:
     device = torch.cuda.get_device_name() if arguments.device.startswith("cuda") else processor()
-    yield f"Translation by a ResNet of {BLOCKS} blocks, width {arguments.width}, float32"
+    yield f"Translation by a ResNet of {BLOCKS} blocks, width {arguments.width}"
     yield f"{device}, {torch.get_num_threads()} threads; Python {platform.python_version()}, torch {torch.__version__}"
     yield ""
     with tempfile.TemporaryDirectory() as folder:
