@@ -263,6 +263,14 @@ def test_pictures_that_stay_are_part_of_what_an_entry_takes_on_the_cpu(home, mon
     assert why(5 * 10**9, 5e9) == ["not tried: it would take 5.0 GB of memory"]
 
 
+def test_pictures_of_another_size_take_what_they_take(home, monkeypatch):
+    monkeypatch.setattr(plan_entry, "measure", lambda one, _: Measured(1, why=f"{plan_entry.OVER}: {one.kept}"))
+    whole, sizes = replace(job(home, "--cache=ram"), kept=7), {"crop_size": 32, "load_size": 36}
+    for more, kept in ((sizes, 2 * 3 * 36 * 36 * 3), ({}, 7)):  # 3 pictures a side
+        [entry] = entries(whole, more, 32, Accelerator(cpu=True), [], 16)
+        assert entry.why == f"{plan_entry.OVER}: {kept}"
+
+
 def test_more_pictures_than_memory_are_said_before_the_table(home, monkeypatch, capsys):
     monkeypatch.setattr("quagga.data.cache.free_memory", lambda: 1000)
     assert command_line(["plan", "cyclegan", "--root", str(home / "set"), *TRANSLATION, "--cache=ram"]) == 2
