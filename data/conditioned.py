@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quagga import BadInput
-from quagga.data.cache import CacheOrDevice
+from quagga.data.cache import CacheOrDevice, Shelf
 from quagga.data.collection import divided, in_folder, in_order, taken
 from quagga.data.conditions import MOST, PLURAL, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
 from quagga.data.dataset import in_dataset, unprepared
@@ -138,6 +138,11 @@ class Conditioned:
         return self.deck.batches(
             from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
         )
+
+    @property
+    def kept(self) -> list[Shelf]:
+        """Where pictures stay in memory; empty where they do not."""
+        return [self.deck.shelf] if self.deck.shelf else []
 
     def on(self, device: torch.device) -> None:
         """Puts the pictures onto the device, where `cache` is "device"; `batches` then come from there."""

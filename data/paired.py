@@ -162,15 +162,15 @@ class Paired:
                 " --batch_size or add pairs"
             )
         if self.cache == "ram":
-            self.notices.append(afford([self.shelf]))
+            self.notices.append(afford(self.kept))
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size), "row": (N,) int64};
         pictures of 8 bits as bytes, which `quagga.data.tensors.with_floats` makes floats in [-1, 1], others so.
         """
         at_once = self.cache == "ram" and not self.augment
-        if self.cache == "ram":
-            self.shelf.fill(0 if at_once else self.workers)
+        for shelf in self.kept:
+            shelf.fill(0 if at_once else self.workers)
         return batches(
             *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
             whole=self.whole if at_once else None,
@@ -185,6 +185,11 @@ class Paired:
         seeds = (key(self.seed, "pair", "augment", row) for row in rows.tolist())
         x, y = zip(*(self._augment(*two, seed) for two, seed in zip(kept, seeds, strict=True) if two), strict=True)
         return self._tensors(np.stack(x), np.stack(y))
+
+    @property
+    def kept(self) -> list[Shelf]:
+        """Where pairs stay in memory; empty where they do not."""
+        return [] if self.cache == "none" else [self.shelf]
 
     @cached_property
     def shelf(self) -> Shelf:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from quagga import BadInput
-from quagga.data.cache import CacheOrDevice
+from quagga.data.cache import CacheOrDevice, Shelf
 from quagga.data.collection import Collection, count_of, divided, in_folder, in_order, taken
 from quagga.data.conditions import did_you_mean, name_of
 from quagga.data.dataset import held, joined, unprepared
@@ -102,6 +102,11 @@ class Pictures:
         return self.deck.batches(
             from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update
         )
+
+    @property
+    def kept(self) -> list[Shelf]:
+        """Where pictures stay in memory; empty where they do not."""
+        return [self.deck.shelf] if self.deck.shelf else []
 
     def on(self, device: torch.device) -> None:
         """Puts the pictures onto the device, where `cache` is "device"; `batches` then come from there."""

@@ -133,7 +133,7 @@ class Unpaired:
         if self.paired and global_batch % self.pair_every:
             raise self._uneven(global_batch)
         if self.cache == "ram":
-            self.notices.append(afford(self._all_shelves()))
+            self.notices.append(afford(self.kept))
 
     def batches(self, from_row: int, batch_size: int, process: int = 0, processes: int = 1) -> Batches:
         """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size), "row": (N,) int64};
@@ -145,9 +145,8 @@ class Unpaired:
         if self.paired and batch_size % self.pair_every:
             raise self._uneven(batch_size)
         at_once = self.cache == "ram" and not self.augment and not self.paired
-        if self.cache == "ram":
-            for shelf in self._all_shelves():
-                shelf.fill(0 if at_once else self.workers)
+        for shelf in self.kept:
+            shelf.fill(0 if at_once else self.workers)
         return batches(
             *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
             whole=self.whole if at_once else None,
@@ -174,7 +173,11 @@ class Unpaired:
             for name, side in self.sides.items()
         }
 
-    def _all_shelves(self) -> list[Shelf]:
+    @property
+    def kept(self) -> list[Shelf]:
+        """Where pictures stay in memory; empty where they do not."""
+        if self.cache == "none":
+            return []
         return [*self.shelves.values(), *([self.paired.shelf] if self.paired else [])]
 
     def sample(self, row: int) -> Sample:

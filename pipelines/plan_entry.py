@@ -129,24 +129,21 @@ def with_kept(job: Job, rows: Rows) -> tuple[Job, list[str]]:
     Raises:
         BadInput: that is more than is free.
     """
-    whole = shelves(rows)
+    whole = kept_by(rows)
     if not whole:
         return replace(job, kept=0), []
     line = f"{afford(whole)}; an entry reads {FEW} at most of each folder, which stand in for the others"
     return replace(job, kept=sum(shelf.bytes for shelf in whole)), [line]
 
 
-def shelves(rows: Any) -> list[Shelf]:
-    """Where rows of ours keep pictures of files in memory."""
-    if getattr(rows, "cache", "none") == "none":
-        return []
-    alone = [getattr(one, "shelf", None) for one in (rows, getattr(rows, "deck", None), getattr(rows, "paired", None))]
-    return [*getattr(rows, "shelves", {}).values(), *(shelf for shelf in alone if isinstance(shelf, Shelf))]
+def kept_by(rows: Any) -> list[Shelf]:
+    """Where rows keep pictures in memory; those from elsewhere may know no such thing."""
+    return getattr(rows, "kept", [])
 
 
 def stand_in(rows: Any) -> int:
     """Fills the rows' shelves with the first few pictures, in the others' places too; returns the bytes of the few."""
-    filled = shelves(rows)
+    filled = kept_by(rows)
     for shelf in filled:
         numbers, shelf.numbers = shelf.numbers, shelf.numbers[:FEW]
         shelf.fill(getattr(rows, "workers", 0))

@@ -174,7 +174,7 @@ def test_a_spawned_worker_shares_the_memory(top, tmp_path, kind):
     shutil.rmtree(tmp_path / "copy")
     source = getattr(data, "deck", data)
     assert same(some(batches(source, 0, 4, workers=1, start_method="spawn"), 2), expected)
-    shelves = [source.shelf] if kind == "pictures" else data._all_shelves()
+    shelves = data.kept
     assert all(part.is_shared() for shelf in shelves for part in shelf.memory)
     assert same(one_by_one(data, 0, 8), expected)  # the memory has moved
 
@@ -183,7 +183,7 @@ def test_where_workers_are_spawned_the_memory_is_shared_from_the_start(top, monk
     monkeypatch.setattr(cache, "multiprocessing", SimpleNamespace(get_start_method=lambda: "spawn"))
     for workers, shared in ((0, False), (2, True)):
         data = made("unpaired", top, cache="ram")
-        for shelf in data._all_shelves():
+        for shelf in data.kept:
             shelf.fill(workers)
             assert [part.is_shared() for part in shelf.memory] == [shared]
 
@@ -213,7 +213,7 @@ class InPlace:
 @pytest.mark.parametrize("stage", ["_declared", "_moved", "_coloured"])
 def test_what_is_in_memory_stays_as_it_is(top, kind, stage):
     data = made(kind, top, cache="ram", load_size=16, flip=False)
-    shelves = data._all_shelves() if kind == "unpaired" else [data.shelf]
+    shelves = data.kept
     for augment in data.augments.values() if kind == "unpaired" else [data._augment]:
         setattr(augment, stage, InPlace())
     next(data.batches(0, 2))
@@ -296,8 +296,7 @@ def test_the_cost_is_told_before_training_and_is_what_they_take(top, monkeypatch
         data.check(2)
         [line] = data.notices[before:]
         next(data.batches(0, 2))
-        source = getattr(data, "deck", data)
-        shelves = data._all_shelves() if kind.startswith("unpaired") else [source.shelf]
+        shelves = data.kept
         held = sum(part.numel() * part.element_size() for shelf in shelves for part in shelf.memory)
         pixels = sum(part.nbytes for shelf in shelves for n in shelf.numbers for part in shelf.get(n) or [])
         count = sum(len(shelf.numbers) * len(shelf.kinds) for shelf in shelves)
@@ -320,7 +319,7 @@ def test_sizes_are_told_in_words():
 @pytest.mark.parametrize("kind", ["unpaired", "pairs", "conditioned"])
 def test_more_than_is_free_is_refused_with_the_numbers(top, kind, monkeypatch):
     data = made(kind, top, cache="ram")
-    shelves = data._all_shelves() if kind == "unpaired" else [getattr(data, "deck", data).shelf]
+    shelves = data.kept
     need = sum(shelf.bytes for shelf in shelves)
     monkeypatch.setattr(cache, "free_memory", lambda: need)
     data.check(2)

@@ -19,7 +19,7 @@ from quagga.models.layers import InstanceNorm, MirroredConv2d
 from quagga.models.together import rows_apart, together
 from quagga.pipelines import checkpoint, pace, run
 from quagga.pipelines.losses import OBJECTIVES, gradient_penalty
-from quagga.pipelines.minimax import Draw
+from quagga.pipelines.minimax import Draw, Trainer
 from quagga.pipelines.pace import Pace, agreed, pace_for, quicken
 
 WAYS = {
@@ -253,26 +253,21 @@ def test_over_several_processes_networks_with_batch_norm_are_not_compiled():
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_a_run_goes_on_whatever_the_order_in_memory(pair, optimizer, tmp_path):
     """The optimiser's numbers lie as its weights do: fused kernels pair them by their place."""
-    expected = None
-    for resumed in (False, True):
-        kept = None
-        for part, last in enumerate(pair if resumed else pair[1:]):
-            game = game_of("cyclegan")
-            quicken(networks(game), Pace(channels_last=last))
-            trainer = trainer_of(game, images=16, batch_size=2, optimizer=optimizer)
-            if kept:
-                trainer.load_state_dict(checkpoint.load(kept))
-            for seen in trainer.play(rows_of("cyclegan", 2).batches):
-                if resumed and not part and seen == 8:
-                    kept = checkpoint.save(tmp_path, seen, trainer.state_dict(), keep=1)
-                    break
-        if expected is None:
-            expected = weights(game)
-        else:
-            assert distance(weights(game), expected) < 1e-9
-            for side in trainer.sides.values():
-                for p, numbers in side.optimizer.state.items():
-                    assert all(one.stride() == p.stride() for one in numbers.values() if one.shape == p.shape)
+
+    def fresh(channels_last: bool) -> Trainer:
+        game = game_of("cyclegan")
+        quicken(networks(game), Pace(channels_last=channels_last))
+        return trainer_of(game, images=16, batch_size=2, optimizer=optimizer)
+
+    straight, first, second = fresh(pair[1]), fresh(pair[0]), fresh(pair[1])
+    assert list(straight.play(rows_of("cyclegan", 2).batches))[-1] == 16
+    stopped_at = next(seen for seen in first.play(rows_of("cyclegan", 2).batches) if seen == 8)
+    second.load_state_dict(checkpoint.load(checkpoint.save(tmp_path, stopped_at, first.state_dict(), keep=1)))
+    assert list(second.play(rows_of("cyclegan", 2).batches))[-1] == 16
+    assert distance(weights(second.game), weights(straight.game)) < 1e-9
+    for side in second.sides.values():
+        for p, numbers in side.optimizer.state.items():
+            assert all(one.stride() == p.stride() for one in numbers.values() if one.shape == p.shape)
 
 
 def test_a_compiled_network_has_no_second_derivative_and_a_penalty_takes_it_as_written():

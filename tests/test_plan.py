@@ -21,7 +21,7 @@ from quagga.pipelines.cli import command_line
 from quagga.pipelines.options import resolve
 from quagga.pipelines.pace import Pace
 from quagga.pipelines.plan import PlanOptions, command, duration, entries, lines_of, predicted
-from quagga.pipelines.plan_entry import Job, Measured, caught, in_a_process, with_kept
+from quagga.pipelines.plan_entry import Job, Measured, caught, in_a_process, kept_by, with_kept
 
 SMALL = ["--workers=0", "--device=cpu", "--width=4", "--width_discriminator=4"]
 TRANSLATION = [*SMALL, "--load_size=18", "--crop_size=16", "--layers=1"]
@@ -207,8 +207,8 @@ def test_of_pictures_that_stay_in_memory_a_few_are_read_and_stand_in(home, monke
     assert measured.ground < measured.peak < 10**11
     rows, _ = whole.prepared()
     few = plan_entry.stand_in(rows)
-    assert all(set(shelf.where) == {0, 1, 2} for shelf in plan_entry.shelves(rows))
-    assert few == sum(shelf.bytes for shelf in plan_entry.shelves(rows)) == 2 * 2 * 18 * 18 * 3
+    assert all(set(shelf.where) == {0, 1, 2} for shelf in kept_by(rows))
+    assert few == sum(shelf.bytes for shelf in kept_by(rows)) == 2 * 2 * 18 * 18 * 3
 
 
 class Noted:
@@ -244,7 +244,7 @@ def test_the_shelves_of_all_data_are_found_and_what_they_take_is_said(home, monk
         _, options = resolve(pipeline, build, data, [*words, f"--cache={cache}"], "quagga plan")
         whole = Job(pipeline, build, data, options, 1.0)
         rows, _ = whole.prepared()
-        found = plan_entry.shelves(rows)
+        found = kept_by(rows)
         knowing, lines = with_kept(replace(whole, kept=1), rows)
         assert len(found) == (count if cache == "ram" else 0)
         assert knowing.kept == sum(shelf.bytes for shelf in found) and (knowing.kept > 0) == (cache == "ram")
