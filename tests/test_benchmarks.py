@@ -8,8 +8,10 @@ from math import inf
 from pathlib import Path
 from time import perf_counter, sleep
 
+import cpu_means
 import gpu
 import pytest
+import scaling
 import torch
 from inference import best_batch, leave_model, leave_pictures, processes
 from stepping import (
@@ -32,6 +34,7 @@ from whole_process import Command, seconds
 from whole_process import by_turns as whole_by_turns
 
 import quagga
+from quagga.pipelines import cyclegan, gan, pix2pix
 
 ROOT = Path(__file__).parents[1]
 TINY = Setting(size=16, width=4, build={"blocks": 1, "layers": 1, "width_discriminator": 4})
@@ -437,6 +440,118 @@ def test_the_script_for_a_gpu_goes_through_all_of_it_on_a_cpu(tmp_path):
     told = (tmp_path / "gpu.txt").read_text()
     assert told.count("== ") == 7 and "no answer" not in told and "failed" not in told and "left out" not in told
     assert "266,800 pairs would take" in told and (tmp_path / "samples.png").stat().st_size
+
+
+# -- what more GPUs give -----------------------------------------------------------------------------------------------
+
+
+class Two:
+    """Stands in for an accelerator of two processes."""
+
+    num_processes, process_index, device, mixed_precision = 2, 1, torch.device("cpu"), "no"
+
+    def reduce(self, *_: object):
+        raise AssertionError("something is reduced")
+
+    def autocast(self):
+        return torch.autocast("cpu", enabled=False)
+
+
+@pytest.mark.parametrize("pipeline", ["cyclegan", "pix2pix", "gan"])
+def test_the_model_on_paper_counts_what_a_step_computes(pipeline):
+    build = TINY.build if pipeline == "cyclegan" else {}
+    setting = Setting(pipeline, size=64, width=4, build=build, batch_size=2)
+    sizes = {"size": 64, "x_channels": 3} if pipeline == "gan" else {}
+    made = {"cyclegan": cyclegan.build, "pix2pix": pix2pix.build, "gan": gan.build}[pipeline]
+    of = scaling.cost(made, {"width": 4, **sizes, **build}, 64)
+    assert of.operations == pytest.approx(flops_of_a_row(setting), rel=0.02)
+    game = trainer(setting).game
+    networks = [*game.generators.values(), *game.discriminators.values()]
+    assert of.bytes == 4 * sum(p.numel() for network in networks for p in network.parameters())
+    assert (of.normalised > 0) == (pipeline != "cyclegan")
+
+
+def test_processes_side_by_side_reduce_nothing(monkeypatch):
+    monkeypatch.setattr(scaling, "TINY", {**TINY.build, "width": 4, "crop_size": 64})
+    player = scaling.stepping(scaling.Alone(Two()), 1)  # pyright: ignore[reportArgumentType]
+    player.step()
+    player.step()
+    with pytest.raises(AttributeError):
+        scaling.Alone(Two()).no_such_thing  # pyright: ignore  # noqa: B018
+
+
+def test_processes_begin_every_turn_together_and_the_first_does_not_count(monkeypatch):
+    clock, order = Clock(), []
+
+    def takes(name: str, first: float, later: float):
+        def action():
+            clock.now += first if order.count(name) < scaling.STEPS else later
+            order.append(name)
+
+        return action
+
+    monkeypatch.setattr(scaling, "perf_counter", clock)
+    actions = {"alone": takes("alone", 9, 1), "together": takes("together", 9, 2)}
+    taken = scaling.by_turns(actions, lambda: order.append("meet"))
+    assert taken == {"alone": 1, "together": 2}
+    turn = [word for name in actions for word in ("meet", *[name] * scaling.STEPS)]
+    assert order == turn * (1 + scaling.TURNS)
+
+
+def test_efficiency_is_the_step_without_reductions_over_that_with_them():
+    [_, line, *_] = scaling.measured({"4": {"alone": 0.08, "together": 0.16, "reductions": 0.02}})
+    assert line.split() == ["4", "80", "160", "20.0", "50%", "80%"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_measured_on_this_machine():
+    told = list(scaling.on_this_machine())
+    assert f"cores of an {scaling.processor()}" in told[1] and "GPU" in told[1]
+    assert [line.split()[0] for line in told[3:7]] == ["1", "2", "4", "8"]
+
+
+# -- what helps a CPU --------------------------------------------------------------------------------------------------
+
+
+def test_one_report_shows_how_threads_wait_on_a_quiet_machine_and_on_a_busy_one(monkeypatch):
+    begun: list[Setting] = []
+
+    class Quick(Counted):
+        def __init__(self, setting: Setting):
+            super().__init__("some", [])
+            begun.append(setting)
+
+        def milliseconds(self, count: int = 1) -> float:
+            return 400 if children else 100
+
+        def memory(self) -> float:
+            return 1
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Child:
+        def __init__(self, words: list[str]):
+            children.append(self)
+
+        def kill(self) -> None:
+            children.remove(self)
+
+        def wait(self) -> None: ...
+
+    children: list[Child] = []
+    monkeypatch.setattr(cpu_means, "Subject", Quick)
+    monkeypatch.setattr(cpu_means.subprocess, "Popen", Child)
+    monkeypatch.setattr(cpu_means, "machine", lambda device: device)
+    demo = "the demo's, 64x64, batch 4"
+    told = [line.split() for line in cpu_means.report([demo], 1, compiled=False)]
+    for words in ("bf16, threads look briefly", "bf16, threads wait asleep"):  # beside float32
+        assert [*words.split(), "100", "1.00", "1"] in told
+    for words in ("libgomp's own way of waiting", "threads look briefly", "threads wait asleep", "1 thread"):
+        assert [*words.split(), "100", "400"] in told
+    assert not children and begun[-1].threads == 1
 
 
 # -- what is not waited for --------------------------------------------------------------------------------------------
