@@ -268,6 +268,8 @@ class Slow:
 
     def take(self, what: str, times: float = 1) -> None:
         self.asked.append(what)
+        if self.ended:
+            raise Failed("its process has died")
         needed = self.seconds[what] * times if what in self.seconds else 0
         self.clock.now += (spent := min(needed, max(0, self.until - self.clock.now)))
         if what == self.fails:
@@ -363,6 +365,9 @@ def test_what_hangs_takes_nothing_from_the_promised_parts_after_it(tmp_path, mon
     told = slowly(monkeypatch, tmp_path, {**EXPECTED, what: inf}, ends=gpu.STOPPING)
     promised = [part.title for part in gpu.PARTS if part.promised]
     assert not [title for title in promised if "left out" in parts_of(told)[title]]
+    if what == "search":  # eager, and a process that is ended for it leaves the compiler its time
+        for title in ("CycleGAN, ResNet, identity loss", "pix2pix, U-Net"):
+            assert "eager" in parts_of(told)[title] and "pairs/s; promise" in parts_of(told)[title]
     if what == "compile":  # what runs without it has its figure
         for figure in ("cyclegan: ", "pix2pix: ", "cyclegan at batch 1, paper: "):
             assert any(line.startswith(figure) for line in told), figure
@@ -394,6 +399,21 @@ def test_without_one_of_the_subjects_the_others_are_measured(tmp_path, monkeypat
     told = list(gpu.beside_the_reference(bench, "cyclegan"))
     assert [line.split()[0] for line in told] == ["paper", "default", "reference", "cyclegan"]
     assert "dominate" in told[2] and "not compared, see above" in told[3]
+
+
+def test_a_subject_that_fails_when_it_warms_up_is_ended_before_the_turns(tmp_path, monkeypatch):
+    subjects: list[Slow] = []
+
+    def start(setting, until):
+        subjects.append(Slow(setting, until, Clock(), {}, fails="look"))
+        return subjects[-1]
+
+    monkeypatch.setattr(gpu, "Subject", start)
+    bench = gpu.Bench(gpu.Scale(), "cpu", tmp_path, None, tmp_path, until=inf)
+    told = list(gpu.beside_the_reference(bench, "cyclegan"))
+    assert [line.split()[0] for line in told] == ["reference", "paper", "default", "cyclegan"]
+    ours = [subject for subject in subjects if not subject.setting.reference]
+    assert len(ours) == 2 and all(subject.ended and subject.asked[-1] == "look" for subject in ours)
 
 
 def test_what_is_timed_has_compiled_and_looked_before():
@@ -461,7 +481,7 @@ class Two:
 def test_the_model_on_paper_counts_what_a_step_computes(pipeline):
     build = TINY.build if pipeline == "cyclegan" else {}
     setting = Setting(pipeline, size=64, width=4, build=build, batch_size=2)
-    sizes = {"size": 64, "x_channels": 3} if pipeline == "gan" else {}
+    sizes = {"size": 64, "x_channels": 3} if pipeline == "gan" else {"crop_size": 64}
     made = {"cyclegan": cyclegan.build, "pix2pix": pix2pix.build, "gan": gan.build}[pipeline]
     of = scaling.cost(made, {"width": 4, **sizes, **build}, 64)
     assert of.operations == pytest.approx(flops_of_a_row(setting), rel=0.02)
