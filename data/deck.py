@@ -1,5 +1,6 @@
 """The rows of a run, drawn from pictures by number."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from quagga.data.collection import Collection
 from quagga.data.decode import read_header, to_native
 from quagga.data.folders import Side
 from quagga.data.form import Form, grey_or_rgb, other_channels
+from quagga.data.free import free_on
 from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of, shelf_of
 from quagga.data.look import LOOKED_AT, look
 from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place, places
@@ -26,6 +28,7 @@ from quagga.data.tensors import to_row, with_floats
 SIZES = (256, 128, 64, 32)  # sides that pictures of other sizes are brought to, where none is asked for
 MOST = 256  # above which a picture's own size is not taken unasked
 LARGEST = 1024  # pixels a side: what networks that make pictures of noise can be built for
+AT_ONCE = 1024  # pictures that go to the device in one piece
 TRIED = 16  # pictures of a dataset that are read before training
 
 
@@ -161,10 +164,10 @@ class Deck:
         """Endless batches, see `quagga.data.rows.batches`."""
         if self.there is not None:
             return self._from_there(self.there, from_row + process * batch_size, batch_size, processes)
-        if self.shelf is not None:
-            self.shelf.fill(workers)
         ready = isinstance(self.gallery, Memory) or self.shelf is not None
         whole = self.whole if ready and not self.augment.declared else None
+        if self.shelf is not None:
+            self.shelf.fill(0 if whole else workers)
         return batches(self, from_row, batch_size, process, processes, workers, timeout, on_skip, whole=whole)
 
     def whole(self, rows: np.ndarray) -> Batch | None:
@@ -202,18 +205,29 @@ class Deck:
         """
         if self.shelf is not None:
             self.shelf.fill(0)
-        pictures = []
-        for number in self.train.tolist():
-            pixels = self.augment.scaled(self._pixels(number))
-            if pixels.shape[:2] != (self.size, self.size):
-                raise BadInput(
-                    f"{self.gallery.name(number)} is no square, and chance says which part of it is cut out:"
-                    " --cache ram, or --fit squash"
-                )
-            pictures.append(pixels)
-        x = to_row(np.stack(pictures)).contiguous()
-        self.there = {name: tensor.to(device) for name, tensor in {"x": x, **self._of(self.train)}.items()}
+        form = self.gallery.form
+        shape = (len(self.train), form.channels, self.size, self.size)
+        need = math.prod(shape) * np.dtype(form.dtype).itemsize
+        if need > (free := free_on(device)):
+            raise BadInput(
+                f"{in_words(need)} of pictures do not fit on the device, where {in_words(free)} are free: --cache ram"
+            )
+        x = torch.empty(shape, dtype=getattr(torch, form.dtype), device=device)
+        for start in range(0, len(self.train), AT_ONCE):  # not all at once, which would need the host's memory twice
+            some = self.train[start : start + AT_ONCE].tolist()
+            x[start : start + len(some)] = to_row(np.stack([self._square(number) for number in some])).to(device)
+        self.there = {"x": x, **{name: tensor.to(device) for name, tensor in self._of(self.train).items()}}
         self.shelf = None
+
+    def _square(self, number: int) -> np.ndarray:
+        """A picture of which nothing is to be cut off."""
+        pixels = self.augment.scaled(self._pixels(number))
+        if pixels.shape[:2] != (self.size, self.size):
+            raise BadInput(
+                f"{self.gallery.name(number)} is no square, and chance says which part of it is cut out:"
+                " --cache ram, or --fit squash"
+            )
+        return pixels
 
     def _from_there(self, there: dict[str, Tensor], start: int, batch_size: int, processes: int) -> Batches:
         """The same batches, picked on the device; only numbers travel to it, and the rows' own stay here."""

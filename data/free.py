@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import psutil
+import torch
 
 GROUPS = {  # of a control group, version 2 and 1: where it lies, its limit, its use, and what of that is given back
     "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -27,6 +28,11 @@ def free_memory(root: Path = Path("/")) -> int:
                 stat = dict(entry.split() for entry in _lines(folder / "memory.stat"))
                 free = min(free, left + int(stat.get(cached, 0)))
     return max(0, free)
+
+
+def free_on(device: torch.device) -> int:
+    """Bytes of the GPU's own memory, or of the host's, where a device has none."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
 
 
 def _lines(path: Path) -> list[str]:

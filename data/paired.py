@@ -168,9 +168,9 @@ class Paired:
         """Endless batches from a row on: {"x", "y": (N, C, crop_size, crop_size), "row": (N,) int64};
         pictures of 8 bits as bytes, which `quagga.data.tensors.with_floats` makes floats in [-1, 1], others so.
         """
-        if self.cache == "ram":
-            self.shelf.fill(self.workers)
         at_once = self.cache == "ram" and not self.augment
+        if self.cache == "ram":
+            self.shelf.fill(0 if at_once else self.workers)
         return batches(
             *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
             whole=self.whole if at_once else None,

@@ -14,7 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -242,7 +242,11 @@ class _Desk(Dataset):
         self.rows = torch.full((workers,), -1, dtype=torch.int64).share_memory_()
 
     def __getitems__(self, rows: list[int]) -> Sample | _Complaint:
-        if self.whole is not None and (batch := self.whole(np.array(rows))) is not None:
+        batch = None
+        if self.whole is not None:
+            with suppress(Exception):  # one by one it happens again, and is told with its row
+                batch = self.whole(np.array(rows))
+        if batch is not None:
             return Sample({**batch, "row": torch.tensor(rows)})
         return _collated([self[row] for row in rows])
 

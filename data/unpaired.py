@@ -144,10 +144,10 @@ class Unpaired:
         """
         if self.paired and batch_size % self.pair_every:
             raise self._uneven(batch_size)
+        at_once = self.cache == "ram" and not self.augment and not self.paired
         if self.cache == "ram":
             for shelf in self._all_shelves():
-                shelf.fill(self.workers)
-        at_once = self.cache == "ram" and not self.augment and not self.paired
+                shelf.fill(0 if at_once else self.workers)
         return batches(
             *(self, from_row, batch_size, process, processes, self.workers, self.worker_timeout, self.skipped.update),
             whole=self.whole if at_once else None,

@@ -18,9 +18,8 @@ class InstanceNorm(nn.InstanceNorm2d):
 
     The same function as `nn.InstanceNorm2d`; mean and variance are taken in float32 at least. On the CPU it takes the
     kernel of group normalisation with one channel a group, which measured 2 to 4 times as fast there (and 20 times as
-    slow backward in bfloat16 in channels-last); elsewhere autocast would widen that
-    one to float32. To a compiler it is spelled out, since it makes two passes over memory of the formula, in whatever
-    order the pixels lie.
+    slow backward in bfloat16 in channels-last); elsewhere autocast would widen that one to float32. To a compiler it is
+    spelled out, since it makes two passes over memory of the formula, in whatever order the pixels lie.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)

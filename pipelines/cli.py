@@ -230,6 +230,9 @@ def lost(error: Exception) -> str | None:
 def exhausted(error: Exception) -> str | None:
     """What ran out, and what to do about it; None if it is another kind of error. Torch is known by its words here."""
     text = str(error)
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo", "triton")):
+        why = " ".join(text.split())[:200]
+        return f"the networks could not be compiled ({why}): --compile false plays them as they are written"
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text:
         place = getattr(error, "filename", None)
         return f"no space left on the disk{f' for {place}' if place else ''}: free some, or choose another --output"

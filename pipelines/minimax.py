@@ -155,10 +155,11 @@ class Schedule:
         optimizer_discriminator: optimiser of the discriminators; None takes `optimizer`.
         lr: learning rate of the generators.
         lr_discriminator: learning rate of the discriminators; None takes `lr`.
-        lr_rule: what a larger batch does to both rates: nothing; sqrt, for Adam (Malladi et al. 2022; Krizhevsky 2014);
-            or linear, for SGD (Goyal et al. 2017). The batch is batch_size x accumulation x processes.
+        lr_rule: what a larger batch does to both rates: nothing; sqrt, for Adam (Malladi et al. 2022); or
+            linear, for SGD (Goyal et al. 2017). The batch is batch_size x accumulation x processes.
         lr_batch: the batch at which `lr` and `lr_discriminator` hold; lr_rule scales them from there.
-        warmup: images over which both rates first rise linearly from 0 (Goyal et al. 2017, Sec. 2.2); 0: none.
+        warmup: images over which both rates first rise linearly, step by step, from nearly 0 (after Goyal et al. 2017,
+            Sec. 2.2, whose warm-up begins at the rate of a small batch); 0: none.
         beta1: Adam's decay of the mean gradient.
         beta2: Adam's decay of the mean square; RMSprop's alpha.
         clip_gradients: largest norm of a side's whole gradient; None leaves it alone.
@@ -231,12 +232,12 @@ class Schedule:
         """Images in the whole run."""
         return self.images if self.images is not None else max(1, round(self.epochs * images_per_epoch))
 
-    def rate(self, images_seen: int, length: int) -> float:
-        """What the learning rates are multiplied by over time: linearly from 0 to 1 over the first `warmup` images, 1,
-        then linearly to 0 over the last share `decay`."""
+    def rate(self, images_seen: int, length: int, minibatch: int = 0) -> float:
+        """What the learning rates are multiplied by in the step after so many images, which sees `minibatch` more:
+        linearly up to 1 over the first `warmup` images, 1, then linearly to 0 over the last share `decay`."""
         left = max(0.0, 1 - images_seen / length)
         fallen = min(1.0, left / self.decay) if self.decay else 1.0
-        risen = min(1.0, images_seen / self.warmup) if self.warmup else 1.0
+        risen = min(1.0, (images_seen + minibatch) / self.warmup) if self.warmup else 1.0
         return min(risen, fallen)
 
     def scale(self, minibatch: int) -> float:
@@ -244,9 +245,9 @@ class Schedule:
 
         With b = minibatch / lr_batch: "linear", b, for SGD, whose b small steps become one (Goyal et al. 2017,
         arXiv:1706.02677, Sec. 2.1); "sqrt", sqrt(b), for Adam and RMSprop, which divide by the gradient's noise, so
-        that the steps grow by sqrt(b) of themselves (Malladi et al. 2022, arXiv:2205.10287; for SGD Krizhevsky 2014,
-        arXiv:1404.5997, Sec. 5, derives it and finds linear better). Malladi et al. also multiply 1 - beta1 and
-        1 - beta2 by b; here betas stay, as at the beta1 of 0.5 that GANs play with there are none beyond b = 2.
+        that the steps grow by sqrt(b) of themselves (Malladi et al. 2022, arXiv:2205.10287). Malladi et al. also
+        multiply 1 - beta1 and 1 - beta2 by b and divide Adam's epsilon by sqrt(b); here these stay, as at the beta1 of
+        0.5 that GANs play with there are no betas beyond b = 2.
         """
         times = minibatch / self.lr_batch
         return {"none": 1.0, "sqrt": times**0.5, "linear": times}[self.lr_rule]
@@ -277,6 +278,14 @@ class Side:
         }[name]()
         self.fused = name != "rmsprop"
         self.scaler = torch.amp.GradScaler(like.device.type, enabled=scaled)
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Puts the optimiser where its `state_dict` was called, whatever the order of its numbers in memory was."""
+        self.optimizer.load_state_dict(state)
+        for p, kept in self.optimizer.state.items():  # the fused kernels pair numbers by their place in memory
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape == p.shape:
+                    kept[name] = torch.empty_like(p, dtype=value.dtype, requires_grad=False).copy_(value)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -453,7 +462,7 @@ class Trainer:
         self._mark(~total.detach().isfinite())
 
     def _step(self, side: str) -> None:
-        rate = self.schedule.rate(self.images_seen, self.length)
+        rate = self.schedule.rate(self.images_seen, self.length, self.minibatch)
         norm, skipped = self.sides[side].step(self.accelerator, rate, self.schedule.clip_gradients)
         if self.accelerator.mixed_precision == "fp16":  # an overflow is no fault there: the scaler lowers its scale
             norm = torch.where(skipped, 0, norm)
@@ -546,8 +555,10 @@ class Trainer:
             layer.momentum = None  # a plain mean over the minibatches
         try:
             for batch in rows:
-                # The main process alone does this where it draws strips and saves.
-                with self.accelerator.autocast(), alone(self.game.generators.values()):
+                # The main process alone does this where it draws strips and saves. As written, since a compiler that
+                # meets layers without a momentum leaves their networks as they are for good.
+                eagerly = torch.compiler.set_stance("force_eager")
+                with self.accelerator.autocast(), alone(self.game.generators.values()), eagerly:
                     self.game.generate(self._to_device(batch), self._draw(batch["row"].tolist(), self.ESTIMATE))
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):
@@ -603,7 +614,7 @@ class Trainer:
         finally:
             self.tally, self.counts, self.waited = {}, {}, 0.0
             self.fault = torch.full_like(self.fault, -1)
-        rate = self.schedule.rate(self.images_seen, self.length)
+        rate = self.schedule.rate(self.images_seen, self.length, self.minibatch)
         return values | {f"rate/{name}": side.lr * rate for name, side in self.sides.items()}
 
     def _means(self) -> dict[str, float]:
@@ -661,7 +672,7 @@ class Trainer:
         for name, average in self.averages.items():
             average.load_state_dict(state["averages"][name])
         for name, side in self.sides.items():
-            side.optimizer.load_state_dict(state["optimizers"][name])
+            side.load(state["optimizers"][name])
             if state["scalers"][name] and side.scaler.is_enabled():
                 side.scaler.load_state_dict(state["scalers"][name])
         for name, part in self.game.memory.items():

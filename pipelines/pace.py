@@ -6,17 +6,23 @@ not know: a network is called as ever. The mathematics stays: tests compare loss
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
+from sysconfig import get_path
 from types import MethodType
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+OLDEST = (7, 0)  # compute capability, a V100's
 GRAPHS = 64  # of one network: each way in which it is called (batch, with gradients into it or through it) has its own
 
 
@@ -59,6 +65,15 @@ def pace_for(
     return Pace(compiled, last, gradient_checkpointing), lines
 
 
+def agreed(pace: Pace, accelerator: Accelerator) -> Pace:
+    """What all processes can do. Their weights must lie in memory alike, since gradients are added place by place."""
+    if accelerator.num_processes == 1:
+        return pace
+    own = torch.tensor([[pace.compile, pace.channels_last]], device=accelerator.device, dtype=torch.float32)
+    least = accelerator.gather(own).min(0).values.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+    return replace(pace, compile=bool(least[0]), channels_last=bool(least[1]))
+
+
 def missing_for_compile(device: torch.device) -> str | None:
     """What `torch.compile` needs and this machine lacks, with the next move; None: nothing."""
     named = os.environ.get("CC" if device.type == "cuda" else "CXX")
@@ -67,11 +82,17 @@ def missing_for_compile(device: torch.device) -> str | None:
         return "there is no C compiler (Debian, Ubuntu: sudo apt install build-essential)"
     if device.type == "cuda" and find_spec("triton") is None:
         return "torch came without Triton (Windows: pip install triton-windows)"
+    if device.type == "cuda" and sys.platform == "linux" and not Path(get_path("include"), "Python.h").is_file():
+        return "Python's headers are missing, which Triton needs (Debian, Ubuntu: sudo apt install python3-dev)"
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < OLDEST:
+        return "the GPU is older than Triton knows"
     return None
 
 
-def quicken(networks: list[nn.Module], pace: Pace) -> None:
-    """Gives networks the means of a pace, in place. They are to be on their device, or come there as a whole."""
+def quicken(networks: list[nn.Module], pace: Pace, processes: int = 1) -> list[str]:
+    """Gives networks the means of a pace, in place. They are to be on their device, or come there as a whole. Returns
+    lines for the user."""
+    torn = 0
     if pace.compile:
         # A pass with a gradient of its own, with the opponent's, without: more ways than torch expects.
         torch._dynamo.config.recompile_limit = max(GRAPHS, torch._dynamo.config.recompile_limit)
@@ -81,8 +102,13 @@ def quicken(networks: list[nn.Module], pace: Pace) -> None:
         if pace.gradient_checkpointing:
             # A bound method, and no closure: a deep copy of the network then calls its own layers.
             network.forward = MethodType(_recomputed, network)
-        if pace.compile and not (pace.gradient_checkpointing and any(True for _ in network.buffers())):
-            network.compile(dynamic=False)
+        if not pace.compile or (pace.gradient_checkpointing and any(True for _ in network.buffers())):
+            continue
+        if processes > 1 and any(isinstance(layer, _BatchNorm) for layer in network.modules()):
+            torn += 1  # each of its layers waits for the other processes, which would tear the graph to little pieces
+            continue
+        network.compile(dynamic=False)
+    return [f"{torn} networks are not compiled: their batch norm is one over all processes"] if torn else []
 
 
 def _recomputed(network: nn.Module, *inputs: Tensor) -> Tensor:

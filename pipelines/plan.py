@@ -21,7 +21,6 @@ WAITED = 0.05  # share of a step above which waiting for data is worth a word
 PATIENCE = 2.0  # a step that is predicted to take more than so many times `seconds` is not tried
 SPARE = 0.9  # share of the free memory that an entry on the CPU may be predicted to take
 LARGEST = 4096  # rows of a batch
-STARTED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by a launcher
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,12 @@ def plan(
     defaults: Mapping[str, Any] | None = None,
 ) -> int:
     """Prints the plan of a training; takes what `quagga.pipelines.options.train` takes."""
+    if several():
+        if os.environ.get("RANK", "0") != "0":  # one says it
+            return 0
+        raise BadInput("a plan is of one process, and its --batch_size that of each: start it without the launcher")
     config, options = resolve(name, build, data, argv, prog, defaults, {"plan": PlanOptions})
     seconds = PlanOptions(**options.pop("plan")).seconds
-    if several():
-        if os.environ.get("RANK", "0") != "0":
-            return 0
-        print(f"planned on one process of {os.environ['WORLD_SIZE']}: batch and images/s are those of one")
-        for variable in STARTED:
-            os.environ.pop(variable, None)
     from quagga.pipelines.plan_entry import Job  # torch
 
     job = Job(name, build, data, options, seconds)
@@ -75,19 +72,20 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     Raises:
         BadInput: the options as they are cannot be played, or nothing fits.
     """
-    from quagga.pipelines.plan_entry import begin, free, measure, pace_of
+    from quagga.pipelines.plan_entry import begin, free, measure, pace_of, with_kept
 
     accelerator = begin(job)
     rows, _ = job.prepared()  # what is wrong with the options themselves is said before the table
+    job, kept = with_kept(job, rows)
     length = job.schedule.length(rows.images_per_epoch)
     name = next((name for name in ("crop_size", "size") if name in job.options["data"]), "")
     own = (job.options["data"][name] or rows.known().get(name)) if name else None
     yield f"{prog}: {length:,} images on {accelerator.device}, mixed precision: {accelerator.mixed_precision}"
     yield f"{free(accelerator) / 1e9:.1f} GB of memory are free; {job.seconds:g} s an entry, and some to warm up"
-    pace, slower = pace_of(job, accelerator)
-    yield from slower
+    pace, slower = pace_of(replace(job, compiled=True), accelerator)
+    yield from [*slower, *kept]
     if pace.compile:
-        yield "not compiled in the table, which would take minutes an entry; the best is compiled at the end"
+        yield "to compile takes minutes an entry: of the table only the best is compiled, at the end"
     yield ""
     yield f"{name or 'size':>9}  batch  images/s  most memory  the whole schedule  waits for data"
     best: dict[int | None, Any] = {}
@@ -101,7 +99,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
                 yield f"{head}  {entry.why}"
                 continue
             played.append(entry)
-            yield head + line_of(entry, length)
+            yield head + line_of(entry, length) + ("  not compiled" if pace.compile else "")
         if played:  # the smallest that is about as fast as any
             fast = max(entry.rate for entry in played) / GROWTH
             best[size] = next(entry for entry in played if entry.rate >= fast)
@@ -119,7 +117,8 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
         yield "another --batch_size is another game: --lr_rule and --warmup are for that, see docs/batch_size.md"
     for size, entry in sorted(best.items(), key=lambda item: item[0] != own):
         at = "" if size is None else f" at {size} pixels"
-        yield f"fastest{at}: {entry.rate:.3g} images/s, {duration(length / entry.rate)}. The command:"
+        state = ", not compiled" if pace.compile and not entry.compiled else ""
+        yield f"fastest{at}: {entry.rate:.3g} images/s, {duration(length / entry.rate)}{state}. The command:"
         yield f"    {command(prog, argv, {'batch_size': entry.batch, **sizes_for(size, own, name, config)})}"
 
 
@@ -136,18 +135,20 @@ def entries(
     known: rows * pixels of all entries before, and what was measured; from these it is predicted what takes too long,
     and on the CPU what does not fit: neither is tried.
     """
-    from quagga.pipelines.plan_entry import Measured, free, measure
+    from quagga.pipelines.plan_entry import OVER, Measured, free, measure, with_kept
 
     flat, fastest = 0, 0.0
     own = job.options["schedule"]["batch_size"]
     try:
-        job.of(own, sizes).prepared()
+        rows, _ = job.of(own, sizes).prepared()
+        job = with_kept(job, rows)[0] if sizes else job
     except BadInput as error:  # such as a size that the pipeline's networks cannot have
         yield Measured(own, why=f"cannot be played: {error}")
         return
     for batch in sorted({*(2**n for n in range(LARGEST.bit_length())), own}):
         extent = batch * (size or 1) ** 2
         memory, seconds = predicted(known, extent)
+        memory += job.kept
         if accelerator.device.type == "cpu" and memory > SPARE * free(accelerator):
             yield Measured(batch, why=f"not tried: it would take {memory / 1e9:.1f} GB of memory")
             return
@@ -158,6 +159,8 @@ def entries(
                 continue
             return
         entry = measure(job.of(batch, sizes), accelerator)
+        if entry.kept and entry.memory > free(accelerator):  # the pictures were counted, not there
+            entry = Measured(batch, why=f"{OVER}: it would take {entry.memory / 1e9:.1f} GB of memory")
         yield entry
         if entry.why:
             if batch >= own or entry.over:
@@ -174,7 +177,7 @@ def entries(
 def line_of(entry: Any, length: int) -> str:
     """The figures of an entry, of a schedule of so many images."""
     whole = duration(length / entry.rate)
-    return f"  {entry.rate:>8.3g}  {entry.peak / 1e9:>8.2f} GB  {whole:>18}  {entry.waited:>14.0%}"
+    return f"  {entry.rate:>8.3g}  {entry.memory / 1e9:>8.2f} GB  {whole:>18}  {entry.waited:>14.0%}"
 
 
 def predicted(known: Sequence[tuple[int, Any]], extent: int) -> tuple[float, float]:

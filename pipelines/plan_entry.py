@@ -2,6 +2,9 @@
 
 On a GPU all entries are played in one process, which catches what does not fit. On the CPU the system would kill it, so
 each has a process of its own, whose largest memory the system knows.
+
+Networks are played as written, since to compile them takes minutes an entry, and of pictures that are to stay in memory
+an entry reads a few, which stand in for the others: fed as in the run, without reading the whole set for every entry.
 """
 
 import gc
@@ -23,6 +26,7 @@ import torch
 from accelerate import Accelerator
 
 from quagga import BadInput
+from quagga.data.cache import Shelf, afford
 from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import exhausted
@@ -34,13 +38,15 @@ from quagga.pipelines.run_options import RunOptions
 FAR = 1 << 40  # images: no entry comes to the end of its game
 WARM = 3  # steps before the clock counts; on the CPU one is enough where it is slow
 STEPS = 1000  # at most
+FEW = 256  # pictures of a shelf that an entry reads
 OVER = "does not fit"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """batch: rows of a process. images: of a step. step: its seconds. peak: bytes at most. ground: bytes before the
-    first step. waited: share of a step. why: what stands in the way, and then the others are 0."""
+    """batch: rows of a process. images: of a step. step: its seconds. peak: bytes at most, and ground: bytes before the
+    first step, both without kept: bytes of pictures that stay in the same memory. waited: share of a step. compiled:
+    whether networks were. why: what stands in the way, and then the others are 0."""
 
     batch: int
     images: int = 0
@@ -48,12 +54,19 @@ class Measured:
     peak: int = 0
     ground: int = 0
     waited: float = 0.0
+    kept: int = 0
+    compiled: bool = False
     why: str = ""
 
     @property
     def rate(self) -> float:
         """Images/s."""
         return self.images / self.step
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a run takes at most."""
+        return self.peak + self.kept
 
     @property
     def over(self) -> bool:
@@ -64,7 +77,7 @@ class Measured:
 @dataclass(frozen=True)
 class Job:
     """What is to be played: what `quagga.pipelines.run.train` is given. compiled: whether networks may be compiled,
-    which takes a minute or two for every batch and size."""
+    which takes a minute or two for every batch and size. kept: bytes of pictures that stay in memory."""
 
     pipeline: str
     build: Callable[..., Any]
@@ -72,6 +85,7 @@ class Job:
     options: Mapping[str, Mapping[str, Any]]
     seconds: float
     compiled: bool = False
+    kept: int = 0
 
     def of(self, batch_size: int, sizes: Mapping[str, int]) -> "Job":
         """The same at this batch, and at other sizes for all who take them."""
@@ -102,9 +116,43 @@ def begin(job: Job) -> Accelerator:
 
 
 def pace_of(job: Job, accelerator: Accelerator) -> tuple[Pace, list[str]]:
-    """The means of speed, and lines for the user about those that are missing."""
+    """The means of speed, and lines for the user about those that are missing. Where nothing is compiled, channels lie
+    as they do in a run that is not compiled."""
     run = RunOptions(**job.options["run"])
-    return pace_for(accelerator.device, run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic)
+    compiled = run.compile if job.compiled else False
+    return pace_for(accelerator.device, compiled, run.channels_last, run.gradient_checkpointing, run.deterministic)
+
+
+def with_kept(job: Job, rows: Rows) -> tuple[Job, list[str]]:
+    """The job that knows what the pictures take that its rows keep in memory, and a line that says it.
+
+    Raises:
+        BadInput: that is more than is free.
+    """
+    whole = shelves(rows)
+    if not whole:
+        return replace(job, kept=0), []
+    line = f"{afford(whole)}; an entry reads {FEW} at most of each folder, which stand in for the others"
+    return replace(job, kept=sum(shelf.bytes for shelf in whole)), [line]
+
+
+def shelves(rows: Any) -> list[Shelf]:
+    """Where rows of ours keep pictures of files in memory."""
+    if getattr(rows, "cache", "none") == "none":
+        return []
+    alone = [getattr(one, "shelf", None) for one in (rows, getattr(rows, "deck", None), getattr(rows, "paired", None))]
+    return [*getattr(rows, "shelves", {}).values(), *(shelf for shelf in alone if isinstance(shelf, Shelf))]
+
+
+def stand_in(rows: Any) -> int:
+    """Fills the rows' shelves with the first few pictures, in the others' places too; returns the bytes of the few."""
+    filled = shelves(rows)
+    for shelf in filled:
+        numbers, shelf.numbers = shelf.numbers, shelf.numbers[:FEW]
+        shelf.fill(getattr(rows, "workers", 0))
+        if read := list(shelf.where.values()):
+            shelf.where = {number: read[at % len(read)] for at, number in enumerate(numbers)}
+    return sum(shelf.bytes for shelf in filled)
 
 
 def measure(job: Job, accelerator: Accelerator) -> Measured:
@@ -137,17 +185,20 @@ def play(job: Job, accelerator: Accelerator) -> Measured:
         torch.cuda.reset_peak_memory_stats()
     schedule = replace(job.schedule, head_start=0, warmup=0)
     rows, game = job.prepared()
+    few = stand_in(rows)
     rows.check(schedule.batch_size * schedule.accumulation)
+    if getattr(rows, "cache", None) == "device":
+        rows.on(accelerator.device)  # pyright: ignore[reportAttributeAccessIssue]
     check_batch(game, schedule.batch_size)
     pace = pace_of(job, accelerator)[0]
-    networks = [*game.generators.values(), *game.discriminators.values()]
-    quicken(networks, replace(pace, compile=pace.compile and job.compiled))
+    quicken([*game.generators.values(), *game.discriminators.values()], pace)
     trainer = Trainer(game, schedule, FAR, accelerator)
     ground = psutil.Process().memory_info().rss
     with closing(rows.batches(0, schedule.batch_size)) as stream:
         step, waited = timed(trainer, trainer.play(lambda _row: stream), job.seconds, 1 if device == "cpu" else WARM)
     peak = {"cuda": torch.cuda.max_memory_allocated, "mps": torch.mps.driver_allocated_memory}.get(device, largest)()
-    return Measured(schedule.batch_size, trainer.minibatch, step, peak, ground if device == "cpu" else 0, waited)
+    peak, ground, kept = (peak - few, ground - few, job.kept) if device == "cpu" else (peak, 0, 0)
+    return Measured(schedule.batch_size, trainer.minibatch, step, peak, ground, waited, kept, pace.compile)
 
 
 def timed(trainer: Trainer, steps: Iterator[int], seconds: float, warm: int) -> tuple[float, float]:

@@ -91,7 +91,9 @@ class Play:
         place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
         while True:
             try:
-                with closing(self.rows.batches(trainer.row, trainer.schedule.batch_size, **place)) as stream:
+                with self.ear.preparing():  # pictures that stay in memory are read now, which may take minutes
+                    batches = self.rows.batches(trainer.row, trainer.schedule.batch_size, **place)
+                with closing(batches) as stream:
                     for seen in trainer.play(lambda _row, stream=stream: stream):
                         self.after_step(seen)
                 return
@@ -229,6 +231,7 @@ class Play:
                     self.keep_model(self.folder / "best")
             more = {"scores": self.scores, "config": dict(self.config), "owed": self.owed}
             more["images_per_epoch"] = self.rows.images_per_epoch
+            more["precision"] = str(self.trainer.accelerator.mixed_precision)
             checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
         except (OSError, BadInput) as error:
             kept = [f"the last checkpoint is {path.name}" for path in checkpoint.saved(checkpoints)]

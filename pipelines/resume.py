@@ -79,6 +79,9 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], 
     if trainer.accelerator.is_main_process and run_of(path).resolve() == folder.resolve():
         lines += _set_aside(folder, path)
     lines += [f"{key}: {short(now)}, until now {short(was)}" for key, (was, now) in changed.items() if key not in SAID]
+    precision, was = str(trainer.accelerator.mixed_precision), state.get("precision")
+    if was and was != precision and "mixed_precision" not in changed:  # where nobody says, the machine decides
+        lines.append(f"products are in {named(precision)}, until now {named(was)}: --mixed_precision {was} keeps that")
     was = state.get("images_per_epoch")
     if was and images_per_epoch and was != images_per_epoch:
         lines.append(f"the data are others: {images_per_epoch:,} images are an epoch, until now {was:,}")
@@ -210,7 +213,16 @@ def differences(old: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
     """Option -> (what it was when the checkpoint was written, what it is now), where the two differ. A version that did
     not know an option played as its default has it."""
     known = {**defaults_of(Schedule), **defaults_of(RunOptions), **old} if old else {}
-    return {key: (known.get(key), value) for key, value in config.items() if known.get(key) != value}
+    # One that was not known, and means nothing without the other.
+    idle = {"lr_batch"} - old.keys() if known.get("lr_rule") == config.get("lr_rule") == "none" else set()
+    return {
+        key: (known.get(key), value) for key, value in config.items() if known.get(key) != value and key not in idle
+    }
+
+
+def named(precision: str) -> str:
+    """How a mixed precision is called."""
+    return "float32" if precision == "no" else precision
 
 
 def defaults_of(options: type) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Schedule, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.pace import pace_for, quicken
+from quagga.pipelines.pace import agreed, pace_for, quicken
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
@@ -116,6 +116,8 @@ def train(
         if getattr(rows, "cache", None) == "device":
             rows.on(accelerator.device)  # pyright: ignore[reportAttributeAccessIssue]
         length = schedule.length(rows.images_per_epoch)
+        if schedule.warmup >= length:
+            raise BadInput(f"warmup is {schedule.warmup} of {length} images: it must end before the run does")
         torch.manual_seed(schedule.seed)
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always", UserWarning)
@@ -136,7 +138,8 @@ def train(
         pace, slower = pace_for(
             accelerator.device, run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
         )
-        quicken([*game.generators.values(), *game.discriminators.values()], pace)
+        networks = [*game.generators.values(), *game.discriminators.values()]
+        slower += quicken(networks, agreed(pace, accelerator), accelerator.num_processes)
         trainer = Trainer(game, schedule, length, accelerator)
         if accelerator.is_main_process:
             stack.enter_context(locked(folder))

@@ -67,6 +67,15 @@ class Ear:
         elif "WORLD_SIZE" not in os.environ or monotonic() - self.since > TOGETHER:
             self._leave(number, f"{name} again: left at once, the checkpoints before stand")
 
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Within, nothing is played that could be saved, and the first signal leaves at once."""
+        was, self.playing = self.playing, False
+        try:
+            yield
+        finally:
+            self.playing = was
+
     def _leave(self, number: int, why: str) -> None:
         if not self.alone:
             raise KeyboardInterrupt(why)

@@ -188,6 +188,16 @@ def test_where_workers_are_spawned_the_memory_is_shared_from_the_start(top, monk
             assert [part.is_shared() for part in shelf.memory] == [shared]
 
 
+@pytest.mark.parametrize("kind", ["unpaired", "pairs", "pictures"])
+def test_memory_is_shared_where_workers_look_into_it_only(top, kind, monkeypatch):
+    """Shared memory is scarce in containers."""
+    asked: list[int] = []
+    monkeypatch.setattr(cache.Shelf, "fill", lambda _, workers: asked.append(workers))
+    for more in ({}, {"augment": {"Affine": {}}}):
+        made(kind, top, cache="ram", **{"workers": 2, **more}).batches(0, 1)
+    assert set(asked) == {0, 2} and asked == sorted(asked)
+
+
 class InPlace:
     """As a transform may be written."""
 
@@ -387,6 +397,13 @@ def test_batches_made_on_the_device_are_the_same(top, kind):
     assert data.deck.there["x"].dtype == torch.uint8 and data.deck.there["x"].is_contiguous()
     data.check(2)
     assert data.notices[-1].startswith(f"pictures kept on the device: {data.images_per_epoch}, ")
+
+
+def test_pictures_that_do_not_fit_on_the_device_are_refused_before_they_go_there(top, monkeypatch):
+    data = made("digits", top, cache="device")
+    monkeypatch.setattr(deck, "free_on", lambda device: 28 * 28)
+    with pytest.raises(BadInput, match="0 MiB are free: --cache ram"):
+        data.on(torch.device("cpu"))
 
 
 def test_the_device_is_refused_where_chance_has_a_hand(top):

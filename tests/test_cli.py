@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from quagga import BadInput
+from quagga.data.tensors import with_floats
 from quagga.data.unpaired import Unpaired
 from quagga.pipelines import cli, options
 from quagga.pipelines.cli import COMMANDS, PIPELINES, command_line
@@ -358,6 +359,10 @@ def test_a_pipeline_is_called_as_its_function_or_else_as_its_file():
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 
+class InductorError(RuntimeError):
+    __module__ = "torch._inductor.exc"
+
+
 class OutOfMemoryError(RuntimeError):
     """Stands for torch's class of this name."""
 
@@ -382,6 +387,7 @@ def fails_with(error: BaseException) -> Callable[[], int]:
         (RuntimeError("writing: No space left on device (os error 28)"), 2, "no space left on the disk"),
         (OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), 2, "lower --batch_size"),
         (MemoryError(), 2, "out of memory: lower --batch_size"),
+        (InductorError("RuntimeError: no kernel\n for you"), 2, "--compile false plays them as they are written"),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(None), 0, ""),
     ],
@@ -426,7 +432,7 @@ def test_a_preview_shows_what_a_training_with_this_config_sees(tmp_path, monkeyp
     assert command_line(["data", "preview", "--config", file, "--seed", "5", "--count", "4", "--output", sheet]) == 0
     [(columns, path)] = shown
     rows = Unpaired(root=pictures, load_size=32, crop_size=24, seed=5, workers=0)
-    batch = next(rows.batches(0, 4))
+    batch = with_floats(next(rows.batches(0, 4)))
     assert path == sheet
     assert [pictures.tolist() for pictures in columns.values()] == [batch["x"].tolist(), batch["y"].tolist()]
     assert command_line(["data", "preview", "--config", file, "--count", "0"]) == 2

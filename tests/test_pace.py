@@ -1,6 +1,8 @@
 """Speed leaves the mathematics alone: the fast ways equal the plain one, loss by loss and gradient by gradient."""
 
 from copy import deepcopy
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +17,10 @@ from quagga.models import PatchGAN, ResnetGenerator, UnetGenerator
 from quagga.models import together as joining
 from quagga.models.layers import InstanceNorm, MirroredConv2d
 from quagga.models.together import rows_apart, together
-from quagga.pipelines import pace, run
+from quagga.pipelines import checkpoint, pace, run
 from quagga.pipelines.losses import OBJECTIVES, gradient_penalty
 from quagga.pipelines.minimax import Draw
-from quagga.pipelines.pace import Pace, pace_for, quicken
+from quagga.pipelines.pace import Pace, agreed, pace_for, quicken
 
 WAYS = {
     "channels-last": Pace(channels_last=True),
@@ -200,6 +202,79 @@ def test_a_compiled_game_plays_as_the_plain_one_and_is_compiled_in_its_first_ste
     assert distance(*games) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["pix2pix", "gan", "class"])
+def test_statistics_for_the_averages_leave_networks_compiled(name, monkeypatch):
+    """Batch norm without a momentum is what a compiler gives up at, for good, where it meets it."""
+    played: list[int] = []
+
+    def counting(module: torch.fx.GraphModule, _inputs: Any) -> Any:
+        calls = sum(node.op.startswith("call") for node in module.graph.nodes)
+
+        def call(*inputs: Any) -> Any:
+            played.append(calls)
+            return module(*inputs)
+
+        return call
+
+    compile_ = torch.compile
+    monkeypatch.setattr(
+        nn.Module,
+        "compile",
+        lambda self, **how: setattr(self, "_compiled_call_impl", compile_(self._call_impl, backend=counting, **how)),
+    )
+    counts = []
+    for look_at in ((), (0,), (2,), (0, 1, 2)):
+        torch._dynamo.reset()
+        game = game_of(name, bare=False)
+        quicken(networks(game), Pace(compile=True))
+        trainer = trainer_of(game, images=12, batch_size=2)
+        rows = [next(rows_of(name, 2, dtype=torch.float32).batches(0))]
+        steps = trainer.play(rows_of(name, 2, dtype=torch.float32).batches)
+        for step in range(5):
+            if step in look_at:
+                with trainer.averaged(rows):
+                    pass
+            played.clear()
+            next(steps)
+        counts.append(sum(played))
+    assert counts == counts[:1] * 4 and counts[0] > 0
+
+
+def test_over_several_processes_networks_with_batch_norm_are_not_compiled():
+    """A graph would be torn at every layer, each of which waits for the other processes."""
+    plain, normed = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+    [line] = quicken([plain, normed], Pace(compile=True), processes=2)
+    assert line.startswith("1 networks are not compiled")
+    assert plain._compiled_call_impl is not None and normed._compiled_call_impl is None
+    assert quicken([normed], Pace(compile=True)) == [] and normed._compiled_call_impl is not None
+
+
+@pytest.mark.parametrize("pair", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_run_goes_on_whatever_the_order_in_memory(pair, optimizer, tmp_path):
+    """The optimiser's numbers lie as its weights do: fused kernels pair them by their place."""
+    expected = None
+    for resumed in (False, True):
+        kept = None
+        for part, last in enumerate(pair if resumed else pair[1:]):
+            game = game_of("cyclegan")
+            quicken(networks(game), Pace(channels_last=last))
+            trainer = trainer_of(game, images=16, batch_size=2, optimizer=optimizer)
+            if kept:
+                trainer.load_state_dict(checkpoint.load(kept))
+            for seen in trainer.play(rows_of("cyclegan", 2).batches):
+                if resumed and not part and seen == 8:
+                    kept = checkpoint.save(tmp_path, seen, trainer.state_dict(), keep=1)
+                    break
+        if expected is None:
+            expected = weights(game)
+        else:
+            assert distance(weights(game), expected) < 1e-9
+            for side in trainer.sides.values():
+                for p, numbers in side.optimizer.state.items():
+                    assert all(one.stride() == p.stride() for one in numbers.values() if one.shape == p.shape)
+
+
 def test_a_compiled_network_has_no_second_derivative_and_a_penalty_takes_it_as_written():
     D, x = PatchGAN(width=4, layers=1).double(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
     fast = deepcopy(D)
@@ -321,6 +396,42 @@ def test_without_a_compiler_it_is_said_in_a_line_and_played_as_written(monkeypat
         ["not compiled, and slower for it: there is no C compiler (Debian, Ubuntu: sudo apt install build-essential)"],
     )
     assert pace_for(torch.device("cpu")) == (Pace(), [])
+
+
+@pytest.mark.parametrize(
+    ("lacking", "line"),
+    [
+        ("triton", "torch came without Triton (Windows: pip install triton-windows)"),
+        ("headers", "Python's headers are missing, which Triton needs (Debian, Ubuntu: sudo apt install python3-dev)"),
+        ("capability", "the GPU is older than Triton knows"),
+        ("nothing", None),
+    ],
+)
+def test_what_a_compiler_needs_is_looked_for(lacking, line, monkeypatch, tmp_path):
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(pace.shutil, "which", lambda name: name)
+    monkeypatch.setattr(pace.sys, "platform", "linux")
+    monkeypatch.setattr(pace, "find_spec", lambda name: None if lacking == "triton" else name)
+    monkeypatch.setattr(pace, "get_path", lambda _: str(tmp_path / "no" if lacking == "headers" else tmp_path))
+    old = lacking == "capability"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1) if old else (7, 0))
+    assert pace.missing_for_compile(torch.device("cuda")) == line
+
+
+def test_processes_take_what_all_of_them_can():
+    """Gradients are added place by place: they must lie in memory alike."""
+
+    def beside(*other: bool) -> Any:
+        def gather(own: Tensor) -> Tensor:
+            return torch.cat([own, torch.tensor([other], dtype=own.dtype)])
+
+        return SimpleNamespace(num_processes=2, device=torch.device("cpu"), gather=gather)
+
+    mine = Pace(compile=True, channels_last=True, gradient_checkpointing=True)
+    assert agreed(mine, beside(True, True)) == mine
+    assert agreed(mine, beside(False, True)) == replace(mine, compile=False)
+    assert agreed(mine, beside(True, False)) == replace(mine, channels_last=False)
+    assert agreed(mine, SimpleNamespace(num_processes=1)) == mine  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_taken_unasked(monkeypatch):

@@ -14,11 +14,14 @@ from PIL import Image
 
 from quagga import BadInput
 from quagga.data import embedded
-from quagga.pipelines import cli, cyclegan, plan_entry
+from quagga.data.cache import Shelf
+from quagga.data.deck import Deck
+from quagga.pipelines import cli, conditional, cyclegan, gan, pace, pix2pix, plan_entry
 from quagga.pipelines.cli import command_line
 from quagga.pipelines.options import resolve
-from quagga.pipelines.plan import PlanOptions, command, duration, entries, predicted
-from quagga.pipelines.plan_entry import Job, Measured, caught, in_a_process
+from quagga.pipelines.pace import Pace
+from quagga.pipelines.plan import PlanOptions, command, duration, entries, lines_of, predicted
+from quagga.pipelines.plan_entry import Job, Measured, caught, in_a_process, with_kept
 
 SMALL = ["--workers=0", "--device=cpu", "--width=4", "--width_discriminator=4"]
 TRANSLATION = [*SMALL, "--load_size=18", "--crop_size=16", "--layers=1"]
@@ -30,6 +33,9 @@ def home(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     embedded.write(folder / "set", train=3, test=1, size=40)
     embedded.write(folder / "pairs", train=3, test=1, size=40, kind="pairs")
+    trainings = [sorted((folder / f"set/{side}").iterdir()) for side in ("trainA", "trainB")]
+    listed = "".join(f"{x},{y}\n" for x, y in zip(*trainings, strict=True))
+    (folder / "pairs.csv").write_text(f"x,y\n{listed}")
     for number in range(8):
         (folder / f"digits/{number % 2}").mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(number).integers(0, 256, (16, 16), np.uint8)
@@ -96,11 +102,17 @@ def test_what_is_typed_wrong_is_said_before_the_table(home, capsys):
     assert command_line(["plan"]) == 0 and "quagga plan PIPELINE" in capsys.readouterr().out
 
 
-def test_of_several_processes_one_plans(home, monkeypatch, capsys):
+def test_under_a_launcher_one_process_says_to_start_without(home, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    assert command_line(["plan", "cyclegan", "--root", str(home / "set"), *TRANSLATION]) == 0
-    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(cli, "left", lambda code: code)  # which would end this process
+    said = []
+    for rank, code in (("0", 2), ("1", 0)):
+        monkeypatch.setenv("RANK", rank)
+        assert command_line(["plan", "cyclegan", "--root", str(home / "set"), *TRANSLATION]) == code
+        out, err = capsys.readouterr()
+        assert out == ""
+        said.append(err)
+    assert "start it without the launcher" in said[0] and said[0].count("\n") == 1 and said[1] == ""
 
 
 # -- entries ----------------------------------------------------------------------------------------------------------
@@ -131,6 +143,156 @@ def test_what_does_not_fit_is_said_and_what_is_a_bug_is_raised(home, monkeypatch
         caught(job(home), Accelerator(cpu=True))
 
 
+def on_a_gpu(monkeypatch) -> None:
+    """The means of speed are those of a GPU with a compiler, though the game is played on the CPU."""
+    monkeypatch.setattr(pace, "missing_for_compile", lambda _: None)
+    monkeypatch.setattr(plan_entry, "pace_for", lambda _device, *asked: pace.pace_for(torch.device("cuda"), *asked))
+
+
+def test_what_is_not_compiled_is_played_as_a_run_that_is_not(home, monkeypatch):
+    on_a_gpu(monkeypatch)
+    taken = []
+    monkeypatch.setattr(plan_entry, "quicken", lambda _networks, means: taken.append(means))
+    for compiled, words, means in (
+        (False, [], Pace()),  # channels-last is for what is compiled
+        (False, ["--channels_last=true"], Pace(channels_last=True)),
+        (True, [], Pace(compile=True, channels_last=True)),
+        (True, ["--compile=false"], Pace()),
+        (False, ["--gradient_checkpointing=true"], Pace(gradient_checkpointing=True)),
+    ):
+        measured = caught(replace(job(home, *words), compiled=compiled), Accelerator(cpu=True))
+        assert (taken.pop(), measured.compiled) == (means, means.compile), (compiled, words)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_lines_say_what_is_not_compiled_where_the_run_is(home, monkeypatch, asked):
+    on_a_gpu(monkeypatch)
+
+    def measure(one: Job, _accelerator: Accelerator) -> Measured:
+        batch = one.options["schedule"]["batch_size"]
+        return Measured(batch, batch, 1.0 if batch < 4 else 9.0, 100, 50, compiled=one.compiled)
+
+    monkeypatch.setattr(plan_entry, "measure", measure)
+    words = ["--root", str(home / "set"), *TRANSLATION, "--blocks=1", *([] if asked else ["--compile=false"])]
+    whole = job(home, *words[2:], seconds=10)
+    config, _ = resolve("cyclegan", cyclegan.build, cyclegan.data, words, "quagga plan cyclegan", cyclegan.defaults)
+    lines = list(lines_of(whole, config, "quagga train cyclegan", words))
+    table = [line for line in lines if " GB " in line and "free" not in line]
+    fastest = [line for line in lines if line.startswith("fastest")]
+    last = table.pop() if asked else ""
+    assert len(table) > 5 and len(fastest) == 3
+    assert {line.endswith("%  not compiled") for line in table} == {asked}
+    assert last.endswith("%  compiled") == asked
+    own, *others = fastest
+    assert "at 16 pixels" in own and "not compiled" not in own
+    assert {", not compiled." in line for line in others} == {asked}
+
+
+# -- pictures that stay in memory -------------------------------------------------------------------------------------
+
+
+def test_of_pictures_that_stay_in_memory_a_few_are_read_and_stand_in(home, monkeypatch):
+    read, events, put, fill = [], [], Shelf._put, Shelf.fill
+    monkeypatch.setattr(plan_entry, "FEW", 2)
+    monkeypatch.setattr(Shelf, "_put", lambda shelf, at: read.append(at) or put(shelf, at))
+    monkeypatch.setattr(Shelf, "fill", lambda *a: (fill(*a), events.append("filled"))[0])
+    monkeypatch.setattr(cyclegan.data, "sample", lambda *_: pytest.fail("a picture was read from the disk"))
+    monkeypatch.setattr(plan_entry, "psutil", Noted(events))
+    whole = job(home, "--cache=ram", seconds=0.2)
+    measured = caught(replace(whole, kept=10**12), Accelerator(cpu=True))
+    assert measured.why == "" and measured.step > 0
+    assert sorted(read) == [0, 0, 1, 1]  # of 3 pictures a side
+    assert events.index("memory") > events.index("filled")  # else every prediction would count them twice
+    assert measured.kept == 10**12 and measured.memory == measured.peak + 10**12
+    assert measured.ground < measured.peak < 10**11
+    rows, _ = whole.prepared()
+    few = plan_entry.stand_in(rows)
+    assert all(set(shelf.where) == {0, 1, 2} for shelf in plan_entry.shelves(rows))
+    assert few == sum(shelf.bytes for shelf in plan_entry.shelves(rows)) == 2 * 2 * 18 * 18 * 3
+
+
+class Noted:
+    """psutil, of a process of 1,000 bytes, that leaves word of when it was asked."""
+
+    def __init__(self, events: list[str]):
+        self.events = events
+
+    def Process(self) -> "Noted":
+        return self
+
+    def memory_info(self) -> "Noted":
+        self.events.append("memory")
+        return self
+
+    rss = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "data", "words", "count"),
+    [
+        ("cyclegan", cyclegan.data, ["--root=set", *TRANSLATION, "--blocks=1"], 2),
+        ("cyclegan", cyclegan.data, ["--root=set", "--pairs=pairs.csv", *TRANSLATION, "--blocks=1"], 3),
+        ("pix2pix", pix2pix.data, ["--root=pairs", *TRANSLATION, "--blocks=2"], 1),
+        ("gan", gan.data, ["--root=digits", "--size=16", *SMALL], 1),
+        ("conditional", conditional.data, ["--root=digits", *SMALL], 1),
+    ],
+)
+def test_the_shelves_of_all_data_are_found_and_what_they_take_is_said(home, monkeypatch, pipeline, data, words, count):
+    monkeypatch.chdir(home)
+    build = {"cyclegan": cyclegan, "pix2pix": pix2pix, "gan": gan, "conditional": conditional}[pipeline].build
+    for cache in ("none", "ram"):
+        _, options = resolve(pipeline, build, data, [*words, f"--cache={cache}"], "quagga plan")
+        whole = Job(pipeline, build, data, options, 1.0)
+        rows, _ = whole.prepared()
+        found = plan_entry.shelves(rows)
+        knowing, lines = with_kept(replace(whole, kept=1), rows)
+        assert len(found) == (count if cache == "ram" else 0)
+        assert knowing.kept == sum(shelf.bytes for shelf in found) and (knowing.kept > 0) == (cache == "ram")
+        assert len(lines) == (cache == "ram") and all("pictures kept in memory" in line for line in lines)
+
+
+def test_pictures_that_stay_are_part_of_what_an_entry_takes_on_the_cpu(home, monkeypatch):
+    def why(kept: int, free: float) -> list[str]:
+        return [
+            entry.why for entry in played(monkeypatch, home, {1: 1.0, 2: 2.0, 4: 2.0, 8: 2.0}, free=free, kept=kept)
+        ]
+
+    assert why(0, 12e9) == ["", "", "", ""]
+    assert why(5 * 10**9, 12e9) == ["", "", "", "not tried: it would take 14.0 GB of memory"]  # 5 + 1 + 8
+    assert why(5 * 10**9, 6e9) == ["does not fit: it would take 7.0 GB of memory"]
+    assert why(5 * 10**9, 5e9) == ["not tried: it would take 5.0 GB of memory"]
+
+
+def test_pictures_of_another_size_take_what_they_take(home, monkeypatch):
+    monkeypatch.setattr(plan_entry, "measure", lambda one, _: Measured(1, why=f"{plan_entry.OVER}: {one.kept}"))
+    whole, sizes = replace(job(home, "--cache=ram"), kept=7), {"crop_size": 32, "load_size": 36}
+    for more, kept in ((sizes, 2 * 3 * 36 * 36 * 3), ({}, 7)):  # 3 pictures a side
+        [entry] = entries(whole, more, 32, Accelerator(cpu=True), [], 16)
+        assert entry.why == f"{plan_entry.OVER}: {kept}"
+
+
+def test_more_pictures_than_memory_are_said_before_the_table(home, monkeypatch, capsys):
+    monkeypatch.setattr("quagga.data.cache.free_memory", lambda: 1000)
+    assert command_line(["plan", "cyclegan", "--root", str(home / "set"), *TRANSLATION, "--cache=ram"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "are free: make them smaller, or leave out --cache" in said.err
+
+
+def test_pictures_of_the_device_are_put_there(home, monkeypatch):
+    monkeypatch.chdir(home)
+    moved, on = [], Deck.on
+    monkeypatch.setattr(Deck, "on", lambda deck, device: moved.append((deck, device)) or on(deck, device))
+    monkeypatch.setattr(Deck, "whole", lambda *_: pytest.fail("a batch came from memory"))
+    monkeypatch.setattr(Deck, "sample", lambda *_: pytest.fail("a row came from the disk"))
+    words = ["--root=digits", "--size=16", *SMALL, "--cache=device", "--flip=false", "--batch_size=2"]
+    _, options = resolve("gan", gan.build, gan.data, words, "quagga plan gan", gan.defaults)
+    monkeypatch.setattr(plan_entry, "FEW", 1)
+    measured = caught(Job("gan", gan.build, gan.data, options, 0.001), Accelerator(cpu=True))
+    [(deck, device)] = moved
+    assert measured.why == "" and device == torch.device("cpu")
+    assert len(deck.there["x"]) == len(deck.train) > 1  # as much memory as in the run
+
+
 def killed(**options: Any) -> Any:
     """A game that the system kills."""
     import os
@@ -155,7 +317,7 @@ def test_on_the_cpu_a_process_that_is_killed_did_not_fit(home):
 
 
 def played(
-    monkeypatch, home, rates: dict[int, float], *words: str, free: float = 1e12, own: int = 16
+    monkeypatch, home, rates: dict[int, float], *words: str, free: float = 1e12, own: int = 16, kept: int = 0
 ) -> list[Measured]:
     """The entries of a device that plays so many images/s at each batch, where a row takes 1 GB and the rest 1 GB;
     rate 0: it does not fit."""
@@ -164,11 +326,11 @@ def played(
         batch = one.options["schedule"]["batch_size"]
         if not rates[batch]:
             return Measured(batch, why=plan_entry.OVER)
-        return Measured(batch, batch, batch / rates[batch], int(1e9 * (1 + batch)), int(1e9))
+        return Measured(batch, batch, batch / rates[batch], int(1e9 * (1 + batch)), int(1e9), kept=one.kept)
 
     monkeypatch.setattr(plan_entry, "measure", measure)
     monkeypatch.setattr(plan_entry, "free", lambda _: free)
-    whole = job(home, *words, seconds=10)
+    whole = replace(job(home, *words, seconds=10), kept=kept)
     return list(entries(whole, {}, 16, Accelerator(cpu=True), [], own))
 
 

@@ -171,10 +171,12 @@ def test_a_run_of_before_an_option_was_known_goes_on(root, straight, tmp_path, c
     state = checkpoint.load(old)
     for option in ("lr_rule", "lr_batch", "warmup", "compile", "cache"):
         del state["config"][option]
+    state["precision"] = "bf16"  # of another machine, which chose it
     checkpoint.save(run / "checkpoints", int(old.name), state, keep=1)
     assert train(root, run, "--resume=auto", "--gradient_checkpointing=true", images=26) == 0
     said = capsys.readouterr().out
-    assert "gradient_checkpointing: True, until now False" in said and "lr_rule" not in said
+    assert "gradient_checkpointing: True, until now False" in said and "lr_rule" not in said and "lr_batch" not in said
+    assert "products are in float32, until now bf16: --mixed_precision bf16 keeps that" in said
     assert train(root, run, "--lr_batch=2", images=28) == 2
 
 

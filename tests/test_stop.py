@@ -59,6 +59,14 @@ def test_while_playing_it_is_asked_once_and_leaves_at_the_second(out, capfd):
     assert "SIGUSR1: saving" in said and "SIGTERM again" in said
 
 
+def test_while_pictures_are_read_the_first_one_leaves(out, capfd):
+    with stop.listening(alone=True) as ear:
+        ear.playing = True
+        with ear.preparing(), pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert out == [130] and ear.playing and not ear.asked
+
+
 def test_under_a_launcher_ctrl_c_arrives_twice_and_counts_once(out, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with stop.listening(alone=True) as ear:
