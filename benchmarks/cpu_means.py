@@ -5,7 +5,8 @@ compiling.
 
 Each way steps in a process of its own, by turns with plain float32, so that whatever else the machine does falls on
 both. `quagga train` takes bf16 unasked on a processor with matrix units for it (AMX), lets threads that have nothing to
-do sleep soon, and nothing else of this. The last table is of a machine that is busy otherwise.
+do sleep soon, and nothing else of this. The last table is of how threads wait, on a machine that is quiet else and on
+one that is busy otherwise.
 """
 
 import argparse
@@ -84,22 +85,33 @@ def table(base: Setting, turns: int, compiled: bool) -> Iterator[str]:
                 yield f"{name:<32}{median(times[name]):>9.0f}{share:>12.2f}{subject.memory():>7.0f}"
 
 
-def beside_others(base: Setting, turns: int, others: int = 2) -> Iterator[str]:
-    """While as many processes as there are cores do something else."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
+@contextmanager
+def busy(others: int) -> Iterator[None]:
+    """Within, so many processes do something else."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
     try:
-        for name, (threads, more) in {
-            "libgomp's own way of waiting": (None, {}),
-            "as quagga lets threads wait": (None, SPINNING),
-            "waiting asleep": (None, {"OMP_WAIT_POLICY": "passive"}),
-            "1 thread": (1, {}),
-        }.items():
-            with environment(more), Subject(replace(base, threads=threads)) as subject:
-                subject.milliseconds()
-                yield f"{name:<32}{median(subject.milliseconds() for _ in range(turns)):>9.0f}"
+        yield
     finally:
-        for process in busy:
+        for process in processes:
             process.kill()
+            process.wait()
+
+
+def waiting(base: Setting, turns: int, others: int) -> Iterator[str]:
+    """How threads wait for one another: alone, and while as many processes as there are cores do something else."""
+    yield f"{'ms/step':<32}{'quiet':>9}{'busy':>9}"
+    for name, (threads, more) in {
+        "libgomp's own way of waiting": (None, {}),
+        "threads look briefly": (None, SPINNING),
+        "threads wait asleep": (None, {"OMP_WAIT_POLICY": "passive"}),
+        "1 thread": (1, {}),
+    }.items():
+        with environment(more), Subject(replace(base, threads=threads)) as subject:
+            subject.milliseconds()
+            quiet = median(subject.milliseconds() for _ in range(turns))
+            with busy(others):
+                beside = median(subject.milliseconds() for _ in range(turns))
+            yield f"{name:<32}{quiet:>9.0f}{beside:>9.0f}"
 
 
 def report(games: Sequence[str], turns: int, compiled: bool) -> Iterator[str]:
@@ -109,10 +121,10 @@ def report(games: Sequence[str], turns: int, compiled: bool) -> Iterator[str]:
         yield ""
         yield name
         yield from table(GAMES[name], turns, compiled)
-    name = "the demo's, 64x64, batch 4"
+    name, others = "the demo's, 64x64, batch 4", os.cpu_count() or 1
     yield ""
-    yield f"{name}, beside two processes that are busy"
-    yield from beside_others(replace(GAMES[name], precision="bf16"), turns)
+    yield f"{name}, bf16: quiet, and beside {others} processes that are busy; quagga lets threads look briefly"
+    yield from waiting(replace(GAMES[name], precision="bf16"), turns, others)
 
 
 def main() -> None:

@@ -7,10 +7,11 @@ typeshed-client), safetensors, cv2 (opencv-python-headless), pyyaml, tqdm, filel
 also albumentations with albucore, pydantic and scipy. DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix, which
 takes the same steps at its own defaults (it needs no more).
 
-What is measured, in this order, until the budget ends: the hardware's ceilings; CycleGAN at 256 pixels, ResNet of 9
-blocks, identity loss, for several batches, and compiled at the best; the same at batch 1 beside the reference; pix2pix
-likewise; float32 beside bf16 and the memory that gradient checkpointing saves; and `quagga train` for as long as is
-left. A part that fails says so and the rest goes on. In the folder: gpu.txt, written line by line, and a sheet of
+What is measured, in this order: the hardware's ceilings; CycleGAN at 256 pixels, ResNet of 9 blocks, identity loss,
+eager at several batches and compiled at the best; pix2pix likewise; CycleGAN at batch 1 beside the reference; `quagga
+train`. No part takes the time that those after it need. Where more is left: pix2pix at batch 1; float32 beside bf16 and
+the memory that gradient checkpointing saves. A part that fails or is left out says so and the rest goes on. Ours takes
+a look at pictures before it is timed, as a run does. In the folder: gpu.txt, written line by line, and a sheet of
 samples. `--device cpu --small` goes through all of it in minutes with networks of a few channels, to show that it runs;
 there nothing is compiled, which takes a CPU longer than all the rest.
 """
@@ -24,7 +25,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT))  # a bare checkout
 
 import torch  # noqa: E402
 from stepping import Failed, Setting, Subject, copy_rate, matrix_rate  # noqa: E402
-from train_step import Rates, by_turns, machine, ratio, setting_of, tera  # noqa: E402
+from train_step import Rates, by_turns, machine, ratio, setting_of, started, tera  # noqa: E402
 
 from quagga.pipelines.run import has_bf16  # noqa: E402
 
@@ -45,6 +45,10 @@ TIMES = 3.0  # as fast as the reference at batch 1: CycleGAN
 MINUTES = 30.0  # for the whole schedule of horse2zebra
 UNKNOWN = Rates(float("nan"), float("nan"))
 GAINED = 1.03  # a larger batch is tried as long as it gives so many times the pairs/s
+SWEEP = 0.4  # of its time, in which a part tries batches; the rest is for compiling
+STRETCH = 1500  # milliseconds
+TURNS = 25  # seconds that subjects need to take their turns when all are ready
+STOPPING = 25  # seconds in which a training stops, saves and is read
 
 
 @dataclass
@@ -54,26 +58,22 @@ class Scale:
     Args:
         size: pixels a side.
         width: channels after a generator's first layer.
-        batches: that are tried of each pipeline.
-        steps: between two looks at the clock.
+        batches: that are tried of each pipeline, smallest first, as long as they gain.
+        steps: between two looks at the clock; fewer where those take longer than `STRETCH`.
         turns: of a comparison.
         build: further options of CycleGAN.
-        longest: seconds that one answer may take; compiling is the longest.
-        training: seconds that are kept for the training.
-        longest_training: seconds; else it takes what is left.
+        training: seconds it is played at most.
     """
 
     size: int = 256
     width: int = 64
     batches: dict[str, Sequence[int]] = field(
-        default_factory=lambda: {"cyclegan": (1, 4, 8, 16, 32, 64), "pix2pix": (1, 16, 64, 128, 256)}
+        default_factory=lambda: {"cyclegan": (16, 32, 64), "pix2pix": (64, 128, 256)}
     )
     steps: int = 10
     turns: int = 5
     build: dict[str, int] = field(default_factory=lambda: {"blocks": 9})
-    longest: float = 180
-    training: float = 150
-    longest_training: float = inf
+    training: float = 120
 
 
 SMALL = Scale(
@@ -83,24 +83,23 @@ SMALL = Scale(
     steps=1,
     turns=1,
     build={"blocks": 1, "layers": 1, "width_discriminator": 4},
-    longest=600,
-    training=30,
-    longest_training=25,
+    training=25,
 )
 
 
 @dataclass
 class Bench:
-    """What the parts share: how large, where, the ceilings, and what was best."""
+    """What the parts share: how large, where, until when, the ceilings, and what was best."""
 
     scale: Scale
     device: str
     reference: Path | None
     root: Path | None
     output: Path
-    until: float  # when all must be over, by perf_counter
+    until: float  # when all must be over, and within a part when that must be, by perf_counter
     rates: Rates = UNKNOWN
-    best: dict[str, int] = field(default_factory=dict)
+    operations: dict[str, float] = field(default_factory=dict)  # of a pair
+    best: dict[str, int] = field(default_factory=dict)  # batch
 
     def left(self) -> float:
         """Seconds."""
@@ -125,24 +124,32 @@ class Bench:
             build=dict(build),
         )
 
-    def subject(self, setting: Setting) -> Subject:
-        """Which answers, or is ended while there is time for the training."""
-        return Subject(setting, self.scale.longest, self.until - min(self.scale.training, 60))
+    def subject(self, setting: Setting, keeping: float = 0) -> Subject:
+        """Which answers so many seconds before the part must be over, or is ended."""
+        return Subject(setting, until=self.until - keeping)
 
     def measured(self, subject: Subject, setting: Setting, operations: float, called: str) -> tuple[float, str]:
         """Pairs/s of a setting, and a line about it. Raises Failed."""
         begin = perf_counter()
         subject.become(setting)
-        for _ in range(4):
-            subject.milliseconds()
+        steps = max(2, min(self.scale.steps, round(STRETCH / warm(subject))))
         ready = perf_counter() - begin
-        taken = median(subject.milliseconds(self.scale.steps) for _ in range(3))
+        taken = median(subject.milliseconds(steps) for _ in range(3))
         rate = 1000 * setting.batch_size / taken
         achieved = rate * operations
         return rate, (
             f"{called:<34}{setting.batch_size:>6}{taken:>10.1f}{rate:>10.4g}{tera(achieved):>9}"
             f"{achieved / self.rates.bf16:>8.1%}{subject.memory():>9.0f}{ready:>9.0f}"
         )
+
+
+def warm(subject: Subject) -> float:
+    """Steps that compile and search, and, of ours, a look at pictures, as a run goes on after one. Returns a step's
+    milliseconds. Raises Failed."""
+    subject.milliseconds()
+    if not subject.setting.reference:
+        subject.look()
+    return min(subject.milliseconds() for _ in range(3))
 
 
 HEAD = f"{'':<34}{'batch':>6}{'ms/step':>10}{'pairs/s':>10}{'TFLOP/s':>9}{'share':>8}{'MiB':>9}{'ready s':>9}"
@@ -159,13 +166,16 @@ def ceilings(bench: Bench) -> Iterator[str]:
 
 def batches(bench: Bench, pipeline: str) -> Iterator[str]:
     """The best batch, eager; then compiled there, which is the figure."""
-    base = bench.setting(pipeline)
-    with bench.subject(base) as subject:
-        operations = subject.flops_of_a_row()
+    base, tried = bench.setting(pipeline), bench.scale.batches[pipeline]
+    best, until = 0.0, perf_counter() + SWEEP * bench.left()
+    subject = bench.subject(base)
+    try:
+        operations = bench.operations[pipeline] = subject.flops_of_a_row()
         yield f"{tera(operations)} TFLOP a pair"
         yield HEAD
-        best = 0.0
-        for batch in bench.scale.batches[pipeline]:
+        subject.until = until
+        for batch in tried:
+            begin = perf_counter()
             try:
                 rate, line = bench.measured(subject, replace(base, batch_size=batch), operations, "eager")
             except Failed as error:
@@ -175,18 +185,24 @@ def batches(bench: Bench, pipeline: str) -> Iterator[str]:
             gained, best = rate >= GAINED * best, max(best, rate)
             if rate == best:
                 bench.best[pipeline] = batch
-            if not gained:
+            if not gained or perf_counter() + 1.5 * (perf_counter() - begin) > until:
                 break
-        top = replace(base, batch_size=bench.best[pipeline])
-        yield bench.measured(subject, replace(top, channels_last=True), operations, "eager, channels-last")[1]
-    try:  # a compiler that is missing or hangs leaves what was reached without it
-        with bench.subject(top) as subject:
-            fast = replace(top, compile=True, channels_last=bench.device.startswith("cuda"))
+        top = bench.best.get(pipeline, tried[0])
+        fast = replace(base, batch_size=top, compile=True, channels_last=bench.device.startswith("cuda"))
+        try:  # a compiler that is missing or hangs leaves what was reached without it
+            if not subject.alive():
+                subject = bench.subject(fast)
+            subject.until = bench.until
             rate, line = bench.measured(subject, fast, operations, "compiled")
             yield line
-            best = max(best, rate)
-    except Failed as error:
-        yield f"{'compiled':<34}{top.batch_size:>6}  {error}"
+            best, bench.best[pipeline] = max(best, rate), top
+        except Failed as error:
+            yield f"{'compiled':<34}{top:>6}  {error}"
+    finally:
+        subject.end()
+    if not best:
+        yield f"{pipeline}: not measured, since batch {top} failed both eager and compiled, see above"
+        return
     share = best * operations / bench.rates.bf16
     yield bench.verdict(f"{pipeline}: {best:.4g} pairs/s", best, PROMISED[pipeline])
     if pipeline == "cyclegan":
@@ -194,33 +210,38 @@ def batches(bench: Bench, pipeline: str) -> Iterator[str]:
 
 
 def beside_the_reference(bench: Bench, pipeline: str) -> Iterator[str]:
-    """Batch 1: as the paper, as `quagga train` plays, and the reference at its defaults."""
+    """Batch 1: as the paper, as `quagga train` plays, and the reference at its defaults. What is compiled comes last
+    and has the time that is left; the others' figures do not wait for it."""
     base = replace(bench.setting(pipeline), precision="no")
-    settings = {mode: setting_of(mode, base, 1) for mode in ("paper", "default")}
-    if bench.reference:
-        settings["reference"] = replace(base, reference=bench.reference, build={})
-    subjects: dict[str, Subject] = {}
-    try:
-        for name, setting in settings.items():
-            subjects[name] = bench.subject(setting)
-        times, failed = by_turns(subjects, bench.scale.turns, warmup=4, steps=bench.scale.steps)
-    finally:
-        for subject in subjects.values():
-            subject.end()
+    settings = {"reference": replace(base, reference=bench.reference, build={})} if bench.reference else {}
+    settings |= {mode: setting_of(mode, base, 1) for mode in ("paper", "default")}
+    with started(settings, lambda setting: bench.subject(setting, keeping=TURNS)) as (subjects, missing):
+        for name in list(subjects):
+            try:
+                warm(subjects[name])
+                subjects[name].until = bench.until
+            except Failed as error:
+                missing[name] = str(error)
+                subjects.pop(name).end()
+        times, failed = by_turns(subjects, bench.scale.turns, warmup=1, steps=bench.scale.steps)
     for name, taken in times.items():
         yield f"{name:<12}{median(taken):>9.1f} ms/step{1000 / median(taken):>10.4g} pairs/s"
-    for name, why in failed.items():
+    for name, why in {**missing, **failed}.items():
         yield f"{name:<12}{why}"
-    for name in [name for name in times if name != "reference" and "reference" in times]:
+    ours = [name for name in times if name != "reference" and "reference" in times]
+    for name in ours:
         yield ratio(name, times[name], times["reference"], None)
-    if pipeline == "cyclegan" and {"default", "reference"} <= times.keys():
-        reached = median(b / a for a, b in zip(times["default"], times["reference"], strict=True))
-        yield bench.verdict(f"{pipeline} at batch 1: {reached:.2f} x as fast as the reference", reached, TIMES)
+    if pipeline == "cyclegan" and ours:
+        name = ours[-1]  # default, or what is left of ours
+        reached = median(b / a for a, b in zip(times[name], times["reference"], strict=True))
+        yield bench.verdict(f"{pipeline} at batch 1, {name}: {reached:.2f} x as fast as the reference", reached, TIMES)
+    elif pipeline == "cyclegan":
+        yield f"{pipeline} at batch 1: not compared, {'see above' if bench.reference else 'without --reference'}"
 
 
 def variants(bench: Bench, pipeline: str = "cyclegan") -> Iterator[str]:
     """At the best batch: float32, and gradient checkpointing."""
-    batch = bench.best.get(pipeline, bench.scale.batches[pipeline][0])
+    batch, operations = bench.best.get(pipeline, 1), bench.operations.get(pipeline, float("nan"))
     base = replace(bench.setting(pipeline), batch_size=batch)
     ways = {
         "eager, bf16": base,
@@ -231,7 +252,7 @@ def variants(bench: Bench, pipeline: str = "cyclegan") -> Iterator[str]:
     for name, setting in ways.items():
         try:
             with bench.subject(setting) as subject:
-                yield bench.measured(subject, setting, subject.flops_of_a_row(), name)[1]
+                yield bench.measured(subject, setting, operations, name)[1]
         except Failed as error:
             yield f"{name:<34}{batch:>6}  {error}"
 
@@ -240,21 +261,22 @@ def variants(bench: Bench, pipeline: str = "cyclegan") -> Iterator[str]:
 
 
 def training(bench: Bench) -> Iterator[str]:
-    """`quagga train cyclegan` for what is left of the budget, stopped as by Ctrl-C."""
+    """`quagga train cyclegan`, stopped as by a launcher."""
     scale, batch = bench.scale, bench.best.get("cyclegan", 1)
+    first = 20 * batch  # pairs
     with tempfile.TemporaryDirectory() as folder:
         root = bench.root or drawn(Path(folder) / "set", scale.size)
         run = Path(folder) / "run"
         words = ["--root", str(root), "--output", str(run), "--device", bench.device.split(":")[0]]
         words += ["--batch_size", str(batch), "--images", str(SCHEDULE), "--width", str(scale.width)]
         words += ["--crop_size", str(scale.size), "--load_size", str(scale.size * 286 // 256)]
-        words += ["--log_every", str(20 * batch), "--save_every", str(SCHEDULE), "--samples", "4", "--examined", "0"]
+        words += ["--log_every", str(first), "--save_every", str(SCHEDULE), "--samples", "4", "--examined", "0"]
         words += ["--cache", "ram"]
         words += [word for name, value in scale.build.items() for word in (f"--{name}", str(value))]
-        seconds = min(scale.longest_training, bench.left() - 25)  # to save, and to read what was written
+        seconds = min(scale.training, bench.left() - STOPPING)
         yield f"quagga train cyclegan {' '.join(words[4:])}, for {seconds:.0f} s"
         yield from played(words, seconds)
-        yield from curves(run)
+        yield from curves(run, first)
         sheets = sorted((run / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
         if sheets:
             shutil.copy(sheets[-1], bench.output / "samples.png")
@@ -268,33 +290,40 @@ def drawn(folder: Path, size: int) -> Path:
 
 
 def played(words: Sequence[str], seconds: float) -> Iterator[str]:
-    """Trains for so many seconds; yields what the training said last, if it did not go on until it was stopped."""
+    """Trains for so many seconds; yields how it ended, if not by being stopped, and what the training said last."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "quagga", "train", "cyclegan", *words]
+    begin = perf_counter()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stdout=said, stderr=said)
         try:
             process.wait(seconds)
+            yield f"it ended by itself after {perf_counter() - begin:.0f} s, exit code {process.returncode}"
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
+            process.terminate()  # no Ctrl-C, which nobody hears who was started in the background of a shell
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                yield "it had not stopped 20 s after Ctrl-C"
+                yield "it had not stopped 20 s after SIGTERM"
         said.seek(0)
-        if process.returncode not in (130, 0, -signal.SIGKILL):
+        if process.returncode not in (128 + signal.SIGTERM, 0):
             yield from said.read().splitlines()[-12:]
 
 
-def curves(run: Path) -> Iterator[str]:
-    """What TensorBoard's file says of the speed."""
+def curves(run: Path, first: int) -> Iterator[str]:
+    """What TensorBoard's file says of the speed. first: pairs before the first point."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    names = [f"speed/{name}" for name in ("images_per_second", "seconds_waiting_for_data")]
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-    events.Reload()
-    speed, waits = (events.Scalars(f"speed/{name}") for name in ("images_per_second", "seconds_waiting_for_data"))
+    if run.is_dir():
+        events.Reload()
+    if not run.is_dir() or not set(names) <= set(events.Tags()["scalars"]):
+        yield f"no reading yet: the first comes after {first:,} pairs, and the training ended before"
+        return
+    speed, waits = map(events.Scalars, names)
     settled = len(speed) // 2  # the first points hold the compiling
     rate = median(point.value for point in speed[settled:])
     images = speed[-1].step - (speed[settled - 1].step if settled else 0)
@@ -311,32 +340,59 @@ def curves(run: Path) -> Iterator[str]:
 # -- all of it ---------------------------------------------------------------------------------------------------------
 
 
-def guarded(title: str, bench: Bench, part: Callable[[], Iterable[str]], needs: float = 0) -> Iterator[str]:
-    """The lines of a part; one line instead of its failure. needs: seconds without which it is not begun."""
+@dataclass
+class Part:
+    """Of the report.
+
+    Args:
+        title: above its lines.
+        lines: what it yields.
+        needs: seconds without which it is not begun.
+        promised: whether the parts before it leave it those seconds.
+    """
+
+    title: str
+    lines: Callable[[Bench], Iterable[str]]
+    needs: float
+    promised: bool = True
+
+
+# An estimate, for a process that starts in 10 s, CycleGAN that compiles in 90, pix2pix in 50. Together less than the
+# budget, as nothing else ensures that all of those promised are begun.
+PARTS = (
+    Part("ceilings", ceilings, 10),
+    Part("CycleGAN, ResNet, identity loss", lambda bench: batches(bench, "cyclegan"), 150),
+    Part("pix2pix, U-Net", lambda bench: batches(bench, "pix2pix"), 90),
+    Part("CycleGAN at batch 1", lambda bench: beside_the_reference(bench, "cyclegan"), 130),
+    Part("pix2pix at batch 1", lambda bench: beside_the_reference(bench, "pix2pix"), 90, promised=False),
+    Part("a training", training, 100),
+    Part("precision and memory, CycleGAN", variants, 90, promised=False),
+)
+
+
+def guarded(part: Part, bench: Bench) -> Iterator[str]:
+    """The lines of a part; one line instead of its failure, or if there is too little time for it."""
     begin = perf_counter()
     yield ""
-    yield f"== {title}"
-    if bench.left() < needs:
-        yield f"left out: {bench.left():.0f} s are left of the budget, and it needs {needs:.0f}"
+    yield f"== {part.title}"
+    if bench.left() < part.needs:
+        yield f"left out: it needs {part.needs:.0f} s, and there are {max(0, bench.left()):.0f} for it"
         return
     try:
-        yield from part()
+        yield from part.lines(bench)
     except Exception as error:  # whatever it is, the other parts are to be measured
         yield f"failed: {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
     yield f"({perf_counter() - begin:.0f} s)"
 
 
-def report(bench: Bench) -> Iterator[str]:
-    size, kept = bench.scale.size, bench.scale.training
-    yield f"Training on a GPU: {size}x{size}, width {bench.scale.width}"
+def report(bench: Bench, parts: Sequence[Part] = PARTS) -> Iterator[str]:
+    """Part by part; each must be over while there is the time that the promised ones after it need."""
+    end = bench.until
+    yield f"Training on a GPU: {bench.scale.size}x{bench.scale.size}, width {bench.scale.width}"
     yield machine(bench.device)
-    yield from guarded("ceilings", bench, lambda: ceilings(bench))
-    yield from guarded("CycleGAN, ResNet, identity loss", bench, lambda: batches(bench, "cyclegan"), kept + 40)
-    yield from guarded("CycleGAN at batch 1", bench, lambda: beside_the_reference(bench, "cyclegan"), kept + 40)
-    yield from guarded("pix2pix, U-Net", bench, lambda: batches(bench, "pix2pix"), kept + 40)
-    yield from guarded("pix2pix at batch 1", bench, lambda: beside_the_reference(bench, "pix2pix"), kept + 30)
-    yield from guarded("precision and memory, CycleGAN", bench, lambda: variants(bench), kept + 30)
-    yield from guarded("a training", bench, lambda: training(bench), min(kept, 60))
+    for number, part in enumerate(parts):
+        bench.until = end - sum(later.needs for later in parts[number + 1 :] if later.promised)
+        yield from guarded(part, bench)
 
 
 def main() -> None:

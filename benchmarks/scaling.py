@@ -1,4 +1,4 @@
-"""When do more GPUs help? A model on paper, and its form held against two processes on this CPU.
+"""When do more GPUs help? A model on paper, and what two processes on this CPU lose by their reductions.
 
     python benchmarks/scaling.py --output benchmarks/results/scaling.txt
 
@@ -6,28 +6,36 @@ A step computes for b F / R seconds (b rows a GPU, F operations a row, rate R) a
 side, which do not overlap with it: 2 (P - 1) / P B / W seconds for B bytes of gradients over the slowest link W, and
 2 log2(P) hops for each reduction, those of batch normalisation too. With the reduction cut into buckets that are sent
 during the backward pass, as DistributedDataParallel does, up to 2/3 of the compute would hide it.
+
+Measured here: two processes of one thread each that reduce, by turns with the same two side by side that do not. They
+share cores and memory either way; what differs are the reductions, in which each also waits for the other.
 """
 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import ceil, log2
 from pathlib import Path
+from statistics import fmean, median
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from report import keep, processor
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from quagga.pipelines import cyclegan, gan, pix2pix
-from quagga.pipelines.minimax import Draw, Schedule, Trainer
+from quagga.pipelines.minimax import Draw, Game, Schedule, Side, Trainer
 
 RATE = 0.35 * 790e12  # operations a second: 35 % of what an H200 was measured to reach on bf16 matrix products
 LINKS = {  # name -> bytes/s a direction, seconds a hop: datasheets, and assumptions
@@ -44,7 +52,8 @@ GAMES: dict[str, tuple[Any, dict[str, Any], int]] = {
     "gan, DCGAN of 64 pixels": (gan.build, {"size": 64, "x_channels": 3}, 64),
 }
 TINY: dict[str, Any] = {"width": 16, "blocks": 2, "width_discriminator": 16, "crop_size": 64}  # what this CPU plays
-BATCHES, STEPS = (1, 2, 4, 8), 6
+BATCHES = (1, 2, 4, 8)
+TURNS, STEPS = 7, 3
 
 
 class Cost(NamedTuple):
@@ -56,16 +65,18 @@ class Cost(NamedTuple):
 
 
 def cost(build: Any, options: dict[str, Any], size: int, rows: int = 2) -> Cost:
-    """Counted without computing anything, on the device meta."""
+    """Counted without computing anything."""
+    with FakeTensorMode():  # autocast, which layers turn off for a moment, knows no device meta
+        return _cost(build(**options), {side: torch.zeros(rows, 3, size, size) for side in "xy"}, rows)
+
+
+def _cost(game: Game, batch: dict[str, Tensor], rows: int) -> Cost:
     normalised = 0
 
     def count(*_: object) -> None:
         nonlocal normalised
         normalised += 2  # forward, and backward again
 
-    with torch.device("meta"):
-        game = build(**options)
-        batch = {side: torch.zeros(rows, 3, size, size) for side in "xy"}
     for network in [*game.generators.values(), *game.discriminators.values()]:
         for layer in network.modules():
             if isinstance(layer, _BatchNorm):
@@ -122,60 +133,91 @@ def on_paper() -> Iterator[str]:
 # -- two processes on this CPU ----------------------------------------------------------------------------------------
 
 
+class Alone:
+    """An accelerator of several processes, each of which plays as if it were the only one."""
+
+    num_processes, process_index, is_main_process = 1, 0, True
+
+    def __init__(self, accelerator: Accelerator):
+        self.accelerator = accelerator
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.accelerator, name)
+
+
 def play() -> None:
-    """On every process: seconds a step at each batch, and of its two reductions alone; the first prints them."""
+    """On both processes: what a step takes at each batch, without reductions and with them, and what they take alone;
+    the first prints the means over the processes."""
     torch.set_num_threads(1)
     accelerator, found = Accelerator(cpu=True), {}
-    game = trainer = None
     for size in BATCHES:
-        torch.manual_seed(0)
-        game = cyclegan.build(**TINY)
-        trainer = Trainer(game, Schedule(batch_size=size), 1 << 40, accelerator)
-        batch = {"x": torch.rand(size, 3, 64, 64), "y": torch.rand(size, 3, 64, 64), "row": torch.arange(size)}
-        steps = trainer.play(lambda _row, batch=batch: iter(lambda: batch, None))
-        found[size] = quickest(lambda steps=steps: next(steps))
-    assert trainer is not None
+        alone, together = (stepping(a, size) for a in (Alone(accelerator), accelerator))
+        gradients = [side.gradient.clone() for side in together.sides.values()]
 
-    def reduce() -> None:
-        for side in trainer.sides.values():
-            accelerator.reduce(side.gradient, "mean")
+        def reduce(gradients: list[Tensor] = gradients) -> None:
+            for gradient in gradients:
+                accelerator.reduce(gradient, "mean")
 
-    found["reductions"] = quickest(reduce) if accelerator.num_processes > 1 else 0.0
+        actions = {"alone": alone.step, "together": together.step, "reductions": reduce}
+        taken = by_turns(actions, accelerator.wait_for_everyone)
+        found[size] = {name: fmean(gather_object([seconds])) for name, seconds in taken.items()}
     if accelerator.is_main_process:
         print(json.dumps(found), flush=True)
     accelerator.end_training()
 
 
-def quickest(action: Any) -> float:
-    """Seconds: the least of some times, after one that warms up."""
-    taken = []
-    for _ in range(STEPS):
-        begun = perf_counter()
-        action()
-        taken.append(perf_counter() - begun)
-    return min(taken[1:])
+class Player(NamedTuple):
+    step: Callable[[], object]
+    sides: dict[str, Side]
+
+
+def stepping(accelerator: Any, size: int) -> Player:
+    """A step of the small CycleGAN, of so many rows a process."""
+    torch.manual_seed(0)
+    trainer = Trainer(cyclegan.build(**TINY), Schedule(batch_size=size), 1 << 40, accelerator)
+    batch = {"x": torch.rand(size, 3, 64, 64), "y": torch.rand(size, 3, 64, 64), "row": torch.arange(size)}
+    steps = trainer.play(lambda _row: iter(lambda: batch, None))
+    return Player(lambda: next(steps), trainer.sides)
+
+
+def by_turns(actions: Mapping[str, Callable[[], object]], meet: Callable[[], object]) -> dict[str, float]:
+    """Seconds that each takes, the median of turns after one that warms up; all processes begin a turn together."""
+    taken: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(1 + TURNS):
+        for name, action in actions.items():
+            meet()
+            begun = perf_counter()
+            for _ in range(STEPS):
+                action()
+            taken[name].append((perf_counter() - begun) / STEPS)
+    return {name: median(times[1:]) for name, times in taken.items()}
 
 
 def on_this_machine() -> Iterator[str]:
-    found = {}
-    for processes in (1, 2):
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), __file__, "--play"]
-        with tempfile.TemporaryFile("w+") as said:
-            env = os.environ | {"OMP_NUM_THREADS": "1"}
-            subprocess.run([sys.executable, *launch], stdout=said, stderr=subprocess.DEVNULL, env=env)
-            said.seek(0)
-            found[processes] = json.loads(said.read().strip().splitlines()[-1])
-    one, two = found[1], found[2]
-    yield f"measured: a small CycleGAN at 64 pixels over gloo, one thread a process, on {processor()}"
-    yield f"its two reductions alone: {1e3 * two['reductions']:.0f} ms"
-    yield "  batch   1 process/ms   2 processes/ms   1 process and the reductions   efficiency   by the model"
-    for size in map(str, BATCHES):
-        model = one[size] + two["reductions"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", __file__, "--play"]
+    with tempfile.TemporaryFile("w+") as said:
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, *launch], stdout=said, stderr=subprocess.DEVNULL, env=env, check=True)
+        said.seek(0)
+        found = json.loads(said.read().strip().splitlines()[-1])
+    gpu = "its GPU idle" if torch.cuda.is_available() else "no GPU"
+    yield "measured: two processes of one thread each play a small CycleGAN at 64 pixels, over gloo"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    yield f"{os.cpu_count()} cores of an {processor()}, {gpu}; {versions}"
+    yield from measured(found)
+
+
+def measured(found: dict[str, dict[str, float]]) -> Iterator[str]:
+    """found: batch -> seconds of a step without reductions, of one with them, and of the reductions by themselves."""
+    yield "  batch   without reductions/ms   with them/ms   they by themselves/ms   efficiency   by the model"
+    for size, seconds in found.items():
+        alone, together, reductions = (seconds[name] for name in ("alone", "together", "reductions"))
         yield (
-            f"  {size:>5}   {1e3 * one[size]:>12.0f}   {1e3 * two[size]:>14.0f}   {1e3 * model:>28.0f}"
-            f"   {one[size] / two[size]:>10.0%}   {one[size] / model:>12.0%}"
+            f"  {size:>5}   {1e3 * alone:>21.0f}   {1e3 * together:>12.0f}   {1e3 * reductions:>21.1f}"
+            f"   {alone / together:>10.0%}   {alone / (alone + reductions):>12.0%}"
         )
-    yield "efficiency beside the model's says what sharing memory and cores costs, which the model leaves out"
+    yield "efficiency: the step without reductions over the step with them; by the model: over the step without and the"
+    yield "reductions by themselves"
 
 
 def main() -> None:

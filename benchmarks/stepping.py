@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -113,28 +114,39 @@ def trainer(setting: Setting) -> Any:
     return Trainer(game, schedule, endless, accelerator)
 
 
-def ours(setting: Setting) -> Step:
-    """A call of the returned function is one whole step of our trainer."""
+def batches(setting: Setting) -> Iterator[dict[str, Tensor]]:
+    """What our trainer plays with, for ever."""
     data, n = pictures(setting), setting.batch_size
     classes = torch.arange(n, device=setting.device) % CLASSES
     more = {"c": classes, "other": classes.roll(1)} if setting.pipeline == "conditional" else {}
+    for i in count():
+        batch = {"x": data[i % DISTINCT], "y": data[(i + 1) % DISTINCT]}
+        yield {**batch, **more, "row": torch.arange(i * n, (i + 1) * n)}
 
-    def batches(from_row: int) -> Iterator[dict[str, Tensor]]:
-        row = from_row
-        while True:
-            i = row // n
-            batch = {"x": data[i % DISTINCT], "y": data[(i + 1) % DISTINCT]}
-            yield {**batch, **more, "row": torch.arange(row, row + n)}
-            row += n
 
-    steps = trainer(setting).play(batches)
+def played(player: Any, rows: Iterator[dict[str, Tensor]]) -> Step:
+    """A call of the returned function is one whole step of our trainer."""
+    steps = player.play(lambda _row: rows)
     return lambda: next(steps)
+
+
+def ours(setting: Setting) -> Step:
+    """The same of a new trainer."""
+    return played(trainer(setting), batches(setting))
+
+
+def looked(player: Any, batch: dict[str, Tensor]) -> None:
+    """As a run looks at its pictures: strips of the averaged generators, whose statistics are taken anew before, over
+    minibatches of the training's size."""
+    from quagga.pipelines.play import look
+
+    look(player, {name: tensor[:4] for name, tensor in batch.items()}, [batch], averaged=True)
 
 
 def reference(setting: Setting) -> Step:
     """A call of the returned function is one pass of the reference's inner loop: set_input, optimize_parameters."""
     data = pictures(setting)
-    batches = [{"A": data[i], "B": data[(i + 1) % DISTINCT], "A_paths": "", "B_paths": ""} for i in range(DISTINCT)]
+    rows = [{"A": data[i], "B": data[(i + 1) % DISTINCT], "A_paths": "", "B_paths": ""} for i in range(DISTINCT)]
     large = setting.size >= 256
     model, network = {
         "cyclegan": ("cycle_gan", "resnet_9blocks" if large else "resnet_6blocks"),  # Sec. 7.2, as ours has it
@@ -150,13 +162,13 @@ def reference(setting: Setting) -> Step:
         options.device = torch.device(setting.device)
         made = importlib.import_module("models").create_model(options)
         made.setup(options)
-    count = 0
+    taken = 0
 
     def step() -> None:
-        nonlocal count
-        made.set_input(batches[count % DISTINCT])
+        nonlocal taken
+        made.set_input(rows[taken % DISTINCT])
         made.optimize_parameters()
-        count += 1
+        taken += 1
 
     return step
 
@@ -170,14 +182,14 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def milliseconds(step: Step, device: str, count: int = 1) -> float:
-    """Of one step, over `count` in a row: between them the host does not wait for the device, as in training."""
+def milliseconds(step: Step, device: str, steps: int = 1) -> float:
+    """Of one step, over `steps` in a row: between them the host does not wait for the device, as in training."""
     wait(device)
     start = perf_counter()
-    for _ in range(count):
+    for _ in range(steps):
         step()
     wait(device)
-    return 1000 * (perf_counter() - start) / count
+    return 1000 * (perf_counter() - start) / steps
 
 
 def highest_memory(device: str) -> float:
@@ -237,6 +249,8 @@ class Subject:
         setting: of what; `become` changes it, within one precision.
         longest: seconds that any one answer may take.
         until: when the last answer must have come, by perf_counter.
+
+    Raises Failed if it cannot begin; the process is then ended.
     """
 
     def __init__(self, setting: Setting, longest: float = inf, until: float = inf):
@@ -247,7 +261,11 @@ class Subject:
         self.process = context.Process(target=serve, args=(other, setting.threads), daemon=True)
         self.process.start()
         other.close()
-        self.become(setting)
+        try:
+            self.become(setting)
+        except Failed:
+            self.end()  # else it would keep its memory while the others are measured
+            raise
 
     def become(self, setting: Setting) -> None:
         """Begins anew with another setting. Raises Failed."""
@@ -257,6 +275,10 @@ class Subject:
     def milliseconds(self, count: int = 1) -> float:
         """Of a step, over `count` of them. Raises Failed."""
         return self._ask("milliseconds", count)
+
+    def look(self) -> None:
+        """At pictures, as a run does where they are due; of ours alone. Raises Failed."""
+        self._ask("look", 0)
 
     def memory(self) -> float:
         """MiB at most since it became what it is; on the CPU since it began."""
@@ -281,6 +303,10 @@ class Subject:
             raise Failed(answer)
         return answer
 
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self.process.is_alive()
+
     def end(self) -> None:
         """Ends the process."""
         self.process.kill()
@@ -298,6 +324,8 @@ def serve(pipe: Connection, threads: int | None) -> None:
     if threads:
         torch.set_num_threads(threads)
     step: Step | None = None
+    player: Any = None  # our trainer, and what it is given
+    rows: Iterator[dict[str, Tensor]] = iter(())
     setting = Setting()
     while True:
         try:
@@ -306,24 +334,30 @@ def serve(pipe: Connection, threads: int | None) -> None:
             return
         try:
             if what == "become":
-                setting, step = value, None
+                setting, step, player, rows = value, None, None, iter(())
                 torch.compiler.reset()
                 gc.collect()
                 if setting.device.startswith("cuda"):
                     torch.cuda.empty_cache()
                     torch.cuda.reset_peak_memory_stats()
-                step = (reference if setting.reference else ours)(setting)
+                if setting.reference:
+                    step = reference(setting)
+                else:
+                    player, rows = trainer(setting), batches(setting)
+                    step = played(player, rows)
                 answer = None
             elif what == "milliseconds":
                 assert step is not None
                 answer = milliseconds(step, setting.device, value)
+            elif what == "look":
+                answer = looked(player, next(rows))
             elif what == "memory":
                 answer = highest_memory(setting.device)
             else:
                 answer = flops_of_a_row(setting)
             pipe.send((True, answer))
         except BaseException as error:  # also SystemExit of an option parser: the other side is to hear of it
-            step = None
+            step = player = None
             if not isinstance(error, torch.OutOfMemoryError):
                 traceback.print_exc(limit=-4)
             said = str(error).strip().splitlines()

@@ -24,7 +24,9 @@ that tensors took).
 import argparse
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -56,6 +58,24 @@ def setting_of(mode: str, base: Setting, batch_size: int) -> Setting:
         return replace(base, precision=None, compile=None, channels_last=None)
     precision = "bf16" if has_bf16(base.device.startswith("cuda")) else "no"
     return replace(base, precision=precision, compile=True, channels_last=None, batch_size=batch_size)
+
+
+@contextmanager
+def started(
+    settings: dict[str, Setting], start: Callable[[Setting], Subject] = Subject
+) -> Iterator[tuple[dict[str, Subject], dict[str, str]]]:
+    """A subject for each setting, which start together and live until the end of the block; and why those are missing
+    that could not begin."""
+    subjects: dict[str, Subject] = {}
+    missing: dict[str, str] = {}
+    with ThreadPoolExecutor(len(settings)) as pool, ExitStack() as stack:
+        starting = {name: pool.submit(start, setting) for name, setting in settings.items()}
+        for name, future in starting.items():
+            try:
+                subjects[name] = stack.enter_context(future.result())
+            except Failed as error:
+                missing[name] = str(error)
+        yield subjects, missing
 
 
 def by_turns(
@@ -93,16 +113,11 @@ def compare(pipeline: str, arguments: argparse.Namespace, rates: Rates) -> Itera
     settings = {mode: setting_of(mode, base, arguments.batch_size) for mode in arguments.modes}
     if arguments.reference and pipeline in ("cyclegan", "pix2pix"):
         settings["reference"] = replace(base, reference=arguments.reference)
-    subjects: dict[str, Subject] = {}
-    try:
-        with Subject(base) as counted:
-            operations = counted.flops_of_a_row()
-        subjects = {name: Subject(setting) for name, setting in settings.items()}
+    with Subject(base) as counted:
+        operations = counted.flops_of_a_row()
+    with started(settings) as (subjects, missing):
         times, failed = by_turns(subjects, arguments.turns, arguments.warmup, arguments.steps)
         memory = {name: subjects[name].memory() for name in times}
-    finally:
-        for subject in subjects.values():
-            subject.end()
     what = "pairs" if pipeline in PAIRED else "images"
     yield f"{pipeline} {arguments.size}x{arguments.size}, width {arguments.width}: {tera(operations)} TFLOP a row"
     yield f"{'':<11}{'batch':>6}{'ms/step':>10}{'quartiles':>17}{what + '/s':>11}{'TFLOP/s':>10}{'of bf16':>9}" + (
@@ -110,7 +125,7 @@ def compare(pipeline: str, arguments: argparse.Namespace, rates: Rates) -> Itera
     )
     for name, taken in times.items():
         yield row(name, settings[name].batch_size, taken, operations, rates, memory[name])
-    for name, why in failed.items():
+    for name, why in {**missing, **failed}.items():
         yield f"{name:<11}{why}"
     for name in [mode for mode in times if mode != "reference" and "reference" in times]:
         rows = settings[name].batch_size

@@ -1,21 +1,40 @@
 """What the benchmarks of speed count and read, and that the script for GPUs runs where there is none."""
 
+import multiprocessing
 import subprocess
 import sys
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from time import perf_counter, sleep
 
+import cpu_means
 import gpu
 import pytest
+import scaling
 import torch
 from inference import best_batch, leave_model, leave_pictures, processes
-from stepping import Failed, Setting, Subject, flops, flops_of_a_row, highest_memory, matrix_rate, milliseconds, ours
-from train_step import Rates, by_turns, promise, ratio, row, setting_of
+from stepping import (
+    Failed,
+    Setting,
+    Subject,
+    batches,
+    flops,
+    flops_of_a_row,
+    highest_memory,
+    looked,
+    matrix_rate,
+    milliseconds,
+    ours,
+    played,
+    trainer,
+)
+from train_step import Rates, by_turns, promise, ratio, row, setting_of, started
 from whole_process import Command, seconds
 from whole_process import by_turns as whole_by_turns
 
 import quagga
+from quagga.pipelines import cyclegan, gan, pix2pix
 
 ROOT = Path(__file__).parents[1]
 TINY = Setting(size=16, width=4, build={"blocks": 1, "layers": 1, "width_discriminator": 4})
@@ -123,6 +142,45 @@ def test_a_subject_that_takes_too_long_is_ended():
         Subject(TINY, longest=0.01)
     with pytest.raises(Failed, match="no answer after 0 s"):
         Subject(TINY, until=perf_counter())
+    assert not multiprocessing.active_children()
+
+
+def test_a_subject_that_cannot_begin_is_ended_and_named_and_the_others_begin(tmp_path):
+    """A reference that misses a module to import is one."""
+    settings = {"reference": replace(TINY, reference=tmp_path), "ours": TINY}
+    with started(settings) as (subjects, missing):
+        assert list(subjects) == ["ours"] and subjects["ours"].milliseconds() > 0
+        assert list(missing) == ["reference"] and "No module named" in missing["reference"]
+        assert [child.pid for child in multiprocessing.active_children()] == [subjects["ours"].process.pid]
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("pipeline", ["cyclegan", "pix2pix", "gan", "conditional"])
+def test_a_look_takes_statistics_anew_and_leaves_the_game_as_it_was(pipeline):
+    build = TINY.build if pipeline == "cyclegan" else {}
+    setting = Setting(pipeline, size=32, width=4, batch_size=8, build=build)
+    player, rows = trainer(setting), batches(setting)
+    step = played(player, rows)
+    step()
+    before = [p.clone() for network in player.game.generators.values() for p in network.parameters()]
+    drawn = []
+    visualize = player.visualize
+    player.visualize = lambda batch: drawn.append((len(batch["x"]), visualize(batch)))
+    looked(player, next(rows))
+    [(few, strips)] = drawn
+    assert few == 4 and strips
+    assert (player.estimated is not None) == player.has_statistics == (pipeline != "cyclegan")
+    after = [p for network in player.game.generators.values() for p in network.parameters()]
+    assert all(map(torch.equal, before, after))
+    step()
+    assert player.images_seen == 16
+
+
+def test_a_subject_looks_between_steps():
+    with Subject(TINY) as subject:
+        subject.milliseconds()
+        subject.look()
+        assert subject.milliseconds() > 0
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------
@@ -177,9 +235,9 @@ def test_processes_alternate(tmp_path):
 
 def test_what_is_timed_is_translated(tmp_path):
     run, pictures = leave_model(tmp_path / "run", width=4, blocks=1), leave_pictures(tmp_path / "some", 2, 16)
-    [command] = processes(tmp_path, run, pictures, None, 4).values()
-    seconds(command)
-    assert {file.name for file in (tmp_path / "ours").iterdir()} == {file.name for file in pictures.iterdir()}
+    for command, made in zip(processes(tmp_path, run, pictures, None, 4).values(), ("ours", "narrow"), strict=False):
+        seconds(command)
+        assert {file.name for file in (tmp_path / made).iterdir()} == {file.name for file in pictures.iterdir()}
     first, batch, best = best_batch(quagga.load(run, device="cpu"), 16, "cpu", 1)  # pyright: ignore
     assert best >= first > 0 and batch in (1, 2, 4)
 
@@ -187,15 +245,211 @@ def test_what_is_timed_is_translated(tmp_path):
 # -- the script for a GPU ----------------------------------------------------------------------------------------------
 
 
+class Clock:
+    """Stands in for `perf_counter`."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow:
+    """Stands in for a `Subject`: takes its time by a clock of ours, and notes what it was asked.
+
+    seconds: what it takes for; what is not named takes none; steps for a row, of 10 at least. fails: what it cannot do.
+    """
+
+    def __init__(self, setting: Setting, until: float, clock: Clock, seconds: dict[str, float], fails: str = ""):
+        self.setting, self.until, self.clock, self.seconds, self.fails = setting, until, clock, seconds, fails
+        self.asked, self.ended = [], False
+        self.take("start")
+
+    def take(self, what: str, times: float = 1) -> None:
+        self.asked.append(what)
+        if self.ended:
+            raise Failed("its process has died")
+        needed = self.seconds[what] * times if what in self.seconds else 0
+        self.clock.now += (spent := min(needed, max(0, self.until - self.clock.now)))
+        if what == self.fails:
+            raise Failed("out of memory")
+        if spent < needed:
+            self.end()
+            raise Failed("no answer")
+
+    def become(self, setting: Setting) -> None:
+        self.setting, self.asked = setting, []
+        self.take("become")
+
+    def flops_of_a_row(self) -> float:
+        self.take("flops")
+        return 1e12
+
+    def milliseconds(self, count: int = 1) -> float:
+        pix2pix = self.setting.pipeline == "pix2pix"
+        if "steps" not in self.asked:
+            compiled = self.setting.compile is not False and not self.setting.reference
+            self.take("compile" if compiled else "search", 0.6 if pix2pix else 1)
+        rows = max(10, self.setting.batch_size) * (0.1 if pix2pix else 1)  # a smaller batch leaves a GPU idle
+        self.take("steps", count * rows)
+        return 1000 * rows * self.seconds.get("steps", 0.1)
+
+    def look(self) -> None:
+        self.take("look")
+
+    def memory(self) -> float:
+        return 0
+
+    def alive(self) -> bool:
+        return not self.ended
+
+    def end(self) -> None:
+        self.ended = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def slowly(monkeypatch, folder: Path, seconds: dict[str, float], fails: str = "", ends: float = 0) -> list[str]:
+    """The report of a machine on which everything takes as long as said. ends: what a training takes to stop."""
+    clock = Clock()
+
+    def training(words, seconds):
+        clock.now += seconds + ends
+        return iter(())
+
+    def ceiling(*_: object) -> float:
+        clock.now += seconds.get("ceiling", 0)
+        return 1e15
+
+    monkeypatch.setattr(gpu, "perf_counter", clock)
+    monkeypatch.setattr(gpu, "Subject", lambda setting, until: Slow(setting, until, clock, seconds, fails))
+    for name in ("matrix_rate", "copy_rate"):
+        monkeypatch.setattr(gpu, name, ceiling)
+    monkeypatch.setattr(gpu, "played", training)
+    monkeypatch.setattr(gpu, "curves", lambda run, first: iter(["266,800 pairs would take a while"]))
+    bench = gpu.Bench(gpu.Scale(), "cpu", folder, folder, folder, until=520)
+    told = list(gpu.report(bench))
+    assert clock.now <= 520
+    return told
+
+
+PROMISED = ("cyclegan: ", "pix2pix: ", "cyclegan at batch 1, default: ", "266,800 pairs")
+EXPECTED = {"ceiling": 3, "start": 10, "become": 2, "flops": 5, "search": 5, "compile": 80, "look": 2, "steps": 0.008}
+
+
+def parts_of(told: list[str]) -> dict[str, str]:
+    """Title -> all lines."""
+    text = "\n".join(told).split("\n== ")[1:]
+    return {part.partition("\n")[0]: part for part in text}
+
+
+@pytest.mark.parametrize("times", [0.5, 1, 1.1])
+def test_all_that_is_promised_is_measured_in_time_and_what_is_left_out_says_so(tmp_path, monkeypatch, times):
+    told = slowly(monkeypatch, tmp_path, {what: times * seconds for what, seconds in EXPECTED.items()}, ends=10)
+    for promised in PROMISED:
+        assert any(line.startswith(promised) for line in told), promised
+    assert {title for title, lines in parts_of(told).items() if "left out" in lines} == {
+        0.5: set(),
+        1: {"pix2pix at batch 1", "precision and memory, CycleGAN"},
+        1.1: {"pix2pix at batch 1", "precision and memory, CycleGAN"},
+    }[times]
+
+
+@pytest.mark.parametrize("what", ["start", "flops", "search", "compile", "look", "steps"])
+def test_what_hangs_takes_nothing_from_the_promised_parts_after_it(tmp_path, monkeypatch, what):
+    told = slowly(monkeypatch, tmp_path, {**EXPECTED, what: inf}, ends=gpu.STOPPING)
+    promised = [part.title for part in gpu.PARTS if part.promised]
+    assert not [title for title in promised if "left out" in parts_of(told)[title]]
+    if what == "search":  # eager, and a process that is ended for it leaves the compiler its time
+        for title in ("CycleGAN, ResNet, identity loss", "pix2pix, U-Net"):
+            assert "eager" in parts_of(told)[title] and "pairs/s; promise" in parts_of(told)[title]
+    if what == "compile":  # what runs without it has its figure
+        for figure in ("cyclegan: ", "pix2pix: ", "cyclegan at batch 1, paper: "):
+            assert any(line.startswith(figure) for line in told), figure
+
+
+def test_the_budget_holds_what_is_promised():
+    assert sum(part.needs for part in gpu.PARTS if part.promised) < 520
+
+
+def test_where_no_batch_can_be_measured_it_is_said_in_words(tmp_path, monkeypatch):
+    told = parts_of(slowly(monkeypatch, tmp_path, {}, fails="become"))["pix2pix, U-Net"]
+    assert "out of memory" in told and "pix2pix: " in told  # compiled, at the first batch
+    told = parts_of(slowly(monkeypatch, tmp_path, {}, fails="steps"))["pix2pix, U-Net"]
+    assert "pix2pix: not measured, since batch 64 failed both eager and compiled" in told and "KeyError" not in told
+
+
+def test_without_one_of_the_subjects_the_others_are_measured(tmp_path, monkeypatch):
+    """At batch 1, where the reference cannot be imported, or the compiler hangs."""
+    begin, clock = gpu.Bench.subject, Clock()
+
+    def start(bench, setting, keeping=0.0):
+        if setting.reference:
+            raise Failed("No module named 'dominate'")
+        return begin(bench, setting, keeping)
+
+    monkeypatch.setattr(gpu, "Subject", lambda setting, until: Slow(setting, until, clock, {}))
+    monkeypatch.setattr(gpu.Bench, "subject", start)
+    bench = gpu.Bench(gpu.Scale(), "cpu", tmp_path, None, tmp_path, until=inf)
+    told = list(gpu.beside_the_reference(bench, "cyclegan"))
+    assert [line.split()[0] for line in told] == ["paper", "default", "reference", "cyclegan"]
+    assert "dominate" in told[2] and "not compared, see above" in told[3]
+
+
+def test_a_subject_that_fails_when_it_warms_up_is_ended_before_the_turns(tmp_path, monkeypatch):
+    subjects: list[Slow] = []
+
+    def start(setting, until):
+        subjects.append(Slow(setting, until, Clock(), {}, fails="look"))
+        return subjects[-1]
+
+    monkeypatch.setattr(gpu, "Subject", start)
+    bench = gpu.Bench(gpu.Scale(), "cpu", tmp_path, None, tmp_path, until=inf)
+    told = list(gpu.beside_the_reference(bench, "cyclegan"))
+    assert [line.split()[0] for line in told] == ["reference", "paper", "default", "cyclegan"]
+    ours = [subject for subject in subjects if not subject.setting.reference]
+    assert len(ours) == 2 and all(subject.ended and subject.asked[-1] == "look" for subject in ours)
+
+
+def test_what_is_timed_has_compiled_and_looked_before():
+    subject = Slow(Setting(), inf, Clock(), {})
+    gpu.warm(subject)  # pyright: ignore[reportArgumentType]
+    asked = [what for what in subject.asked if what in ("steps", "look")]
+    assert asked.index("look") > asked.index("steps") and asked[-1] == "steps"
+    other = Slow(Setting(reference=ROOT), inf, Clock(), {})
+    gpu.warm(other)  # pyright: ignore[reportArgumentType]
+    assert "steps" in other.asked and "look" not in other.asked
+
+
+def test_a_training_without_a_reading_says_so(tmp_path):
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    said = ["no reading yet: the first comes after 1,280 pairs, and the training ended before"]
+    assert list(gpu.curves(tmp_path / "none", 1280)) == said
+    assert list(gpu.curves(tmp_path, 1280)) == said
+    EventFileWriter(str(tmp_path)).close()
+    assert list(gpu.curves(tmp_path, 1280)) == said
+
+
+def test_a_training_that_ends_by_itself_says_how():
+    told = list(gpu.played(["--no_such_option", "1"], 60))
+    assert "ended by itself" in told[0] and "exit code 2" in told[0] and "no_such_option" in " ".join(told[1:])
+
+
 def test_a_part_that_fails_is_told_and_one_without_time_left_out(tmp_path):
-    def part():
+    def lines(bench):
         yield "a line"
         raise RuntimeError("no such thing\nand more")
 
     bench = gpu.Bench(gpu.SMALL, "cpu", None, None, tmp_path, until=gpu.perf_counter() + 100)
-    told = list(gpu.guarded("part", bench, part))
+    told = list(gpu.guarded(gpu.Part("part", lines, needs=10), bench))
     assert told[:4] == ["", "== part", "a line", "failed: RuntimeError: no such thing"]
-    assert "left out" in list(gpu.guarded("part", bench, part, needs=200))[-1]
+    assert "left out: it needs 200 s" in list(gpu.guarded(gpu.Part("part", lines, needs=200), bench))[-1]
 
 
 @pytest.mark.slow
@@ -206,6 +460,118 @@ def test_the_script_for_a_gpu_goes_through_all_of_it_on_a_cpu(tmp_path):
     told = (tmp_path / "gpu.txt").read_text()
     assert told.count("== ") == 7 and "no answer" not in told and "failed" not in told and "left out" not in told
     assert "266,800 pairs would take" in told and (tmp_path / "samples.png").stat().st_size
+
+
+# -- what more GPUs give -----------------------------------------------------------------------------------------------
+
+
+class Two:
+    """Stands in for an accelerator of two processes."""
+
+    num_processes, process_index, device, mixed_precision = 2, 1, torch.device("cpu"), "no"
+
+    def reduce(self, *_: object):
+        raise AssertionError("something is reduced")
+
+    def autocast(self):
+        return torch.autocast("cpu", enabled=False)
+
+
+@pytest.mark.parametrize("pipeline", ["cyclegan", "pix2pix", "gan"])
+def test_the_model_on_paper_counts_what_a_step_computes(pipeline):
+    build = TINY.build if pipeline == "cyclegan" else {}
+    setting = Setting(pipeline, size=64, width=4, build=build, batch_size=2)
+    sizes = {"size": 64, "x_channels": 3} if pipeline == "gan" else {"crop_size": 64}
+    made = {"cyclegan": cyclegan.build, "pix2pix": pix2pix.build, "gan": gan.build}[pipeline]
+    of = scaling.cost(made, {"width": 4, **sizes, **build}, 64)
+    assert of.operations == pytest.approx(flops_of_a_row(setting), rel=0.02)
+    game = trainer(setting).game
+    networks = [*game.generators.values(), *game.discriminators.values()]
+    assert of.bytes == 4 * sum(p.numel() for network in networks for p in network.parameters())
+    assert (of.normalised > 0) == (pipeline != "cyclegan")
+
+
+def test_processes_side_by_side_reduce_nothing(monkeypatch):
+    monkeypatch.setattr(scaling, "TINY", {**TINY.build, "width": 4, "crop_size": 64})
+    player = scaling.stepping(scaling.Alone(Two()), 1)  # pyright: ignore[reportArgumentType]
+    player.step()
+    player.step()
+    with pytest.raises(AttributeError):
+        scaling.Alone(Two()).no_such_thing  # pyright: ignore  # noqa: B018
+
+
+def test_processes_begin_every_turn_together_and_the_first_does_not_count(monkeypatch):
+    clock, order = Clock(), []
+
+    def takes(name: str, first: float, later: float):
+        def action():
+            clock.now += first if order.count(name) < scaling.STEPS else later
+            order.append(name)
+
+        return action
+
+    monkeypatch.setattr(scaling, "perf_counter", clock)
+    actions = {"alone": takes("alone", 9, 1), "together": takes("together", 9, 2)}
+    taken = scaling.by_turns(actions, lambda: order.append("meet"))
+    assert taken == {"alone": 1, "together": 2}
+    turn = [word for name in actions for word in ("meet", *[name] * scaling.STEPS)]
+    assert order == turn * (1 + scaling.TURNS)
+
+
+def test_efficiency_is_the_step_without_reductions_over_that_with_them():
+    [_, line, *_] = scaling.measured({"4": {"alone": 0.08, "together": 0.16, "reductions": 0.02}})
+    assert line.split() == ["4", "80", "160", "20.0", "50%", "80%"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_measured_on_this_machine():
+    told = list(scaling.on_this_machine())
+    assert f"cores of an {scaling.processor()}" in told[1] and "GPU" in told[1]
+    assert [line.split()[0] for line in told[3:7]] == ["1", "2", "4", "8"]
+
+
+# -- what helps a CPU --------------------------------------------------------------------------------------------------
+
+
+def test_one_report_shows_how_threads_wait_on_a_quiet_machine_and_on_a_busy_one(monkeypatch):
+    begun: list[Setting] = []
+
+    class Quick(Counted):
+        def __init__(self, setting: Setting):
+            super().__init__("some", [])
+            begun.append(setting)
+
+        def milliseconds(self, count: int = 1) -> float:
+            return 400 if children else 100
+
+        def memory(self) -> float:
+            return 1
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Child:
+        def __init__(self, words: list[str]):
+            children.append(self)
+
+        def kill(self) -> None:
+            children.remove(self)
+
+        def wait(self) -> None: ...
+
+    children: list[Child] = []
+    monkeypatch.setattr(cpu_means, "Subject", Quick)
+    monkeypatch.setattr(cpu_means.subprocess, "Popen", Child)
+    monkeypatch.setattr(cpu_means, "machine", lambda device: device)
+    demo = "the demo's, 64x64, batch 4"
+    told = [line.split() for line in cpu_means.report([demo], 1, compiled=False)]
+    for words in ("bf16, threads look briefly", "bf16, threads wait asleep"):  # beside float32
+        assert [*words.split(), "100", "1.00", "1"] in told
+    for words in ("libgomp's own way of waiting", "threads look briefly", "threads wait asleep", "1 thread"):
+        assert [*words.split(), "100", "400"] in told
+    assert not children and begun[-1].threads == 1
 
 
 # -- what is not waited for --------------------------------------------------------------------------------------------
