@@ -3,7 +3,8 @@
 form: channels, kind and value range of a domain   decode: files -> arrays, every mode by a table
 tensors: numbers <-> values in [-1, 1]             arrays, tiff: what Pillow and OpenCV do not read; write: files
 folders: which pictures are there, held-out ones   look: what is to be known of them before training
-rows: what a run sees, in which order, workers     augment: scale, cut, mirror, and what is declared
+rows: what a run sees, in which order              feed: rows in batches, by workers or a thread
+augment: scale, cut, mirror, and what is declared
 unpaired: two folders of pictures                  preview: contact sheets
 conditioned: pictures with a condition each        pictures: pictures alone
 conditions: classes, attributes, captions as numbers

@@ -16,12 +16,13 @@ from quagga.data.augment import Augment, Declared
 from quagga.data.cache import CacheOrDevice, Shelf, afford, in_words
 from quagga.data.collection import Collection
 from quagga.data.decode import read_header, to_native
+from quagga.data.feed import batches
 from quagga.data.folders import Side
 from quagga.data.form import Form, grey_or_rgb, other_channels
 from quagga.data.free import free_on
 from quagga.data.gallery import Files, Gallery, Joined, Mapped, Memory, in_memory, picture_of, shelf_of
 from quagga.data.look import LOOKED_AT, look
-from quagga.data.rows import Batch, Batches, Sample, batches, key, order, place, places
+from quagga.data.rows import Batch, Batches, Sample, key, order, place, places
 from quagga.data.stated import check_side
 from quagga.data.tensors import to_row, with_floats
 
@@ -161,7 +162,7 @@ class Deck:
         timeout: float,
         on_skip: Callable[[Sequence[str]], None],
     ) -> Batches:
-        """Endless batches, see `quagga.data.rows.batches`."""
+        """Endless batches, see `quagga.data.feed.batches`."""
         if self.there is not None:
             return self._from_there(self.there, from_row + process * batch_size, batch_size, processes)
         ready = isinstance(self.gallery, Memory) or self.shelf is not None

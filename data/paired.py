@@ -16,6 +16,7 @@ from quagga import BadInput
 from quagga.data.augment import Fit, PairAugment, nearest, resized
 from quagga.data.cache import Cache, Shelf, afford
 from quagga.data.decode import read_header, read_native
+from quagga.data.feed import batches
 from quagga.data.folders import Side
 from quagga.data.form import Form, Native, fitted
 from quagga.data.inputs import (
@@ -34,7 +35,7 @@ from quagga.data.inputs import (
 )
 from quagga.data.look import look
 from quagga.data.pairs import Pair, find_pairs
-from quagga.data.rows import Batch, Batches, Sample, batches, key, place, places
+from quagga.data.rows import Batch, Batches, Sample, key, place, places
 from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import floats, to_row, with_floats
 

@@ -15,12 +15,13 @@ from quagga import BadInput
 from quagga.data.augment import Augment, Fit
 from quagga.data.cache import Cache, Shelf, afford
 from quagga.data.decode import read_fitted
+from quagga.data.feed import batches
 from quagga.data.folders import Side, two_folders
 from quagga.data.form import Form
 from quagga.data.gallery import Files, shelf_of
 from quagga.data.look import look
 from quagga.data.paired import Paired
-from quagga.data.rows import Batch, Batches, Sample, batches, first_readable, key, place, places
+from quagga.data.rows import Batch, Batches, Sample, first_readable, key, place, places
 from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_row, with_floats
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from quagga import BadInput
-from quagga.data import rows
-from quagga.data.rows import Batch
+from quagga.data import feed
+from quagga.data.rows import Batch, Sample
 from quagga.data.tensors import floats, to_row, to_tensor, with_floats
 
 
@@ -23,10 +23,10 @@ class Row:
 
     broken: int = -1
 
-    def sample(self, row: int) -> rows.Sample:
+    def sample(self, row: int) -> Sample:
         if row == self.broken:
             raise BadInput(f"row {row} is broken")
-        return rows.Sample({"x": torch.tensor(row)})
+        return Sample({"x": torch.tensor(row)})
 
     def files(self, row: int) -> list[str]:
         return [str(row)]
@@ -48,10 +48,10 @@ def counted(seen: list[list[int]]) -> Any:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_in_memory_are_made_ahead_where_workers_are_wanted(workers):
     seen: list[list[int]] = []
-    with contextlib.closing(rows.batches(Row(), 0, 3, workers=workers, whole=counted(seen))) as stream:
+    with contextlib.closing(feed.batches(Row(), 0, 3, workers=workers, whole=counted(seen))) as stream:
         for step in range(4):
             assert next(stream)["x"].tolist() == [3 * step, 3 * step + 1, 3 * step + 2]
-            due = step + 1 + (rows.AHEAD if workers else 0)
+            due = step + 1 + (feed.AHEAD if workers else 0)
             for _ in range(1000):
                 if len(seen) >= due:
                     break
@@ -63,7 +63,7 @@ def test_batches_in_memory_are_made_ahead_where_workers_are_wanted(workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_cannot_be_read_complains_in_its_turn(workers):
     """Though it is read ahead of time."""
-    stream = rows.batches(Row(broken=7), 0, 3, workers=workers, whole=lambda numbers: None)
+    stream = feed.batches(Row(broken=7), 0, 3, workers=workers, whole=lambda numbers: None)
     assert [next(stream)["row"].tolist() for _ in range(2)] == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(BadInput, match="row 7 is broken"):
         next(stream)

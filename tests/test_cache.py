@@ -17,12 +17,13 @@ from PIL import Image
 from test_conditioned import digits
 
 from quagga import BadInput
-from quagga.data import cache, deck, gallery, paired, rows, unpaired
+from quagga.data import cache, deck, feed, gallery, paired, unpaired
 from quagga.data.conditioned import Conditioned
+from quagga.data.feed import batches
 from quagga.data.free import free_memory
 from quagga.data.paired import Paired
 from quagga.data.pictures import Pictures
-from quagga.data.rows import Batch, batches
+from quagga.data.rows import Batch
 from quagga.data.unpaired import Unpaired
 from quagga.pipelines.cli import command_line
 
@@ -433,7 +434,7 @@ TINY += ["--samples=1", "--examined=1", "--mixed_precision=no"]
 def test_workers_start_once_in_a_run_of_several_passes(top, tmp_path, how, monkeypatch):
     """Neither the end of a pass, nor strips, nor checkpoints begin anew; of pictures in memory the one is a thread."""
     crews: list[int] = []
-    loader = rows.DataLoader
+    loader = feed.DataLoader
 
     class Counted(loader):
         def __iter__(self):
@@ -442,12 +443,12 @@ def test_workers_start_once_in_a_run_of_several_passes(top, tmp_path, how, monke
             crews.append(len(set(multiprocessing.active_children()) - before))
             return stream
 
-    class Pool(rows.ThreadPoolExecutor):
+    class Pool(feed.ThreadPoolExecutor):
         def __init__(self, count, **options):
             super().__init__(count, **options)
             crews.append(count)
 
-    monkeypatch.setattr(rows, "ThreadPoolExecutor" if how == "ram" else "DataLoader", Pool if how == "ram" else Counted)
+    monkeypatch.setattr(feed, "ThreadPoolExecutor" if how == "ram" else "DataLoader", Pool if how == "ram" else Counted)
     words = [f"--x={top / 'horse'}", f"--y={top / 'zebra'}", "--load_size=20", "--crop_size=16", f"--cache={how}"]
     words += ["--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1", "--workers=1"]
     code = command_line(["train", "cyclegan", *words, *TINY, f"--output={tmp_path / 'run'}"])

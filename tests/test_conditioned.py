@@ -20,7 +20,8 @@ from quagga import BadInput
 from quagga.data.collection import held_out, in_order
 from quagga.data.conditioned import Conditioned
 from quagga.data.deck import places, shown, size_of
-from quagga.data.rows import batches, place
+from quagga.data.feed import batches
+from quagga.data.rows import place
 from quagga.data.tensors import with_floats
 
 SIDE = 12

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 
 from quagga import BadInput
-from quagga.data import rows
+from quagga.data import feed
 from quagga.data.decode import read_picture
-from quagga.data.rows import DataFault, Sample, batches, key, order, place
+from quagga.data.feed import batches
+from quagga.data.rows import DataFault, Sample, key, order, place
 from quagga.data.tensors import with_floats
 from quagga.data.unpaired import Unpaired
 
@@ -158,12 +159,12 @@ def test_reading_draws_nothing_from_the_run_s_own_chance(folders):
 
 def test_closing_ends_the_workers(folders):
     data = Unpaired(**folders, **small(workers=2))
-    before = set(rows.multiprocessing.active_children())
+    before = set(feed.multiprocessing.active_children())
     stream = data.batches(0, 2)
     next(stream)
-    assert len(set(rows.multiprocessing.active_children()) - before) == 2
+    assert len(set(feed.multiprocessing.active_children()) - before) == 2
     stream.close()
-    assert set(rows.multiprocessing.active_children()) == before
+    assert set(feed.multiprocessing.active_children()) == before
 
 
 # -- held-out pictures and what is said -------------------------------------------------------------------------------
@@ -393,12 +394,12 @@ def unreadable_in(data: Unpaired) -> set[str]:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_damaged_picture_stops_with_its_name(damaged, workers):
     data = Unpaired(**damaged, **small(workers=workers))
-    others = set(rows.multiprocessing.active_children())
+    others = set(feed.multiprocessing.active_children())
     assert (bad := unreadable_in(data))
     with pytest.raises(BadInput) as caught:
         some(data.batches(0, 4), 10)
     assert "\n" not in str(caught.value) and any(str(caught.value).startswith(f"{path}: ") for path in bad)
-    assert set(rows.multiprocessing.active_children()) == others
+    assert set(feed.multiprocessing.active_children()) == others
 
 
 def test_skipped_pictures_are_counted_and_replaced_the_same_way_every_time(damaged):
@@ -458,11 +459,11 @@ class Trap:
     ],
 )
 def test_a_failing_worker_is_reported_with_its_files(trap, line, monkeypatch):
-    monkeypatch.setattr(rows, "POLL", 0.1)
-    before = set(rows.multiprocessing.active_children())
+    monkeypatch.setattr(feed, "POLL", 0.1)
+    before = set(feed.multiprocessing.active_children())
     stream = batches(Trap(trap), 0, 2, workers=2, timeout=0.6, start_method="fork")
     next(stream)
-    crew = set(rows.multiprocessing.active_children()) - before
+    crew = set(feed.multiprocessing.active_children()) - before
     with pytest.raises(DataFault, match=line) as caught:
         some(stream, 9)
     assert "\n" not in str(caught.value)
@@ -473,7 +474,7 @@ def test_a_failing_worker_is_reported_with_its_files(trap, line, monkeypatch):
 
 
 def test_a_worker_s_death_never_interrupts_other_work(monkeypatch):
-    monkeypatch.setattr(rows, "POLL", 0.1)
+    monkeypatch.setattr(feed, "POLL", 0.1)
     stream = batches(Trap("is killed"), 0, 2, workers=2, start_method="fork")
     next(stream)
     end = time.monotonic() + 0.5
@@ -484,7 +485,7 @@ def test_a_worker_s_death_never_interrupts_other_work(monkeypatch):
 
 
 def test_a_slow_worker_is_waited_for(monkeypatch):
-    monkeypatch.setattr(rows, "POLL", 0.1)
+    monkeypatch.setattr(feed, "POLL", 0.1)
     found = some(batches(Trap("is slow", patience=0.6), 0, 2, workers=1, timeout=30, start_method="fork"), 6)
     assert joined(found)["n"].tolist() == list(range(12))
 
