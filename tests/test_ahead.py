@@ -81,7 +81,7 @@ def test_bytes_become_floats_as_a_picture_becomes_a_tensor(lead, channels):
     assert row.dtype == torch.uint8 and torch.equal(floats(row), whole) and floats(row).is_contiguous()
     assert torch.equal(whole, torch.from_numpy(np.moveaxis(pixels, -1, -3).astype(np.float32) / 127.5 - 1))
     unit = pixels.astype(np.float32) / 255
-    assert torch.equal(floats(to_row(unit)), to_tensor(unit))
+    assert torch.equal(floats(to_row(unit)), to_tensor(unit)) and torch.allclose(to_tensor(unit), whole, atol=1e-6)
 
 
 def test_only_pictures_become_floats():

@@ -384,7 +384,8 @@ def test_a_container_s_limit_counts(tmp_path, monkeypatch, files, free):
 
 
 @pytest.mark.parametrize("kind", ["digits", "pictures, plain"])
-def test_batches_made_on_the_device_are_the_same(top, kind):
+def test_batches_made_on_the_device_are_the_same(top, kind, monkeypatch):
+    monkeypatch.setattr(deck, "AT_ONCE", 3)  # they go there in several pieces
     expected = one_by_one(made(kind, top), 3, 24)
     data = made(kind, top, cache="device")
     assert same(some(data.batches(3, 4), 6), expected)  # before it is told the device
