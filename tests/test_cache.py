@@ -189,6 +189,17 @@ def test_where_workers_are_spawned_the_memory_is_shared_from_the_start(top, monk
             assert [part.is_shared() for part in shelf.memory] == [shared]
 
 
+def test_whatever_goes_wrong_while_it_is_filled_is_told_when_its_row_comes():
+    def read(number: int) -> list[np.ndarray]:
+        if number == 1:
+            raise RuntimeError("a bug of a decoder")
+        return [np.full(4, number, np.uint8)]
+
+    shelf = cache.Shelf(range(3), ["uint8"], lambda number: [4], read)
+    shelf.fill(0)
+    assert [None if (parts := shelf.get(number)) is None else int(parts[0][0]) for number in range(3)] == [0, None, 2]
+
+
 @pytest.mark.parametrize("kind", ["unpaired", "pairs", "pictures"])
 def test_memory_is_shared_where_workers_look_into_it_only(top, kind, monkeypatch):
     """Shared memory is scarce in containers."""

@@ -11,7 +11,7 @@ from tiny_run import another_second, differing, left, signalled, words
 
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import command_line
-from quagga.pipelines.resume import short
+from quagga.pipelines.resume import differences, short
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,13 @@ def test_a_run_of_before_an_option_was_known_goes_on(root, straight, tmp_path, c
     assert "gradient_checkpointing: True, until now False" in said and "lr_rule" not in said and "lr_batch" not in said
     assert "products are in float32, until now bf16: --mixed_precision bf16 keeps that" in said
     assert train(root, run, "--lr_batch=2", images=28) == 2
+
+
+def test_an_option_that_means_nothing_without_another_is_not_said_of_a_run_of_before():
+    now = {"lr_rule": "none", "lr_batch": 64}
+    assert differences({"lr": 0.1}, now) == {}
+    assert differences({"lr": 0.1}, {**now, "lr_rule": "sqrt"}) == {"lr_rule": ("none", "sqrt"), "lr_batch": (1, 64)}
+    assert differences({"lr_batch": 1}, now) == {"lr_batch": (1, 64)}
 
 
 def test_a_run_that_is_over_says_so_and_may_be_longer(root, tmp_path, capsys):

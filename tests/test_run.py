@@ -13,7 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import quagga
 from quagga.data import embedded
 from quagga.pipelines import checkpoint
+from quagga.pipelines import run as run_module
 from quagga.pipelines.cli import command_line
+from quagga.pipelines.pace import Pace
 
 TINY = [
     *("--load_size=20", "--crop_size=16", "--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1"),
@@ -52,6 +54,22 @@ def run(pictures, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "zebras"
     assert train("--root", pictures, "--output", folder, "--images=24", "--x_name=horse", "--y_name=zebra") == 0
     return folder
+
+
+def test_a_warm_up_ends_before_the_run_does(pictures, tmp_path, capsys):
+    where = ("--root", pictures, "--output", tmp_path / "run", "--x_name=horse", "--y_name=zebra")
+    assert train(*where, "--epochs=2", "--warmup=16") == 2
+    assert "warmup is 16 of 16 images: it must end before the run does" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_networks_get_the_pace_that_all_processes_can_have(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "agreed", lambda pace, accelerator: Pace(channels_last=True))
+    where = ("--root", pictures, "--output", tmp_path / "run", "--x_name=horse", "--y_name=zebra")
+    given: list[Pace] = []
+    monkeypatch.setattr(run_module, "quicken", lambda networks, pace, processes: given.append(pace) or [])
+    assert train(*where, "--images=4") == 0
+    assert given == [Pace(channels_last=True)]
 
 
 def test_a_run_folder_holds_everything(run):

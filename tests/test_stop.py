@@ -14,6 +14,7 @@ import survival
 import tiny_run
 from tiny_run import words
 
+from quagga.data.cache import Shelf
 from quagga.pipelines import checkpoint, stop
 from quagga.pipelines.cli import command_line
 
@@ -65,6 +66,13 @@ def test_while_pictures_are_read_the_first_one_leaves(out, capfd):
         with ear.preparing(), pytest.raises(SystemExit):
             os.kill(os.getpid(), signal.SIGINT)
         assert out == [130] and ear.playing and not ear.asked
+
+
+def test_a_run_that_reads_pictures_into_memory_leaves_at_once(tmp_path, out, capfd, monkeypatch):
+    """Which may take minutes, and a launcher grants 30 seconds."""
+    monkeypatch.setattr(Shelf, "fill", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert command_line(words(tiny_run.pictures(tmp_path), tmp_path / "run", cache="ram")) == 143
+    assert out == [143] and "SIGTERM before the first step" in capfd.readouterr().err
 
 
 def test_under_a_launcher_ctrl_c_arrives_twice_and_counts_once(out, monkeypatch):

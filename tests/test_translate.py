@@ -651,6 +651,8 @@ def test_products_in_16_bits_make_nearly_the_same_picture(run: Path, photos: Pat
     assert translate(run, photos / "a.png", "--output", tmp_path / "out", "--mixed_precision", "bf16") == 0
     assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), quick(read_picture(photos / "a.png")))
     assert quick(picture).dtype == np.uint8
+    quick.resolution = "full"  # straight out of the network
+    assert quick((picture / 255).astype(np.float32)).dtype == np.float32
     assert "choose no or bf16" in refused(partial(quagga.load, run, mixed_precision="fp16"))
 
 
