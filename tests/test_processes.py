@@ -184,7 +184,9 @@ def test_of_one_process_it_is_torchs_own_with_both_derivatives(group, layer):
         found.append({"y": y, "first": first, "second": second, **network.state_dict()})
     assert distance(*found) < 1e-9
     with alone([shared]):
+        assert shared[0].alone
         torch.testing.assert_close(shared(x), own(x))
+    assert not shared[0].alone  # afterwards the processes meet again
     torch.testing.assert_close(shared.eval()(x), own.eval()(x))
     with in_mode(shared, Mode(statistics="batch")), in_mode(own, Mode(statistics="batch")):
         torch.testing.assert_close(shared(x), own(x))
