@@ -1,6 +1,5 @@
 """The rows of a run, drawn from pictures by number."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,25 +193,29 @@ class Deck:
             return [afford([self.shelf])] if self.shelf else []
         if self.shelf:
             afford([self.shelf])  # they pass through it
+        return [f"pictures kept on the device: {len(self.train):,}, {in_words(self._bytes_there)}"]
+
+    @property
+    def _bytes_there(self) -> int:
+        """What the pictures to train on take on a device."""
         form = self.gallery.form
-        size = len(self.train) * self.size**2 * form.channels * np.dtype(form.dtype).itemsize
-        return [f"pictures kept on the device: {len(self.train):,}, {in_words(size)}"]
+        return len(self.train) * self.size**2 * form.channels * np.dtype(form.dtype).itemsize
 
     def on(self, device: torch.device) -> None:
         """Puts all pictures to train on onto the device.
 
         Raises:
-            BadInput: one cannot be read, or needs a cut.
+            BadInput: they do not fit there, or one cannot be read, or needs a cut.
         """
         if self.shelf is not None:
             self.shelf.fill(0)
+        if self._bytes_there > (free := free_on(device)):
+            raise BadInput(
+                f"{in_words(self._bytes_there)} of pictures do not fit on the device, where {in_words(free)} are free:"
+                " --cache ram"
+            )
         form = self.gallery.form
         shape = (len(self.train), form.channels, self.size, self.size)
-        need = math.prod(shape) * np.dtype(form.dtype).itemsize
-        if need > (free := free_on(device)):
-            raise BadInput(
-                f"{in_words(need)} of pictures do not fit on the device, where {in_words(free)} are free: --cache ram"
-            )
         x = torch.empty(shape, dtype=getattr(torch, form.dtype), device=device)
         for start in range(0, len(self.train), AT_ONCE):  # not all at once, which would need the host's memory twice
             some = self.train[start : start + AT_ONCE].tolist()

@@ -71,10 +71,10 @@ def batches(
         DataFault: a worker died, hung or raised anything else.
     """
     numbers = _RowNumbers(from_row, batch_size, process, processes)
-    if whole:
-        results = _in_a_thread(_Desk(source, 0, whole), numbers, ahead=AHEAD if workers else 0)
+    if whole and workers:
+        results = _in_a_thread(_Desk(source, 0, whole), numbers)
     else:
-        results = _by_workers(_Desk(source, workers), numbers, workers, timeout, start_method)
+        results = _by_workers(_Desk(source, workers, whole), numbers, workers, timeout, start_method)
     with closing(results):
         for result in results:
             if isinstance(result, _Complaint):
@@ -164,12 +164,9 @@ def _collated(samples: Sequence[Sample | _Complaint]) -> Sample | _Complaint:
     return Sample(default_collate([row.tensors for row in rows]), [line for row in rows for line in row.skipped])
 
 
-def _in_a_thread(desk: _Desk, numbers: _RowNumbers, ahead: int) -> Results:
-    """So many batches are made ahead of time, beside the training step; 0: each when it is asked for."""
+def _in_a_thread(desk: _Desk, numbers: _RowNumbers) -> Results:
+    """Batches are made ahead of time, beside the training step."""
     of = iter(numbers)
-    if not ahead:
-        while True:
-            yield _pinned(desk.__getitems__(next(of)))
 
     def made(rows: list[int]) -> Sample | _Complaint:
         return _pinned(desk.__getitems__(rows))
@@ -177,7 +174,7 @@ def _in_a_thread(desk: _Desk, numbers: _RowNumbers, ahead: int) -> Results:
     # One thread: more would only take turns, as half of the work is Python's.
     pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
     try:
-        due = deque(pool.submit(made, next(of)) for _ in range(ahead))
+        due = deque(pool.submit(made, next(of)) for _ in range(AHEAD))
         while True:
             due.append(pool.submit(made, next(of)))
             yield due.popleft().result()

@@ -155,8 +155,8 @@ class Schedule:
         optimizer_discriminator: optimiser of the discriminators; None takes `optimizer`.
         lr: learning rate of the generators.
         lr_discriminator: learning rate of the discriminators; None takes `lr`.
-        lr_rule: what a larger batch does to both rates: nothing; sqrt, for Adam (Malladi et al. 2022); or
-            linear, for SGD (Goyal et al. 2017). The batch is batch_size x accumulation x processes.
+        lr_rule: what a larger batch does to both rates: nothing; sqrt, for Adam (Malladi et al. 2022); or linear,
+            for SGD (Goyal et al. 2017). The batch is batch_size x accumulation x processes.
         lr_batch: the batch at which `lr` and `lr_discriminator` hold; lr_rule scales them from there.
         warmup: images over which both rates first rise linearly, step by step, from nearly 0 (after Goyal et al. 2017,
             Sec. 2.2, whose warm-up begins at the rate of a small batch); 0: none.
@@ -557,8 +557,8 @@ class Trainer:
             for batch in rows:
                 # The main process alone does this where it draws strips and saves. As written, since a compiler that
                 # meets layers without a momentum leaves their networks as they are for good.
-                eagerly = torch.compiler.set_stance("force_eager")
-                with self.accelerator.autocast(), alone(self.game.generators.values()), eagerly:
+                eager = torch.compiler.set_stance("force_eager")
+                with self.accelerator.autocast(), alone(self.game.generators.values()), eager:
                     self.game.generate(self._to_device(batch), self._draw(batch["row"].tolist(), self.ESTIMATE))
         finally:
             for layer, momentum in zip(layers, momenta, strict=True):

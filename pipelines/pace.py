@@ -65,13 +65,16 @@ def pace_for(
     return Pace(compiled, last, gradient_checkpointing), lines
 
 
-def agreed(pace: Pace, accelerator: Accelerator) -> Pace:
-    """What all processes can do. Their weights must lie in memory alike, since gradients are added place by place."""
+def agreed(pace: Pace, accelerator: Accelerator) -> tuple[Pace, list[str]]:
+    """What all processes can do, and lines for the user; every process must call it. Their weights must lie in memory
+    alike, since gradients are added place by place."""
     if accelerator.num_processes == 1:
-        return pace
+        return pace, []
     own = torch.tensor([[pace.compile, pace.channels_last]], device=accelerator.device, dtype=torch.float32)
     least = accelerator.gather(own).min(0).values.tolist()  # pyright: ignore[reportAttributeAccessIssue]
-    return replace(pace, compile=bool(least[0]), channels_last=bool(least[1]))
+    common = replace(pace, compile=bool(least[0]), channels_last=bool(least[1]))
+    lines = ["not compiled, and slower for it: another process cannot"] if pace.compile > common.compile else []
+    return common, lines
 
 
 def missing_for_compile(device: torch.device) -> str | None:
@@ -108,7 +111,8 @@ def quicken(networks: list[nn.Module], pace: Pace, processes: int = 1) -> list[s
             torn += 1  # each of its layers waits for the other processes, which would tear the graph to little pieces
             continue
         network.compile(dynamic=False)
-    return [f"{torn} networks are not compiled: their batch norm is one over all processes"] if torn else []
+    of = f"{torn} of {len(networks)} networks"
+    return [f"not compiled: {of}, whose batch norm is one over all processes"] if torn else []
 
 
 def _recomputed(network: nn.Module, *inputs: Tensor) -> Tensor:

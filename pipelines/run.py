@@ -139,7 +139,8 @@ def train(
             accelerator.device, run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
         )
         networks = [*game.generators.values(), *game.discriminators.values()]
-        slower += quicken(networks, agreed(pace, accelerator), accelerator.num_processes)
+        pace, others_slower = agreed(pace, accelerator)
+        slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)
         if accelerator.is_main_process:
             stack.enter_context(locked(folder))

@@ -244,7 +244,7 @@ def test_over_several_processes_networks_with_batch_norm_are_not_compiled():
     """A graph would be torn at every layer, each of which waits for the other processes."""
     plain, normed = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
     [line] = quicken([plain, normed], Pace(compile=True), processes=2)
-    assert line.startswith("1 networks are not compiled")
+    assert line == "not compiled: 1 of 2 networks, whose batch norm is one over all processes"
     assert plain._compiled_call_impl is not None and normed._compiled_call_impl is None
     assert quicken([normed], Pace(compile=True)) == [] and normed._compiled_call_impl is not None
 
@@ -423,10 +423,12 @@ def test_processes_take_what_all_of_them_can():
         return SimpleNamespace(num_processes=2, device=torch.device("cpu"), gather=gather)
 
     mine = Pace(compile=True, channels_last=True, gradient_checkpointing=True)
-    assert agreed(mine, beside(True, True)) == mine
-    assert agreed(mine, beside(False, True)) == replace(mine, compile=False)
-    assert agreed(mine, beside(True, False)) == replace(mine, channels_last=False)
-    assert agreed(mine, SimpleNamespace(num_processes=1)) == mine  # pyright: ignore[reportArgumentType]
+    slower = ["not compiled, and slower for it: another process cannot"]
+    assert agreed(mine, beside(True, True)) == (mine, [])
+    assert agreed(mine, beside(False, True)) == (replace(mine, compile=False), slower)
+    assert agreed(mine, beside(True, False)) == (replace(mine, channels_last=False), [])
+    assert agreed(Pace(), beside(True, True)) == (Pace(), [])  # which has said why itself
+    assert agreed(mine, SimpleNamespace(num_processes=1)) == (mine, [])  # pyright: ignore[reportArgumentType]
 
 
 def test_what_is_taken_unasked(monkeypatch):

@@ -64,7 +64,7 @@ def test_a_warm_up_ends_before_the_run_does(pictures, tmp_path, capsys):
 
 
 def test_networks_get_the_pace_that_all_processes_can_have(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "agreed", lambda pace, accelerator: Pace(channels_last=True))
+    monkeypatch.setattr(run_module, "agreed", lambda pace, accelerator: (Pace(channels_last=True), []))
     where = ("--root", pictures, "--output", tmp_path / "run", "--x_name=horse", "--y_name=zebra")
     given: list[Pace] = []
     monkeypatch.setattr(run_module, "quicken", lambda networks, pace, processes: given.append(pace) or [])
