@@ -37,7 +37,8 @@ from quagga.data import embedded
 from quagga.data.translation_error import baselines, measure
 from quagga.pipelines import cyclegan, options, run
 from quagga.pipelines.load import load_translator as load
-from quagga.pipelines.minimax import Images, Schedule, Trainer
+from quagga.pipelines.minimax import Images, Trainer
+from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.stop import Stopped
 
 SIZE, ANIMALS, MINUTES, SEEDS, PROMISE = 64, 400, 30.0, (0, 1, 2), 0.7

@@ -22,7 +22,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from quagga.pipelines import cyclegan
-from quagga.pipelines.minimax import Batch, Loss, NotFinite, Schedule, Trainer
+from quagga.pipelines.minimax import Batch, Loss, NotFinite, Trainer
+from quagga.pipelines.schedule import Schedule
 
 SIZE, STEP = 16, 5
 TERMS = {

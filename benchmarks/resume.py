@@ -73,7 +73,8 @@ from accelerate import Accelerator
 from test_minimax import small_cyclegan
 from toys import Rows, weights
 from quagga.pipelines import checkpoint
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.schedule import Schedule
 processes, until = json.loads(os.environ["LEG"])
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == processes

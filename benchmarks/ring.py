@@ -23,7 +23,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
-from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Stateful, Terms, Trainer
+from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms, Trainer
+from quagga.pipelines.schedule import Schedule
 
 RADIUS, SIGMA, NOISE, WIDTH, BATCH = 2.0, 0.05, 16, 128, 128
 ANGLES = torch.arange(8) * torch.pi / 4

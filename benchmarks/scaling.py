@@ -35,7 +35,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from quagga.pipelines import cyclegan, gan, pix2pix
-from quagga.pipelines.minimax import Draw, Game, Schedule, Side, Trainer
+from quagga.pipelines.minimax import Draw, Game, Trainer
+from quagga.pipelines.schedule import Schedule
+from quagga.pipelines.side import Side
 
 RATE = 0.35 * 790e12  # operations a second: 35 % of what an H200 was measured to reach on bf16 matrix products
 LINKS = {  # name -> bytes/s a direction, seconds a hop: datasheets, and assumptions

@@ -92,9 +92,10 @@ def pictures(setting: Setting) -> list[Tensor]:
 def trainer(setting: Setting) -> Any:
     """Our trainer, as `quagga train` would make it for this setting."""
     from quagga.pipelines.cli import PIPELINES
-    from quagga.pipelines.minimax import Schedule, Trainer
+    from quagga.pipelines.minimax import Trainer
     from quagga.pipelines.pace import pace_for, quicken
     from quagga.pipelines.run import start
+    from quagga.pipelines.schedule import Schedule
 
     options = {"width": setting.width, **setting.build}
     if setting.pipeline in PAIRED:

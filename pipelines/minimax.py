@@ -1,4 +1,4 @@
-"""One minimax game for every pipeline: what a game is, when its sides move, and the trainer that plays it.
+"""One minimax game for every pipeline: what a game is, and the trainer that plays it.
 
     min over the generators, max over the discriminators of V        Goodfellow et al. 2014, Eq. 1 and Algorithm 1
     https://arxiv.org/abs/1406.2661
@@ -21,9 +21,8 @@ The rules of play:
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -33,13 +32,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from quagga.data.tensors import with_floats
+from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.shared_norm import alone, share_statistics
+from quagga.pipelines.side import Side
 
 Images = dict[str, Tensor]  # name -> (N, C, H, W) in [-1, 1], in display order
 Terms = dict[str, Tensor]  # name -> scalar
 Batch = dict[str, Tensor]  # tensors of any kind, N rows each; "row" holds the rows' numbers
-OptimizerName = Literal["adam", "rmsprop", "sgd"]
-RateRule = Literal["none", "sqrt", "linear"]
 
 
 class Loss(NamedTuple):
@@ -136,192 +135,6 @@ class Game(Protocol):
     def examine(self, batch: Batch, draw: Draw) -> Terms:
         """What is read of held-out pictures, beside the strips: name -> scalar, the curve held_out/NAME; without
         gradients, in eval mode, with averaged generators."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When the sides move and how far. Time is in images, so that it means the same for any batch and number of
-    processes.
-
-    Args:
-        epochs: length of the run in passes over the larger side of the data.
-        images: length of the run in images; None takes `epochs`.
-        decay: the last share of the run, in which both rates fall linearly to 0.
-        batch_size: rows one process holds at a time (a micro-batch).
-        accumulation: micro-batches whose gradients are added up to one step: a larger batch in the same memory.
-        k: moves of the discriminators before each move of the generators (Goodfellow et al. 2014, Algorithm 1).
-        head_start: images the discriminators see before the generators first move.
-        optimizer: optimiser of the generators.
-        optimizer_discriminator: optimiser of the discriminators; None takes `optimizer`.
-        lr: learning rate of the generators.
-        lr_discriminator: learning rate of the discriminators; None takes `lr`.
-        lr_rule: what a larger batch does to both rates: nothing; sqrt, for Adam (Malladi et al. 2022); or linear,
-            for SGD (Goyal et al. 2017). The batch is batch_size x accumulation x processes.
-        lr_batch: the batch at which `lr` and `lr_discriminator` hold; lr_rule scales them from there.
-        warmup: images over which both rates first rise linearly, step by step, from nearly 0 (after Goyal et al. 2017,
-            Sec. 2.2, whose warm-up begins at the rate of a small batch); 0: none.
-        beta1: Adam's decay of the mean gradient.
-        beta2: Adam's decay of the mean square; RMSprop's alpha.
-        clip_gradients: largest norm of a side's whole gradient; None leaves it alone.
-        clip_weights: discriminators' weights are kept within this distance of 0 (Arjovsky et al. 2017); None leaves
-            them.
-        ema_halflife: images after which a generator's weights count half in its average; 0 keeps no average.
-        ema_ramp: early on, the half-life is this share of the images seen, so that early pictures are not mush.
-        seed: everything random follows from it.
-    """
-
-    epochs: float = 200
-    images: int | None = None
-    decay: float = 0.5
-    batch_size: int = 1
-    accumulation: int = 1
-    k: int = 1
-    head_start: int = 0
-    optimizer: OptimizerName = "adam"
-    optimizer_discriminator: OptimizerName | None = None
-    lr: float = 2e-4
-    lr_discriminator: float | None = None
-    lr_rule: RateRule = "none"
-    lr_batch: int = 1
-    warmup: int = 0
-    beta1: float = 0.5
-    beta2: float = 0.999
-    clip_gradients: float | None = None
-    clip_weights: float | None = None
-    ema_halflife: float = 10_000
-    ema_ramp: float = 0.05
-    seed: int = 0
-
-    def __post_init__(self):
-        counts = {"batch_size": self.batch_size, "accumulation": self.accumulation, "k": self.k, "images": self.images}
-        counts["lr_batch"] = self.lr_batch
-        for name, count in counts.items():
-            if count is not None and count < 1:
-                raise ValueError(f"{name} is {count}: it counts, and must be 1 or more")
-        sizes = {"head_start": self.head_start, "ema_halflife": self.ema_halflife, "ema_ramp": self.ema_ramp}
-        for name, size in {
-            **sizes,
-            "lr": self.lr,
-            "lr_discriminator": self.lr_discriminator,
-            "warmup": self.warmup,
-            "seed": self.seed,
-        }.items():
-            if size is not None and size < 0:
-                raise ValueError(f"{name} is {size}: it must be 0 or more")
-        for name, limit in {"clip_gradients": self.clip_gradients, "clip_weights": self.clip_weights}.items():
-            if limit is not None and limit <= 0:
-                raise ValueError(f"{name} is {limit}: it must be above 0, or null for none")
-        for name, beta in {"beta1": self.beta1, "beta2": self.beta2}.items():
-            if not 0 <= beta < 1:
-                raise ValueError(f"{name} is {beta}: it must be from 0 to below 1")
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"decay is {self.decay}: it is a share of the run, from 0 to 1")
-        if self.images is None and self.epochs <= 0:
-            raise ValueError(f"epochs is {self.epochs}: it must be above 0")
-        if self.lr_rule not in get_args(RateRule):
-            raise ValueError(f"lr_rule is {self.lr_rule}: it is one of {', '.join(get_args(RateRule))}")
-        if self.images is not None and self.warmup >= self.images:
-            raise ValueError(f"warmup is {self.warmup} of {self.images} images: it must end before the run does")
-        if self.warmup and self.head_start:
-            raise ValueError(
-                f"warmup is {self.warmup} and head_start {self.head_start}: in a head start no image counts as seen, so"
-                " the discriminators' rate would stay 0; leave one of them out"
-            )
-
-    def length(self, images_per_epoch: int) -> int:
-        """Images in the whole run."""
-        return self.images if self.images is not None else max(1, round(self.epochs * images_per_epoch))
-
-    def rate(self, images_seen: int, length: int, minibatch: int = 0) -> float:
-        """What the learning rates are multiplied by in the step after so many images, which sees `minibatch` more:
-        linearly up to 1 over the first `warmup` images, 1, then linearly to 0 over the last share `decay`."""
-        left = max(0.0, 1 - images_seen / length)
-        fallen = min(1.0, left / self.decay) if self.decay else 1.0
-        risen = min(1.0, (images_seen + minibatch) / self.warmup) if self.warmup else 1.0
-        return min(risen, fallen)
-
-    def scale(self, minibatch: int) -> float:
-        """What the learning rates are multiplied by for steps of so many rows, over all processes and micro-batches.
-
-        With b = minibatch / lr_batch: "linear", b, for SGD, whose b small steps become one (Goyal et al. 2017,
-        arXiv:1706.02677, Sec. 2.1); "sqrt", sqrt(b), for Adam and RMSprop, which divide by the gradient's noise, so
-        that the steps grow by sqrt(b) of themselves (Malladi et al. 2022, arXiv:2205.10287). Malladi et al. also
-        multiply 1 - beta1 and 1 - beta2 by b and divide Adam's epsilon by sqrt(b); here these stay, as at the beta1 of
-        0.5 that GANs play with there are no betas beyond b = 2.
-        """
-        times = minibatch / self.lr_batch
-        return {"none": 1.0, "sqrt": times**0.5, "linear": times}[self.lr_rule]
-
-
-class Side:
-    """One side of the game: its networks, its optimiser, and all of its gradients in one flat buffer, so that a step
-    takes one reduction over the processes, one norm and one test for NaN, however many networks the side has."""
-
-    def __init__(
-        self, networks: Mapping[str, nn.Module], name: OptimizerName, lr: float, schedule: Schedule, scaled: bool
-    ):
-        self.networks, self.lr = networks, lr
-        unique = {id(p): p for network in networks.values() for p in network.parameters() if p.requires_grad}
-        self.parameters = list(unique.values())
-        like = self.parameters[0]
-        self.gradient = torch.zeros(sum(p.numel() for p in self.parameters), dtype=like.dtype, device=like.device)
-        start = 0
-        for p in self.parameters:  # autograd adds into .grad in place, so these views stay views
-            p.grad = self.gradient.as_strided(p.size(), p.stride(), start)
-            start += p.numel()
-        betas = (float(schedule.beta1), float(schedule.beta2))
-        self.optimizer = {
-            # The fused kernels skip a step on the device where `found_inf` says so; RMSprop has none.
-            "adam": lambda: torch.optim.Adam(self.parameters, lr, betas=betas, fused=True),
-            "rmsprop": lambda: torch.optim.RMSprop(self.parameters, lr, alpha=schedule.beta2),
-            "sgd": lambda: torch.optim.SGD(self.parameters, lr, fused=True),
-        }[name]()
-        self.fused = name != "rmsprop"
-        self.scaler = torch.amp.GradScaler(like.device.type, enabled=scaled)
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Puts the optimiser where its `state_dict` was called, whatever the order of its numbers in memory was."""
-        self.optimizer.load_state_dict(state)
-        for p, kept in self.optimizer.state.items():  # the fused kernels pair numbers by their place in memory
-            for name, value in kept.items():
-                if isinstance(value, Tensor) and value.shape == p.shape:
-                    kept[name] = torch.empty_like(p, dtype=value.dtype, requires_grad=False).copy_(value)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Within, gradients flow through this side's networks but not into them."""
-        for p in self.parameters:
-            p.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for p in self.parameters:
-                p.requires_grad_(True)
-
-    def backward(self, loss: Tensor) -> None:
-        """Adds the gradient of a scalar to the buffer; in fp16 it is scaled, until `step`."""
-        self.scaler.scale(loss).backward()
-
-    def step(self, accelerator: Accelerator, rate: float, clip: float | None) -> tuple[Tensor, Tensor]:
-        """Moves against the mean gradient of all processes, unless it is not finite. Returns the gradient's norm before
-        clipping and whether the move was left out, both on the device."""
-        if accelerator.num_processes > 1:  # a NaN of one process spreads with the mean: all skip alike
-            self.gradient.copy_(accelerator.reduce(self.gradient, "mean"))  # pyright: ignore[reportArgumentType]
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.linalg.vector_norm(self.gradient)
-        skip = ~norm.isfinite()
-        if clip is not None:
-            self.gradient.mul_((clip / norm.clamp(min=1e-12)).clamp(max=1))
-        if self.fused:
-            self.optimizer.found_inf = skip.float()  # pyright: ignore[reportAttributeAccessIssue]
-        else:  # without a gradient RMSprop's weights stay where they are
-            self.gradient.copy_(torch.where(skip, 0, self.gradient))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * rate
-        self.optimizer.step()
-        self.scaler.update()
-        self.gradient.zero_()
-        return norm, skip
 
 
 class NotFinite(ArithmeticError):

@@ -109,8 +109,8 @@ def takers_of(build: Callable[..., Any], data: Callable[..., Any]) -> Takers:
         hints_of(data)
     except NameError as error:
         raise BadInput(f"the types of {data.__name__}: {error}: import it, or leave that type out") from None
-    from quagga.pipelines.minimax import Schedule
     from quagga.pipelines.run_options import RunOptions
+    from quagga.pipelines.schedule import Schedule
 
     return {"data": data, "build": build, "schedule": Schedule, "run": RunOptions}
 

@@ -30,10 +30,11 @@ from quagga.data.cache import Shelf, afford
 from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import exhausted
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Trainer
 from quagga.pipelines.pace import Pace, pace_for, quicken
 from quagga.pipelines.run import check_batch, rows_of, start, with_known
 from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.schedule import Schedule
 
 FAR = 1 << 40  # images: no entry comes to the end of its game
 WARM = 3  # steps before the clock counts; on the CPU one is enough where it is slow

@@ -12,8 +12,9 @@ from accelerate.utils import broadcast_object_list
 
 from quagga import BadInput
 from quagga.pipelines import checkpoint, whole
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Trainer
 from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.schedule import Schedule
 
 CONFIG, CHECKPOINTS, ASIDE = "config.yaml", "checkpoints", "aside"
 MAY_CHANGE = {  # in a run that goes on; the rest is what the run is

@@ -29,12 +29,13 @@ from quagga.pipelines import checkpoint
 from quagga.pipelines.init_from import init_from
 from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
-from quagga.pipelines.minimax import Batch, Schedule, Trainer
+from quagga.pipelines.minimax import Batch, Trainer
 from quagga.pipelines.model_folder import save_model
 from quagga.pipelines.pace import agreed, pace_for, quicken
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.stop import Stopped, listening
 
 STATISTICS_ROWS = 256

@@ -16,7 +16,7 @@ FACE = {  # name -> module that defines it
     "CycleGAN": "quagga.pipelines.cyclegan",
     "Game": "quagga.pipelines.minimax",
     "Loss": "quagga.pipelines.minimax",
-    "Schedule": "quagga.pipelines.minimax",
+    "Schedule": "quagga.pipelines.schedule",
     "Trainer": "quagga.pipelines.minimax",
     "load": "quagga.pipelines.load",
     "main": "quagga.pipelines.cli",

@@ -7,7 +7,7 @@ import equal_minutes
 import pytest
 
 from quagga.pipelines import cyclegan, options
-from quagga.pipelines.minimax import Schedule
+from quagga.pipelines.schedule import Schedule
 
 
 def split_of(side: str, place) -> dict:

@@ -234,7 +234,8 @@ sys.path.insert(0, os.environ["TESTS"])
 from accelerate import Accelerator
 from toys import weights
 from test_laws import PIPELINES, game_of, rows_of
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.schedule import Schedule
 accelerator = Accelerator(cpu=True)
 processes = accelerator.num_processes
 assert processes == int(os.environ["EXPECTED"]), processes

@@ -12,7 +12,8 @@ from torch import Tensor
 from toys import Number, Quadratic, Rows, distance, played, trainer_of, weights
 
 from quagga.pipelines import cyclegan
-from quagga.pipelines.minimax import Draw, Loss, NotFinite, Schedule
+from quagga.pipelines.minimax import Draw, Loss, NotFinite
+from quagga.pipelines.schedule import Schedule
 
 SMALL = {"width": 4, "blocks": 1, "width_discriminator": 4, "layers": 1, "crop_size": 16}
 
@@ -296,7 +297,8 @@ sys.path.insert(0, os.environ["TESTS"])
 from accelerate import Accelerator
 from toys import Rows, weights
 from test_minimax import small_cyclegan
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.schedule import Schedule
 accelerator = Accelerator(cpu=True)
 options, schedule = json.loads(os.environ["OPTIONS"])
 processes = accelerator.num_processes

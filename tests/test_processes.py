@@ -25,8 +25,9 @@ from quagga.data.paired import Paired
 from quagga.data.pictures import Pictures
 from quagga.data.unpaired import Unpaired
 from quagga.models.modes import Mode, in_mode
-from quagga.pipelines.minimax import Schedule, Trainer
+from quagga.pipelines.minimax import Trainer
 from quagga.pipelines.pace import Pace, quicken
+from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.shared_norm import SharedBatchNorm, alone, share_statistics
 
 BATCH = {"norm": "batch", "norm_discriminator": "batch"}

@@ -8,7 +8,7 @@ from test_minimax import in_processes, small_cyclegan
 from toys import Quadratic, Rows, distance, played, trainer_of, weights
 
 from quagga.pipelines.cli import PIPELINES
-from quagga.pipelines.minimax import Schedule
+from quagga.pipelines.schedule import Schedule
 
 SIDES = ("generators", "discriminators")
 

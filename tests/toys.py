@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Schedule, Terms, Trainer
+from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Terms, Trainer
+from quagga.pipelines.schedule import Schedule
 
 
 class Number(nn.Module):

@@ -1,0 +1,147 @@
+"""On a GPU that is only pretended, since none is at hand where these laws are proved.
+
+A tensor there has a device, a shape and a type, and no content. What mixes devices fails as it would on a GPU, and so
+does what asks for content between two logs, for which a real host would wait. Autograd's threads need a driver, so
+nothing is differentiated: forward passes, losses, optimisers, averages, strips and translations are played.
+"""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_laws import PIPELINES, every_pipeline, game_of, rows_of
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+
+from quagga.data.form import Form
+from quagga.models import ResnetGenerator
+from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.schedule import Schedule
+from quagga.pipelines.translator import Translator
+
+GPU = torch.device("cuda", 0)
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by torch's own deepcopy
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    move, array = Tensor.to, Tensor.numpy
+
+    def to(self: Tensor, *args, **kwargs):
+        real = not isinstance(self, FakeTensor) and self.device.type != "meta"
+        return move(mode.from_tensor(self) if real else self, *args, **kwargs)
+
+    def numpy(self: Tensor):
+        if not isinstance(self, FakeTensor):
+            return array(self)
+        assert self.device.type == "cpu", "numpy cannot look into a GPU"
+        return np.zeros(tuple(self.shape), str(self.dtype).removeprefix("torch."))
+
+    def backward(self: Tensor):
+        assert (self.device, self.shape, self.dtype) == (GPU, (), torch.float32)
+
+    def grad(outputs: Tensor, inputs: Tensor, *_, **__):
+        return (torch.ones_like(inputs),)
+
+    monkeypatch.setattr(Tensor, "to", to)
+    monkeypatch.setattr(Tensor, "numpy", numpy)
+    monkeypatch.setattr(Tensor, "backward", backward)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(nn.Module, "to", moved)
+    monkeypatch.setattr(torch.autograd, "grad", grad)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda number: None)
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    with torch.backends.cudnn.flags(enabled=False):  # whether it can would be asked of the driver
+        yield mode
+
+
+def moved(self: nn.Module, device: torch.device) -> nn.Module:
+    for module in self.modules():
+        for name, p in module._parameters.items():
+            if p is not None:
+                module._parameters[name] = nn.Parameter(p.detach().to(device), p.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = buffer.to(device)
+    return self
+
+
+def played(mode: FakeTensorMode, name: str, game: Any, precision: str = "bf16", **schedule) -> Trainer:
+    """The trainer after three steps on the GPU."""
+    there = SimpleNamespace(device=GPU, num_processes=1, process_index=0, mixed_precision=precision)
+    there.autocast = lambda: torch.autocast("cuda", torch.bfloat16) if precision == "bf16" else nullcontext()
+    settings = {"images": 6, "batch_size": 2, "clip_gradients": 1.0, **schedule}
+    rows = [rows_of(name, dtype=torch.float32).batch(start, 2) for start in range(0, 40, 2)]
+    with mode:
+        trainer = Trainer(game, Schedule(**settings), settings["images"], there)  # pyright: ignore[reportArgumentType]
+        for _ in trainer.play(lambda row: iter(rows[row // 2 :])):
+            pass
+    return trainer
+
+
+@every_pipeline
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_step_stays_on_the_gpu_and_asks_it_nothing(pretended, name, precision):
+    trainer = played(pretended, name, game_of(name, bare=False), precision)
+    tensors = [*trainer.tally.values(), trainer.fault, *(p for side in trainer.sides.values() for p in side.parameters)]
+    assert trainer.images_seen == 6 and {tensor.device for tensor in tensors} == {GPU}
+    assert {scalar.dtype for scalar in trainer.tally.values()} == {torch.float32}
+
+
+@every_pipeline
+def test_so_do_several_moves_micro_batches_and_other_optimisers(pretended, name):
+    several = {"k": 2, "accumulation": 2, "head_start": 2, "clip_weights": 0.1, "optimizer": "rmsprop"}
+    assert played(pretended, name, game_of(name, bare=False), **several).images_seen == 8
+
+
+@pytest.mark.parametrize("penalty", ["r1", "gradient_penalty"])
+@pytest.mark.parametrize("name", [name for name in PIPELINES if "mlp" not in name and "pairs" not in name])
+def test_so_do_penalties_and_augmentation(pretended, name, penalty):
+    policies = ["color", "translation", "cutout"]
+    game = game_of(name, bare=False, penalty=penalty, diffaugment=policies)
+    assert played(pretended, name, game).images_seen == 6
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "cyclegan-pairs"])  # of others the look itself asks for statistics
+def test_strips_come_back_from_the_gpu(pretended, name):
+    trainer = played(pretended, name, game_of(name, bare=False))
+    rows = rows_of(name, 2, dtype=torch.float32).batch(0, 2)
+    with pretended, trainer.averaged([rows]):
+        strips = trainer.visualize(rows)
+    assert {picture.device.type for strip in strips.values() for picture in strip.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("tile", [None, 48])
+@pytest.mark.parametrize("resolution", ["model", "full", 40])
+def test_a_picture_is_translated_on_the_gpu(pretended, resolution, tile, precision):
+    form, nothing = Form(), (torch.empty(0), torch.empty(0))
+    G = ResnetGenerator(width=4, blocks=1).eval().requires_grad_(False)
+    with pretended:
+        translator = Translator(
+            G.to(GPU), "horse", "zebra", form, form, GPU, nothing, resolution, tile, {"load_size": 32, "fit": "crop"}
+        )
+        translator.mixed_precision = precision
+        y = translator._run(torch.zeros(1, 3, 96, 128))
+    assert (y.shape, y.dtype) == ((1, 3, 96, 128), torch.float32)
+
+
+def test_the_pretence_notices_what_lies_elsewhere(pretended):
+    game = game_of("cyclegan", bare=False)
+    rule = game.generate
+    game.generate = lambda batch, draw: {k: v + torch.zeros(1, 3, 16, 16) for k, v in rule(batch, draw).items()}
+    with pytest.raises(RuntimeError, match="same device"):
+        played(pretended, "cyclegan", game)
+
+
+def test_the_pretence_notices_a_host_that_waits(pretended):
+    game = game_of("cyclegan", bare=False)
+    rule = game.generate
+    game.generate = lambda batch, draw: rule(batch, draw) if batch["x"].max() < 2 else {}
+    with pytest.raises(DataDependentOutputException):
+        played(pretended, "cyclegan", game)
