@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from quagga.data.form import Form
 from quagga.models import ResnetGenerator
-from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.minimax import Batch, Trainer
 from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.translator import Translator
 
@@ -71,12 +71,17 @@ def moved(self: nn.Module, device: torch.device) -> nn.Module:
     return self
 
 
+def as_they_travel(name: str, start: int) -> Batch:
+    batch = rows_of(name, dtype=torch.float32).batch(start, 2)
+    return {key: (127.5 * (t + 1)).byte() if t.ndim == 4 else t for key, t in batch.items()}
+
+
 def played(mode: FakeTensorMode, name: str, game: Any, precision: str = "bf16", **schedule) -> Trainer:
     """The trainer after three steps on the GPU."""
     there = SimpleNamespace(device=GPU, num_processes=1, process_index=0, mixed_precision=precision)
     there.autocast = lambda: torch.autocast("cuda", torch.bfloat16) if precision == "bf16" else nullcontext()
     settings = {"images": 6, "batch_size": 2, "clip_gradients": 1.0, **schedule}
-    rows = [rows_of(name, dtype=torch.float32).batch(start, 2) for start in range(0, 40, 2)]
+    rows = [as_they_travel(name, start) for start in range(0, 40, 2)]
     with mode:
         trainer = Trainer(game, Schedule(**settings), settings["images"], there)  # pyright: ignore[reportArgumentType]
         for _ in trainer.play(lambda row: iter(rows[row // 2 :])):
@@ -110,7 +115,7 @@ def test_so_do_penalties_and_augmentation(pretended, name, penalty):
 @pytest.mark.parametrize("name", ["cyclegan", "cyclegan-pairs"])  # of others the look itself asks for statistics
 def test_strips_come_back_from_the_gpu(pretended, name):
     trainer = played(pretended, name, game_of(name, bare=False))
-    rows = rows_of(name, 2, dtype=torch.float32).batch(0, 2)
+    rows = as_they_travel(name, 0)
     with pretended, trainer.averaged([rows]):
         strips = trainer.visualize(rows)
     assert {picture.device.type for strip in strips.values() for picture in strip.values()} == {"cpu"}
