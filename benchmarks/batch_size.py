@@ -47,6 +47,8 @@ ROWS: dict[str, dict[str, Any]] = {  # what a row of the table says -> what is o
     "16, linear": {"batch_size": 16, "lr_rule": "linear", "warmup": WARMUP},
     "64, linear": {"batch_size": 64, "lr_rule": "linear", "warmup": WARMUP},
     "16 of 4 x 4, sqrt": {"batch_size": 4, "accumulation": 4, "lr_rule": "sqrt", "warmup": WARMUP},
+    "4, sqrt, 2 x images": {"batch_size": 4, "lr_rule": "sqrt", "warmup": WARMUP, "images": 2 * IMAGES},
+    "16, sqrt, 4 x images": {"batch_size": 16, "lr_rule": "sqrt", "warmup": WARMUP, "images": 4 * IMAGES},
 }
 
 
@@ -106,10 +108,11 @@ def report(place: Path) -> Iterator[str]:
             continue
         errors = [line["error"] for line in found]
         batch = changed["batch_size"] * changed.get("accumulation", 1)
+        steps = -(-changed.get("images", IMAGES) // batch)
         times = {"sqrt": batch**0.5, "linear": batch}.get(changed.get("lr_rule", ""), 1)
         rate, memory = fmean(line["rate"] for line in found), max(line["memory"] for line in found) / 2**20
         yield (
-            f"{row:<20}{of['lr'] * times:>9.1e}{-(-IMAGES // batch):>7}{rate:>21.1f}{memory:>10.0f}"
+            f"{row:<20}{of['lr'] * times:>9.1e}{steps:>7}{rate:>21.1f}{memory:>10.0f}"
             f"{fmean(errors):>8.3f}{pstdev(errors):>7.3f}{len(errors):>7}"
         )
     seeds = {line["seed"] for line in lines}
