@@ -1,4 +1,5 @@
-"""What a larger batch costs and gains: the same number of images in steps of 1, 4, 16 and 64, with and without a rule.
+"""What a larger batch costs and gains: the same number of images in steps of 1, 4, 16 and 64, with and without a rule;
+and with more images, as a larger batch has the time for.
 
 The demo's CycleGAN on the embedded horses and zebras, all of it alike but the batch and what is said of the rates. Each
 training is a process, so that its peak of memory is its own; what is there already is not played again.
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
-from statistics import fmean, pstdev
+from statistics import fmean, stdev
 from time import perf_counter, process_time
 from typing import Any
 
@@ -113,7 +114,7 @@ def report(place: Path) -> Iterator[str]:
         rate, memory = fmean(line["rate"] for line in found), max(line["memory"] for line in found) / 2**20
         yield (
             f"{row:<20}{of['lr'] * times:>9.1e}{steps:>7}{rate:>21.1f}{memory:>10.0f}"
-            f"{fmean(errors):>8.3f}{pstdev(errors):>7.3f}{len(errors):>7}"
+            f"{fmean(errors):>8.3f}{stdev(errors) if len(errors) > 1 else 0:>7.3f}{len(errors):>7}"
         )
     seeds = {line["seed"] for line in lines}
     untranslated = fmean(baselines(size=SIZE, seed=seed)[0].total for seed in seeds)

@@ -24,7 +24,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean, stdev
 from time import process_time
 from typing import Any
 
@@ -204,7 +204,8 @@ def report(place: Path) -> Iterator[str]:
     yield ""
     for side, mean in means.items():
         errors = [line["error"] for line in lines if line["name"] == side]
-        yield f"{side}: mean error {mean:.3f} +- {pstdev(errors):.3f} over {len(errors)} of {len(SEEDS)} seeds"
+        spread = f" +- {stdev(errors):.3f}" if len(errors) > 1 else ""
+        yield f"{side}: mean error {mean:.3f}{spread} over {len(errors)} of {len(SEEDS)} seeds"
     if len(means) == 2:
         ratio = means["ours"] / means["theirs"]
         whole = sum(line["name"] in SIDES for line in lines) == len(SIDES) * len(SEEDS)

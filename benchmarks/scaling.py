@@ -39,7 +39,7 @@ from quagga.pipelines.minimax import Draw, Game, Trainer
 from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.side import Side
 
-RATE = 0.35 * 790e12  # operations a second: 35 % of what an H200 was measured to reach on bf16 matrix products
+RATE = 0.35 * 790e12  # operations a second: a share of what is reported of an H200's bf16 products; not measured here
 LINKS = {  # name -> bytes/s a direction, seconds a hop: datasheets, and assumptions
     "NVLink 4": (450e9, 5e-6),
     "PCIe 4 x16": (25e9, 5e-6),
@@ -116,6 +116,9 @@ def least(of: Cost, processes: int, link: str, buckets: bool = False) -> int:
 def on_paper() -> Iterator[str]:
     yield f"compute at {RATE / 1e12:.0f} TFLOP/s; gradients in float32; nothing overlaps; efficiency: share of a step"
     yield "that is compute. Least batch: rows a GPU for 80 %; in brackets if gradients went in buckets during backward"
+    yield "links: " + "; ".join(
+        f"{name} {rate / 1e9:g} GB/s a way, {hop * 1e6:g} us a hop" for name, (rate, hop) in LINKS.items()
+    )
     for name, (build, options, size) in GAMES.items():
         of = cost(build, options, size)
         row = 1e3 * of.operations / RATE

@@ -144,13 +144,18 @@ def looked(player: Any, batch: dict[str, Tensor]) -> None:
     look(player, {name: tensor[:4] for name, tensor in batch.items()}, [batch], averaged=True)
 
 
+def blocks_of(setting: Setting) -> int:
+    """Residual blocks of CycleGAN's generators, where nothing is said as many as the paper takes (Sec. 7.2)."""
+    return setting.build.get("blocks") or (9 if setting.size >= 256 else 6)
+
+
 def reference(setting: Setting) -> Step:
     """A call of the returned function is one pass of the reference's inner loop: set_input, optimize_parameters."""
     data = pictures(setting)
     rows = [{"A": data[i], "B": data[(i + 1) % DISTINCT], "A_paths": "", "B_paths": ""} for i in range(DISTINCT)]
     large = setting.size >= 256
     model, network = {
-        "cyclegan": ("cycle_gan", "resnet_9blocks" if large else "resnet_6blocks"),  # Sec. 7.2, as ours has it
+        "cyclegan": ("cycle_gan", f"resnet_{blocks_of(setting)}blocks"),
         "pix2pix": ("pix2pix", "unet_256" if large else "unet_128"),
     }[setting.pipeline]
     sys.path.insert(0, str(setting.reference))

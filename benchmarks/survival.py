@@ -75,7 +75,7 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
         if number % 2:  # every second kill amid a save, where it hurts
             while not drafts(run) - before and time.monotonic() < deadline:
                 pass
-            time.sleep(chance.uniform(0, 0.01))
+            time.sleep(chance.uniform(0, 0.003))  # a small save is over in a few milliseconds
         else:
             time.sleep(chance.uniform(0, 0.15))
         child.kill()

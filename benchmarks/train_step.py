@@ -5,13 +5,15 @@ reference's.
     python benchmarks/train_step.py --pipeline gan conditional --size 64 --batch_size 64
 
 DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix (the version of August 2025), which is imported and driven at
-its own defaults, batch 1 and float32; nothing of it is kept here. Ours plays in three modes:
+its own defaults, batch 1 and float32, with the networks that ours has; nothing of it is kept here. Ours plays in three
+modes:
 
     paper    float32, eager, contiguous, batch 1: the same arithmetic as the reference's
     default  what `quagga train` does on this device when nothing is said
     fast     bf16 where there is hardware for it, compiled, at `--batch_size`
 
-The settings are else the papers': CycleGAN with a ResNet of 9 blocks (6 below 256 pixels), identity loss and a pool of
+The settings are else the papers': CycleGAN with a ResNet of 9 blocks (6 below 256 pixels; `--blocks 9`: the
+reference's own default at any size), identity loss and a pool of
 50 fakes, pix2pix with a U-Net, DCGAN for gan and conditional.
 
 Time: each subject lives in a process of its own and all step strictly by turns, A B C, C B A, A B C, ..., so that
@@ -35,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from report import keep, processor
-from stepping import PAIRED, Failed, Setting, Subject, matrix_rate
+from stepping import PAIRED, Failed, Setting, Subject, blocks_of, matrix_rate
 
 from quagga.pipelines.run import has_bf16
 
@@ -109,6 +111,7 @@ def compare(pipeline: str, arguments: argparse.Namespace, rates: Rates) -> Itera
         images=arguments.images,
         threads=arguments.threads,
         batch_size=1 if pipeline in PAIRED else arguments.batch_size,
+        build={"blocks": arguments.blocks} if pipeline == "cyclegan" and arguments.blocks else {},
     )
     settings = {mode: setting_of(mode, base, arguments.batch_size) for mode in arguments.modes}
     if arguments.reference and pipeline in ("cyclegan", "pix2pix"):
@@ -119,7 +122,8 @@ def compare(pipeline: str, arguments: argparse.Namespace, rates: Rates) -> Itera
         times, failed = by_turns(subjects, arguments.turns, arguments.warmup, arguments.steps)
         memory = {name: subjects[name].memory() for name in times}
     what = "pairs" if pipeline in PAIRED else "images"
-    yield f"{pipeline} {arguments.size}x{arguments.size}, width {arguments.width}: {tera(operations)} TFLOP a row"
+    networks = f"width {arguments.width}" + (f", {blocks_of(base)} blocks" if pipeline == "cyclegan" else "")
+    yield f"{pipeline} {arguments.size}x{arguments.size}, {networks}: {tera(operations)} TFLOP a row"
     yield f"{'':<11}{'batch':>6}{'ms/step':>10}{'quartiles':>17}{what + '/s':>11}{'TFLOP/s':>10}{'of bf16':>9}" + (
         f"{'of float32':>12}{'MiB':>8}"
     )
@@ -197,6 +201,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the pictures in pixels")
     parser.add_argument("--batch_size", type=int, default=4, help="of the fast mode; of all modes of gan, conditional")
     parser.add_argument("--width", type=int, default=64, help="channels after a generator's first layer")
+    parser.add_argument("--blocks", type=int, help="of CycleGAN's ResNet, of both; default: the paper's")
     parser.add_argument("--turns", type=int, default=20)
     parser.add_argument("--steps", type=int, default=1, help="of a turn; more on a GPU, where one is short")
     parser.add_argument("--warmup", type=int, default=3, help="turns before those; the first of them compiles")

@@ -239,7 +239,8 @@ class Deck:
 
         def across(numbers: np.ndarray) -> Tensor:
             tensor = torch.from_numpy(numbers)
-            return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+            on_cuda = device.type == "cuda"
+            return (tensor.pin_memory() if on_cuda else tensor).to(device, non_blocking=on_cuda)
 
         while True:
             rows = np.arange(start, start + batch_size)

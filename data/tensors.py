@@ -51,5 +51,5 @@ def to_form(picture: Tensor, form: Form) -> np.ndarray:
     lies outside is clipped."""
     if form.eight_bits:
         return to_uint8(picture)
-    unit = (picture.detach().double().cpu().numpy() + 1) / 2
+    unit = (picture.detach().cpu().double().numpy() + 1) / 2
     return from_unit(np.ascontiguousarray(np.moveaxis(unit, -3, -1)), form)

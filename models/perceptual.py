@@ -32,6 +32,7 @@ class Perceptual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features: nn.Sequential | None = None
+        self.scale: tuple[Tensor, Tensor] | None = None  # mean and deviation, where the pictures are
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """a and b, (N, 1 or 3, H, W) in [-1, 1] -> scalar from 0 on; 0 where both are the same.
@@ -42,7 +43,10 @@ class Perceptual(nn.Module):
         if self.features is None:
             self.features = vgg16(Path(torch.hub.get_dir()) / "checkpoints" / FILE)
         self.features.to(a.device)
-        mean, deviation = (a.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
+        if self.scale is None or (self.scale[0].device, self.scale[0].dtype) != (a.device, a.dtype):
+            mean, deviation = (a.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
+            self.scale = mean, deviation  # kept, as making them would wait for the device at every step
+        mean, deviation = self.scale
         a, b = (((x.expand(-1, 3, -1, -1) + 1) / 2 - mean) / deviation for x in (a, b))
         differences = []
         for place, layer in enumerate(self.features):

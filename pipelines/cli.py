@@ -46,6 +46,7 @@ PLAYED = ("train", "demo")  # what saves when a signal comes
 # where other processes want the cores too, such as those that read pictures, a step takes twice as long or far longer;
 # so short a look costs nothing on a quiet machine (benchmarks/cpu_means.py).
 SPINNING = {"GOMP_SPINCOUNT": "10000"}
+ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # gloo's and NCCL's words
 HELP = ("-h", "--help")
 
 
@@ -222,7 +223,7 @@ def lost(error: Exception) -> str | None:
     if type(error).__name__ == "DataFault":  # by its name, since its module imports torch
         return str(error)
     text = str(error)
-    if several() and any(words in text for words in ("Connection closed by peer", "Connection reset by peer")):
+    if several() and any(words in text for words in ENDED):
         return "another process of this run has ended: its message says why"
     return None
 

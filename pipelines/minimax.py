@@ -80,7 +80,7 @@ class Draw:
         numbers = torch.from_numpy(np.stack(drawn))
         if like.is_cuda:  # a copy from ordinary memory would wait for the device
             numbers = numbers.pin_memory()
-        return numbers.to(like.device, like.dtype, non_blocking=True)
+        return numbers.to(like.device, like.dtype, non_blocking=like.is_cuda)
 
 
 class Stateful(Protocol):
@@ -302,7 +302,9 @@ class Trainer:
         return Draw(self.schedule.seed, rows, purpose, self.minibatch)
 
     def _to_device(self, batch: Batch) -> Batch:
-        there = {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+        device = self.accelerator.device
+        # Only CUDA keeps what it is still copying; Apple's GPUs may read memory that is somebody else's by then.
+        there = {name: tensor.to(device, non_blocking=device.type == "cuda") for name, tensor in batch.items()}
         return with_floats(there)
 
     # -- averages of the generators -----------------------------------------------------------------------------------

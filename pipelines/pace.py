@@ -4,7 +4,9 @@
 not know: a network is called as ever. The mathematics stays: tests compare losses and gradients with the plain way.
 """
 
+import ctypes
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +22,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.checkpoint import checkpoint
 
+from quagga import BadInput
+
 OLDEST = (7, 0)  # compute capability, a V100's
+# glibc's mallopt (malloc.h): from which size on a block comes from the system and goes back there when it is freed, and
+# how much may lie free at the end of the heap.
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, LARGE = -3, -1, 2**31 - 1
 GRAPHS = 64  # of one network: each way in which it is called (batch, with gradients into it or through it) has its own
 
 
@@ -103,6 +111,11 @@ def quicken(networks: list[nn.Module], pace: Pace, processes: int = 1) -> list[s
         if pace.channels_last:
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if pace.gradient_checkpointing:
+            if any(p.device.type == "mps" for p in network.parameters()) and drops(network):
+                raise BadInput(
+                    "gradient checkpointing on an Apple GPU would drop other units the second time: --dropout 0, or"
+                    " leave out --gradient_checkpointing"
+                )
             # A bound method, and no closure: a deep copy of the network then calls its own layers.
             network.forward = MethodType(_recomputed, network)
         if not pace.compile or (pace.gradient_checkpointing and any(True for _ in network.buffers())):
@@ -113,6 +126,22 @@ def quicken(networks: list[nn.Module], pace: Pace, processes: int = 1) -> list[s
         network.compile(dynamic=False)
     of = f"{torn} of {len(networks)} networks"
     return [f"not compiled: {of}, whose batch norm is one over all processes"] if torn else []
+
+
+def keep_memory() -> bool:
+    """Lets glibc keep what is freed for the next tensor, where nobody else has said how it is to allocate. Else it
+    gives large blocks back at once, and the system clears them anew: a step of pix2pix then takes half as long again,
+    with as much memory at its peak (benchmarks/cpu_means.py). Returns whether it keeps."""
+    said = any(name.startswith("MALLOC_") for name in os.environ) or "GLIBC_TUNABLES" in os.environ
+    if said or platform.libc_ver()[0] != "glibc":
+        return False
+    malloc = ctypes.CDLL(None)
+    return bool(malloc.mallopt(M_MMAP_THRESHOLD, LARGE) and malloc.mallopt(M_TRIM_THRESHOLD, LARGE))
+
+
+def drops(network: nn.Module) -> bool:
+    """Whether it has units that drop out by chance."""
+    return any(isinstance(layer, _DropoutNd) and layer.p > 0 for layer in network.modules())
 
 
 def _recomputed(network: nn.Module, *inputs: Tensor) -> Tensor:

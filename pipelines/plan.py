@@ -28,7 +28,7 @@ class PlanOptions:
     """How long each entry of the table is measured.
 
     Args:
-        seconds: for which steps of an entry are played, after some that warm up; one step at least.
+        seconds: how long each line of the table is measured, after a warm-up; at least one step is played.
     """
 
     seconds: float = 10.0
@@ -81,11 +81,11 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     name = next((name for name in ("crop_size", "size") if name in job.options["data"]), "")
     own = (job.options["data"][name] or rows.known().get(name)) if name else None
     yield f"{prog}: {length:,} images on {accelerator.device}, mixed precision: {accelerator.mixed_precision}"
-    yield f"{free(accelerator) / 1e9:.1f} GB of memory are free; {job.seconds:g} s an entry, and some to warm up"
+    yield f"{free(accelerator) / 1e9:.1f} GB of memory are free; {job.seconds:g} s a line of the table, and a warm-up"
     pace, slower = pace_of(replace(job, compiled=True), accelerator)
     yield from [*slower, *kept]
     if pace.compile:
-        yield "to compile takes minutes an entry: of the table only the best is compiled, at the end"
+        yield "compiling takes minutes a line: only the best of the table is compiled, at the end"
     yield ""
     yield f"{name or 'size':>9}  batch  images/s  most memory  the whole schedule  waits for data"
     best: dict[int | None, Any] = {}
@@ -154,7 +154,8 @@ def entries(
             return
         asked = size == own_size and batch in (1, own)  # measured however long it takes
         if seconds > PATIENCE * job.seconds and not asked:
-            yield Measured(batch, why=f"not tried: a step would take {seconds:.3g} s (--seconds {seconds:.3g} waits)")
+            why = f"not tried: a step would take {seconds:.3g} s (--seconds {seconds:.3g} tries it)"
+            yield Measured(batch, why=why)
             if size == own_size and batch < own:
                 continue
             return

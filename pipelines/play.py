@@ -28,6 +28,8 @@ Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and
 
 AGREE = 2.0  # seconds after which processes ask each other, at the latest, whether one of them has heard a signal
 ROLLBACKS = 3  # from one checkpoint
+ASIDE = 0.2  # share of the time, spent on looking and saving, that is worth a word
+SOON = 120.0  # seconds of a run before which that is not judged
 AUTO = ("auto", "latest")  # what --resume says where the same command goes on
 
 
@@ -60,6 +62,11 @@ class Play:
     scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
     owed: bool = False  # whether held-out pictures are still to be examined where the run goes on
     rollbacks: Counter[Path] = field(default_factory=Counter)
+    played: float = 0.0  # seconds of steps
+    aside: float = 0.0  # seconds of looking and saving; negative infinity when that has been said
+
+    def __post_init__(self):
+        self.rhythm = self.options.rhythm(self.trainer.minibatch)
 
     def to_the_end(self) -> None:
         """Plays the whole length.
@@ -79,7 +86,6 @@ class Play:
         trainer, several = self.trainer, self.trainer.accelerator.num_processes > 1
         self.held_out = self.rows.held_out(self.options.samples)
         self.examined = self.rows.held_out(self.options.examined) if self.options.examined else None
-        self.clock = self.asked_at = perf_counter()
         self.pending, self.steps_unasked, self.patience, self.moment = 0, 0, 1, 0
         if trainer.images_seen == 0:
             self.show(0)
@@ -93,6 +99,7 @@ class Play:
             try:
                 with self.ear.preparing():  # pictures that stay in memory are read now, which may take minutes
                     batches = self.rows.batches(trainer.row, trainer.schedule.batch_size, **place)
+                self.clock = self.asked_at = perf_counter()
                 with closing(batches) as stream:
                     for seen in trainer.play(lambda _row, stream=stream: stream):
                         self.after_step(seen)
@@ -126,14 +133,13 @@ class Play:
         def due(every: int) -> bool:
             return seen // every > (seen - step) // every or seen >= self.trainer.length
 
-        saving, showing = due(self.options.save_every), self.strips_due(seen - step, seen)
-        logging = due(self.options.log_every) or saving or showing
+        saving, showing = due(self.rhythm.save), self.strips_due(seen - step, seen)
+        logging = due(self.rhythm.log) or saving or showing
         asked = self.asked(logging)
         if logging:
-            seconds = perf_counter() - self.clock  # of playing: looking at pictures is not counted
-            examining = due(self.options.sample_every)
+            examining = due(self.rhythm.sample)
             self.owed = examining and bool(asked)  # it takes a while on a CPU, and a launcher grants 30 seconds
-            self.read(seen, seconds, self.examine() if examining and not asked else {})
+            self.read(seen, examining and not asked)
         if showing and not asked:
             self.show(seen)
         if asked and seen < self.trainer.length:
@@ -141,12 +147,26 @@ class Play:
         if saving:
             self.save(seen, last_word=seen >= self.trainer.length)
         if logging:
-            self.pending, self.clock = 0, perf_counter()
+            now = perf_counter()
+            self.aside, self.pending, self.clock = self.aside + now - self.clock, 0, now
+            self.judge_rhythm()
+
+    def judge_rhythm(self) -> None:
+        """Says, once, that looking and saving take much of the time."""
+        whole = self.played + self.aside
+        if self.log and whole > SOON and self.aside > ASIDE * whole:
+            self.log.say(
+                f"looking at held-out pictures and saving take {self.aside / whole:.0%} of the time: raise"
+                f" --sample_every and --save_every (now {self.rhythm.sample:,} and {self.rhythm.save:,} images), or"
+                " lower --examined"
+            )
+            self.aside = -inf
 
     def stop(self, number: int) -> None:
         """Saves and leaves, on every process. Raises Stopped, or Unsaved."""
         seen = self.trainer.images_seen
         self.save(seen, last_word=True, scored=False)
+        self.trainer.accelerator.wait_for_everyone()  # a launcher whose first process ends gives the others 30 seconds
         again = "the same command goes on" + ("" if self.options.resume in AUTO else " with --resume auto")
         of = f"{seen:,} of {self.trainer.length:,} images"
         raise Stopped(number, f"stopped by {Signals(number).name} at {of}: saved, and {again}")
@@ -166,10 +186,14 @@ class Play:
         if self.log:
             self.log.scalars(values, self.trainer.images_seen)
 
-    def read(self, seen: int, seconds: float, examined: Mapping[str, float]) -> None:
+    def read(self, seen: int, examining: bool) -> None:
         """A point of every curve."""
         waited = self.trainer.waited
-        values = self.trainer.readings() | examined
+        values = self.trainer.readings()  # here the host waits for the device: the clock is read after it
+        seconds = perf_counter() - self.clock  # of playing: looking at pictures is not counted
+        self.played, self.clock = self.played + seconds, self.clock + seconds
+        examined = self.examine() if examining else {}
+        values |= examined
         values |= {
             "speed/images_per_second": self.pending / seconds,
             "speed/seconds_waiting_for_data": waited,
@@ -188,7 +212,7 @@ class Play:
     def strips_due(self, before: int, seen: int) -> bool:
         """Often at first: a quarter more images each time. The same moments wherever a run was stopped."""
         while self.moment <= before:
-            self.moment += min(self.options.sample_every, max(self.options.log_every, self.moment // 4))
+            self.moment += min(self.rhythm.sample, max(self.rhythm.log, self.moment // 4))
         return self.moment <= seen or seen >= self.trainer.length
 
     def show(self, seen: int) -> None:
@@ -240,7 +264,7 @@ class Play:
             problem = f"could not save at {seen:,} images: {why}; {['there is no checkpoint yet', *kept][-1]}"
             if last_word:
                 raise Unsaved(problem) from error
-            self.log.say(f"{problem}; the run goes on, and tries again after {self.options.save_every:,} images")
+            self.log.say(f"{problem}; the run goes on, and tries again after {self.rhythm.save:,} images")
             return
         self.log.flush()
 
@@ -274,7 +298,7 @@ class Play:
         if self.rollbacks[path] > ROLLBACKS:
             raise BadInput(f"{said}, after {ROLLBACKS} returns to {path}. {advice}") from fault
         self.trainer.row = max(self.trainer.row, fault.rows.stop)
-        self.scores, self.moment, self.pending, self.clock = [], 0, 0, perf_counter()
+        self.scores, self.moment, self.pending = [], 0, 0
         if self.log:
             self.log.rewind(self.trainer.images_seen)
             for line in [*lines, f"{said}. Back to {path.name}, and on after these rows"]:

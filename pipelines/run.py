@@ -31,7 +31,7 @@ from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.pace import agreed, pace_for, quicken
+from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
@@ -70,6 +70,8 @@ def start(device: str, mixed_precision: str | None, deterministic: bool = False)
             f"{accelerator.distributed_type.value} pairs one engine with one model and a game has several: "
             "choose plain multi-GPU in `accelerate config`"
         )
+    if accelerator.device.type == "cpu":
+        keep_memory()
     return accelerator
 
 
@@ -77,7 +79,7 @@ def has_bf16(on_gpu: bool) -> bool:
     """Whether products of bfloat16 have units of their own here; emulated ones are slower than float32."""
     if on_gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # AMX, Intel's tiles: a step of CycleGAN takes 0.45 of its time in float32. AVX-512's bf16 was not measured to win.
+    # AMX, Intel's tiles: a step of CycleGAN takes 0.4 of its time in float32. AVX-512's bf16 was not measured to win.
     known = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot say
     return bool(known.get("amx_bf16"))
 
@@ -155,7 +157,7 @@ def train(
             log = stack.enter_context(Logbook(folder, config, trainer.images_seen, length))
             for line in [*rows.notices, *(str(remark.message) for remark in remarks), *taken, *resumed.lines, *slower]:
                 log.say(line)
-            for line in not_deterministic(trainer) if run.deterministic else []:
+            for line in [*idle(accelerator), *(not_deterministic(trainer) if run.deterministic else [])]:
                 log.say(line)
             log.say(describe(trainer, folder))
         keep = partial(
@@ -260,6 +262,17 @@ def not_deterministic(trainer: Trainer) -> list[str]:
     ]
     some = ", ".join(mirrored[:4]) + (f" and {len(mirrored) - 4} more" if len(mirrored) > 4 else "")
     return [f"not deterministic on a GPU: the gradient of mirrored borders, in {some}"] if mirrored else []
+
+
+def idle(accelerator: Accelerator) -> list[str]:
+    """A line where GPUs stand by that a run could use."""
+    count = torch.cuda.device_count() if accelerator.device.type == "cuda" else 1
+    if accelerator.num_processes > 1 or count == 1:
+        return []
+    return [
+        f"one of {count} GPUs is used: `accelerate launch --multi_gpu --num_processes {count} -m quagga train ...` uses"
+        " all, docs/many_gpus.md"
+    ]
 
 
 def describe(trainer: Trainer, folder: Path) -> str:

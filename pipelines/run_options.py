@@ -1,9 +1,17 @@
 """Where a run lives and how it is watched."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from quagga import BadInput
+
+
+class Rhythm(NamedTuple):
+    """Images between two points of the curves, two strips, two checkpoints."""
+
+    log: int
+    sample: int
+    save: int
 
 
 @dataclass(frozen=True)
@@ -15,24 +23,25 @@ class RunOptions:
         resume: auto (or latest) goes on from the folder's newest checkpoint that is whole; never refuses a folder that
             has one; a path names a checkpoint, or a run whose newest is taken.
         init_from: a run whose model's weights the new run begins with (fine-tuning); None begins anew.
-        log_every: images between two points of a curve; strips and checkpoints make a point too.
-        sample_every: images between two strips of held-out pictures. (The first come sooner, at a quarter more images
-            each.)
+        log_every: images between two points of a curve; strips and checkpoints make a point too. None takes 100, or 10
+            steps where that is more.
+        sample_every: images between two strips of held-out pictures; None takes 5,000, or 200 steps where that is more.
+            (The first come sooner, at a quarter more images each.)
         samples: held-out pictures in a strip.
         examined: held-out pictures over which the curves held_out/... are taken, every `sample_every` images; 0: none.
-        save_every: images between two checkpoints.
+        save_every: images between two checkpoints; None takes 5,000, or 200 steps where that is more.
         keep: newest checkpoints kept.
         keep_best: a curve, such as generators/cycle_x: the checkpoint before which its mean was lowest is kept too, its
             model in the folder best; None keeps the newest only.
         on_nonfinite: when a loss or gradient is NaN or infinite: stop, or rollback to the newest checkpoint and go on
             after the rows that did it (three times; a fourth in the same place stops).
-        mixed_precision: bf16, fp16 or no (float32); None obeys `accelerate launch`, and else takes bf16 on GPUs and on
-            CPUs that have matrix units for it.
-        compile: make kernels of their own for the networks, in the first steps; None does on a CUDA GPU, if there is a
-            C compiler.
+        mixed_precision: bf16, fp16 or no (float32); None obeys `accelerate launch`, and else takes bf16 on CUDA GPUs
+            that have it and on CPUs with matrix units for it (AMX).
+        compile: turn the networks into kernels of their own (torch.compile) in the first steps; None does on a CUDA
+            GPU, if there is a C compiler and nothing is to be deterministic.
         channels_last: keep a picture's channels side by side in memory; None does where networks are compiled on a GPU.
         gradient_checkpointing: keep only what goes into a network and play each pass again for its gradient: larger
-            batches and crops in the same memory, a third slower.
+            batches and crops in the same memory, a third to a half slower.
         device: auto takes a GPU if there is one.
         deterministic: the same bits every time on a GPU too, as far as torch can: slower, and compiled only if asked;
             on the CPU it is always so.
@@ -41,11 +50,11 @@ class RunOptions:
     output: str | None = None
     resume: str = "auto"
     init_from: str | None = None
-    log_every: int = 100
-    sample_every: int = 5000
+    log_every: int | None = None
+    sample_every: int | None = None
     samples: int = 4
     examined: int = 64
-    save_every: int = 5000
+    save_every: int | None = None
     keep: int = 3
     keep_best: str | None = None
     on_nonfinite: Literal["stop", "rollback"] = "stop"
@@ -59,9 +68,19 @@ class RunOptions:
     def __post_init__(self):
         counts = {"log_every": self.log_every, "sample_every": self.sample_every, "save_every": self.save_every}
         for name, count in {**counts, "samples": self.samples, "keep": self.keep}.items():
-            if count < 1:
+            if count is not None and count < 1:
                 raise BadInput(f"{name} is {count}: it must be 1 or more")
         if self.examined < 0:
             raise BadInput(f"examined is {self.examined}: it must be 0 or more")
         if not self.examined and (self.keep_best or "").startswith("held_out/"):
             raise BadInput(f"--keep_best {self.keep_best} needs held-out pictures: raise --examined")
+
+    def rhythm(self, minibatch: int) -> Rhythm:
+        """What comes how often in a run of so many rows a step, over all processes. Where nobody says, steps count as
+        well: the time that looking and saving take is then a small share also of a GPU that sees thousands of images a
+        second."""
+        return Rhythm(
+            self.log_every or max(100, 10 * minibatch),
+            self.sample_every or max(5000, 200 * minibatch),
+            self.save_every or max(5000, 200 * minibatch),
+        )

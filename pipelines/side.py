@@ -70,6 +70,9 @@ class Side:
         skip = ~norm.isfinite()
         if clip is not None:
             self.gradient.mul_((clip / norm.clamp(min=1e-12)).clamp(max=1))
+        if skip.device.type == "mps" and skip.item():  # whose fused kernels do not heed `found_inf`
+            self.gradient.zero_()
+            return norm, skip
         if self.fused:
             self.optimizer.found_inf = skip.float()  # pyright: ignore[reportAttributeAccessIssue]
         else:  # without a gradient RMSprop's weights stay where they are

@@ -73,8 +73,9 @@ def test_the_report_says_whether_the_promise_is_kept(place, error, verdict):
 
 def test_the_table_of_batches_differs_in_nothing_but_batch_and_rates():
     for row, changed in batch_size.ROWS.items():
-        assert changed.keys() <= {"batch_size", "accumulation", "lr_rule", "warmup"}
-        Schedule(images=batch_size.IMAGES, **changed)
+        assert changed.keys() <= {"batch_size", "accumulation", "lr_rule", "warmup", "images"}
+        images = Schedule(**{"images": batch_size.IMAGES, **changed}).length(1)
+        assert ("x images" in row) == (images > batch_size.IMAGES)
         assert str(changed["batch_size"] * changed.get("accumulation", 1)) in row.replace(",", " ").split()
 
 

@@ -233,7 +233,7 @@ def test_three_hundred_kills(tmp_path):
 
 
 def test_a_few_kills(tmp_path):
-    outcome = survival.kills(tmp_path, 4)
+    outcome = survival.kills(tmp_path, 6)
     assert outcome.unloadable == outcome.lost == 0 and outcome.saving > 0
 
 

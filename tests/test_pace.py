@@ -1,5 +1,9 @@
 """Speed leaves the mathematics alone: the fast ways equal the plain one, loss by loss and gradient by gradient."""
 
+import os
+import platform
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
@@ -460,3 +464,26 @@ def test_a_small_u_net_is_joined_too():
     x, y = torch.rand(2, 1, 3, 16, 16, dtype=torch.float64)
     one, other = together(network, x, y)
     assert torch.allclose(one, network(x)) and torch.allclose(other, network(y))
+
+
+KEEPING = """
+import os, psutil, torch
+from quagga.pipelines import run
+run.start("cpu", "no")
+before = psutil.Process().memory_info().rss
+large = torch.ones(1 << 26)
+del large
+print((psutil.Process().memory_info().rss - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back")
+def test_a_run_on_the_cpu_keeps_what_is_freed_unless_somebody_said_otherwise():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC", "GLIBC"))}
+    kept = []
+    for more in ({}, {"MALLOC_PERTURB_": "0"}, {"GLIBC_TUNABLES": "glibc.malloc.perturb=0"}):
+        ran = subprocess.run(
+            [sys.executable, "-c", KEEPING], env=environment | more, capture_output=True, text=True, check=True
+        )
+        kept.append(int(ran.stdout))
+    assert kept[0] > 200 and max(kept[1:]) < 50  # MiB, of 256

@@ -294,6 +294,17 @@ def test_the_perceptual_loss_is_its_formula(hub):
     assert float(loss(grey, -grey)) == pytest.approx(float(loss(three, -three)))
 
 
+def test_what_it_scales_by_is_made_once(hub, monkeypatch):
+    loss, a = perceptual.Perceptual(), torch.rand(1, 3, 16, 16)
+    loss(a, -a)
+    assert loss.scale is not None and loss.scale[0].dtype == torch.float32
+    monkeypatch.setattr(torch.Tensor, "new_tensor", None)
+    loss(a, -a)  # else on a GPU each step would wait for it
+    monkeypatch.undo()
+    loss.features = loss.features.double()  # pyright: ignore[reportOptionalMemberAccess]
+    assert loss(a.double(), -a.double()).dtype == torch.float64 and loss.scale[0].dtype == torch.float64
+
+
 def test_its_weights_do_not_learn_and_its_gradient_reaches_G(hub):
     play = Pix2Pix(G=Times(0.5), D=Weighed(), lambda_gan=0.0, lambda_L1=0.0, lambda_perceptual=1.0)
     play.G.float()

@@ -16,24 +16,33 @@ from test_laws import PIPELINES, every_pipeline, game_of, rows_of
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
+from quagga import BadInput
 from quagga.data.form import Form
-from quagga.models import ResnetGenerator
-from quagga.pipelines.minimax import Batch, Trainer
+from quagga.data.tensors import to_form
+from quagga.models import ResnetGenerator, UnetGenerator
+from quagga.pipelines.minimax import Batch, Draw, Trainer
+from quagga.pipelines.pace import Pace, quicken
 from quagga.pipelines.schedule import Schedule
+from quagga.pipelines.side import Side
 from quagga.pipelines.translator import Translator
 
-GPU = torch.device("cuda", 0)
+GPU, APPLE = torch.device("cuda", 0), torch.device("mps", 0)
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by torch's own deepcopy
 
 
 @pytest.fixture
 def pretended(monkeypatch):
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    move, array = Tensor.to, Tensor.numpy
+    move, array, widened = Tensor.to, Tensor.numpy, Tensor.double
 
-    def to(self: Tensor, *args, **kwargs):
+    def to(self: Tensor, *args, non_blocking=False, **kwargs):
+        assert not (non_blocking and APPLE in args), "what is still copied there may be gone"
         real = not isinstance(self, FakeTensor) and self.device.type != "meta"
         return move(mode.from_tensor(self) if real else self, *args, **kwargs)
+
+    def double(self: Tensor):
+        assert self.device != APPLE, "it has no float64"
+        return widened(self)
 
     def numpy(self: Tensor):
         if not isinstance(self, FakeTensor):
@@ -49,6 +58,7 @@ def pretended(monkeypatch):
 
     monkeypatch.setattr(Tensor, "to", to)
     monkeypatch.setattr(Tensor, "numpy", numpy)
+    monkeypatch.setattr(Tensor, "double", double)
     monkeypatch.setattr(Tensor, "backward", backward)
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(nn.Module, "to", moved)
@@ -134,6 +144,50 @@ def test_a_picture_is_translated_on_the_gpu(pretended, resolution, tile, precisi
         translator.mixed_precision = precision
         y = translator._run(torch.zeros(1, 3, 96, 128))
     assert (y.shape, y.dtype) == ((1, 3, 96, 128), torch.float32)
+
+
+class Verdict:
+    """Whether a gradient is bad, on an Apple GPU, whose fused kernels do not heed `found_inf`."""
+
+    device = APPLE
+
+    def __init__(self, bad: bool):
+        self.item, self.float, self.isfinite = lambda: bad, lambda: torch.zeros(()), lambda: self
+
+    def __invert__(self):
+        return self
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_on_an_apple_gpu_a_bad_gradient_is_looked_for_before_the_step(monkeypatch, bad):
+    monkeypatch.setattr(torch.linalg, "vector_norm", lambda gradient: Verdict(bad))
+    G = nn.Linear(2, 2)
+    side, before = Side({"G": G}, "adam", 1.0, Schedule(), scaled=False), G.weight.detach().clone()
+    side.gradient.fill_(1.0)
+    side.step(SimpleNamespace(num_processes=1), 1.0, clip=None)  # pyright: ignore[reportArgumentType]
+    assert torch.equal(G.weight, before) == bad and not side.gradient.any()
+
+
+def test_on_an_apple_gpu_the_host_waits_for_its_copies(pretended):
+    with pretended:
+        assert Draw(0, [0, 1]).normal((3,), torch.zeros(2).to(APPLE)).device == APPLE
+        trainer: Any = SimpleNamespace(accelerator=SimpleNamespace(device=APPLE))
+        assert Trainer._to_device(trainer, {"x": torch.zeros(2, 3, 4, 4)})["x"].device == APPLE
+
+
+def test_on_an_apple_gpu_pictures_of_16_bits_come_back(pretended):
+    form = Form(3, "uint16")
+    with pretended:
+        assert to_form(torch.zeros(1, 3, 8, 8).to(APPLE), form).shape == (1, 8, 8, 3)
+
+
+def test_on_an_apple_gpu_dropout_is_not_played_twice(pretended):
+    with pretended:
+        G = UnetGenerator(depth=6, width=4).to(APPLE)
+        with pytest.raises(BadInput, match="--dropout 0"):
+            quicken([G], Pace(gradient_checkpointing=True))
+        quicken([UnetGenerator(depth=6, width=4, dropout=0.0).to(APPLE)], Pace(gradient_checkpointing=True))
+        quicken([UnetGenerator(depth=6, width=4).to(GPU)], Pace(gradient_checkpointing=True))
 
 
 def test_the_pretence_notices_what_lies_elsewhere(pretended):

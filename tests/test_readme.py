@@ -186,9 +186,9 @@ def test_a_pipeline_of_ones_own_is_as_short_as_promised():
 
 @pytest.mark.slow
 def test_the_line_for_several_gpus_runs_on_one_cpu(home):
-    [line] = [line for line in lines() if line.startswith("accelerate launch --num_processes 4")]
+    [line] = [line for line in lines() if line.startswith("accelerate launch --multi_gpu --num_processes 4")]
     words = shlex.split(
-        line.replace("--num_processes 4", "--cpu --num_processes 1").replace("runs/zebras", "runs/launched")
+        line.replace("--multi_gpu --num_processes 4", "--cpu --num_processes 1").replace("runs/zebras", "runs/launched")
     )
     launch = [sys.executable, "-m", "accelerate.commands.launch", *words[2:], *CYCLEGAN]
     ran = subprocess.run(launch, cwd=home, capture_output=True, text=True)
