@@ -19,6 +19,7 @@ from quagga.pipelines.options import for_a_pipeline, resolve, taken_out
 GROWTH = 1.05  # what a doubled batch must gain in images/s to count as a gain
 WAITED = 0.05  # share of a step above which waiting for data is worth a word
 PATIENCE = 2.0  # a step that is predicted to take more than so many times `seconds` is not tried
+LONG = 3600.0  # seconds of a schedule from which on compiling on a CPU is worth its minutes
 SPARE = 0.9  # share of the free memory that an entry on the CPU may be predicted to take
 LARGEST = 4096  # rows of a batch
 
@@ -72,6 +73,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     Raises:
         BadInput: the options as they are cannot be played, or nothing fits.
     """
+    from quagga.pipelines.pace import missing_for_compile
     from quagga.pipelines.plan_entry import begin, free, measure, pace_of, with_kept
 
     accelerator = begin(job)
@@ -113,6 +115,9 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     if best[own].waited > WAITED:
         kept = ", or take --cache ram" if config.get("cache") == "none" else ""
         yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
+    unasked = config.get("compile") is None and accelerator.device.type == "cpu"
+    if unasked and length / best[own].rate > LONG and not missing_for_compile(accelerator.device):
+        yield "on a CPU --compile true may take a fifth off, after a minute or two of compiling"
     if best[own].batch != config["batch_size"]:
         yield "another --batch_size is another game: --lr_rule and --warmup are for that, see docs/batch_size.md"
     for size, entry in sorted(best.items(), key=lambda item: item[0] != own):

@@ -384,3 +384,16 @@ def test_out_of_memory_in_a_training_points_to_the_plan(home, tmp_path, monkeypa
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("quagga: error")]
     assert "quagga plan PIPELINE" in line and "--gradient_checkpointing true" in line and "Tried to allocate" in line
     assert "plan" in cli.COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("images", "missing", "more", "said"),
+    [("7300", None, [], 1), ("7100", None, [], 0), ("7300", "none", [], 0), ("7300", None, ["--compile=false"], 0)],
+)
+def test_a_long_run_on_a_cpu_is_told_what_compiling_gives(home, monkeypatch, images, missing, more, said):
+    monkeypatch.setattr(plan_entry, "measure", lambda one, _: Measured(1, 2, 1.0, 100, 50))  # 2 images/s
+    monkeypatch.setattr(pace, "missing_for_compile", lambda device: missing)
+    words = ["--root", str(home / "set"), *TRANSLATION, "--blocks=1", f"--images={images}", *more]
+    config, _ = resolve("cyclegan", cyclegan.build, cyclegan.data, words, "quagga plan cyclegan", cyclegan.defaults)
+    lines = list(lines_of(job(home, *words[2:], seconds=10), config, "quagga train cyclegan", words))
+    assert sum("--compile true may take a fifth off" in line for line in lines) == said
