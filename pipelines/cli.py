@@ -8,6 +8,7 @@ name in the package.
 import difflib
 import errno
 import inspect
+import io
 import os
 import sys
 import time
@@ -172,6 +173,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def explained(action: Callable[[], int]) -> int:
     """Runs `action`; what the user or the machine caused becomes one line on stderr. Our bugs keep their traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return action()
     except SystemExit as end:  # argparse's --help and --print_config

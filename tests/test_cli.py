@@ -3,6 +3,8 @@
 import errno
 import inspect
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -569,3 +571,18 @@ def test_threads_are_told_to_wait_briefly_unless_the_user_says_otherwise(monkeyp
         assert command_line(["--version"]) == 0
         assert os.environ.get("GOMP_SPINCOUNT") == heard
     capsys.readouterr()
+
+
+def test_names_that_a_stream_has_no_letters_for_are_told_all_the_same(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    words = [
+        "data",
+        "embedded",
+        "--train=2",
+        "--test=1",
+        "--size=16",
+        "--output",
+        str(tmp_path / "\u30b7\u30de\u30a6\u30de"),
+    ]
+    ran = subprocess.run([sys.executable, "-m", "quagga", *words], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0 and "\\u30b7\\u30de" in ran.stdout, ran.stderr
