@@ -53,10 +53,15 @@ def test_speed_counts_the_wait_for_the_device_and_no_looking(pictures, tmp_path,
     assert speed == [2.0] * 4  # 4 images between two points
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(1000.0, 1), (0.0, 0)])
-def test_a_run_that_mostly_looks_and_saves_says_so_once(pictures, tmp_path, monkeypatch, clock, capsys, seconds, said):
-    monkeypatch.setattr(Trainer, "readings", clock.after(Trainer.readings, 100.0))
-    monkeypatch.setattr(Play, "save", clock.after(Play.save, seconds))
+@pytest.mark.parametrize(
+    ("playing", "saving", "said"),
+    [(100.0, 1000.0, 1), (100.0, 0.0, 0), (1.0, 10.0, 0)],  # the last is over too soon to be judged
+)
+def test_a_run_that_mostly_looks_and_saves_says_so_once(
+    pictures, tmp_path, monkeypatch, clock, capsys, playing, saving, said
+):
+    monkeypatch.setattr(Trainer, "readings", clock.after(Trainer.readings, playing))
+    monkeypatch.setattr(Play, "save", clock.after(Play.save, saving))
     assert train("--root", pictures, "--output", tmp_path / "run", "--images=32") == 0
     out = capsys.readouterr().out
     assert out.count("of the time: raise --sample_every and --save_every (now 8 and 8 images)") == said
