@@ -18,6 +18,7 @@ from quagga.data.preview import contact_sheet, for_the_eye
 from quagga.data.rows import DataFault
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import suggestion
+from quagga.pipelines.cores import Cores
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Images, NotFinite, Trainer
 from quagga.pipelines.resume import CHECKPOINTS, back_to_newest
@@ -91,6 +92,7 @@ class Play:
             self.show(0)
         if self.owed:
             self.make_up()
+        self.cores = Cores() if self.log and trainer.accelerator.device.type == "cpu" else None
         begins = trainer.images_seen == 0 or self.options.resume not in AUTO
         if begins and self.options.on_nonfinite == "rollback":
             self.save(trainer.images_seen)  # to have something to go back to
@@ -150,6 +152,8 @@ class Play:
             now = perf_counter()
             self.aside, self.pending, self.clock = self.aside + now - self.clock, 0, now
             self.judge_rhythm()
+            if self.log and self.cores and (line := self.cores.crowded()):
+                self.log.say(line)
 
     def judge_rhythm(self) -> None:
         """Says, once, that looking and saving take much of the time."""

@@ -1,0 +1,64 @@
+"""Whether other programs want the cores on which the threads of a run wait for one another."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import NamedTuple
+
+import psutil
+import torch
+
+WINDOW = 10.0  # seconds over which it is judged, at least
+MUCH = 0.5  # cores that are wanted beyond those there are
+
+
+class Spent(NamedTuple):
+    """Seconds since some moment: on the wall, of all cores together, of this process and those that it has started."""
+
+    wall: float
+    all: float
+    own: float
+
+
+def spent() -> Spent:
+    """By now."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    own = sum(os.times()[:4])
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended, and counts above
+            own += sum(child.cpu_times()[:2])
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # of which user and nice know too
+    return Spent(monotonic(), sum(times) - idle - guests, own)
+
+
+class Cores:
+    """Watches the cores of a run on the CPU.
+
+    Args:
+        read: what was spent by now.
+    """
+
+    def __init__(self, read: Callable[[], Spent] = spent):
+        self.read, self.before, self.said = read, read(), False
+
+    def crowded(self) -> str | None:
+        """A line, once, where others want cores that this run's threads need: each loop then waits until the last
+        thread has had its turn, and a step takes ten times as long as on a single thread (measured on two cores)."""
+        threads, cores = torch.get_num_threads(), os.cpu_count() or 1
+        if self.said or threads == 1:
+            return None
+        now = self.read()
+        if (wall := now.wall - self.before.wall) < WINDOW:
+            return None
+        others = (now.all - self.before.all - now.own + self.before.own) / wall
+        self.before = now
+        if others + threads < cores + MUCH:
+            return None
+        self.said = True
+        left = max(1, int(cores - others))
+        return (
+            f"other programs keep {others:.1f} of {cores} cores busy, and {threads} threads wait for one another:"
+            f" stopped and begun again with OMP_NUM_THREADS={left}, this run goes on faster"
+        )

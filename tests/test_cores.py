@@ -1,0 +1,74 @@
+"""What a run says of other programs that want its cores."""
+
+import os
+
+import pytest
+import torch
+from test_run import pictures, train
+
+from quagga.pipelines import play
+from quagga.pipelines.cores import Cores, Spent, spent
+
+assert pictures  # a fixture
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    def are(count: int, of: int) -> None:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+        monkeypatch.setattr(os, "cpu_count", lambda: of)
+
+    return are
+
+
+def watched(*readings: tuple[float, float, float]) -> Cores:
+    several = iter([Spent(0, 0, 0), *(Spent(*reading) for reading in readings)])
+    return Cores(lambda: next(several))
+
+
+def test_others_that_take_a_core_of_two_are_told_once(threads):
+    threads(2, 2)
+    watch = watched((20, 40, 20), (40, 80, 40))
+    line = watch.crowded()
+    assert line and "keep 1.0 of 2 cores busy" in line and "OMP_NUM_THREADS=1," in line
+    assert watch.crowded() is None
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "reading"),
+    [
+        (2, 2, (20, 40, 38)),  # the run itself
+        (1, 2, (20, 40, 20)),  # one thread waits for nobody
+        (2, 2, (5, 10, 5)),  # too soon
+        (8, 64, (20, 700, 100)),  # there is room
+    ],
+)
+def test_nothing_is_told_where_nothing_is_the_matter(threads, count, of, reading):
+    threads(count, of)
+    assert watched(reading).crowded() is None
+
+
+def test_each_window_is_judged_by_itself(threads):
+    threads(4, 4)
+    watch = watched((20, 80, 80), (40, 160, 120))
+    assert watch.crowded() is None
+    line = watch.crowded()
+    assert line and "keep 2.0 of 4" in line and "OMP_NUM_THREADS=2," in line
+
+
+def test_what_is_read_of_the_system_is_seconds():
+    before = spent()
+    while spent().own < before.own + 0.2:
+        pass
+    after = spent()
+    cores_ = os.cpu_count() or 1
+    assert 0.1 <= after.all - before.all <= cores_ * (after.wall - before.wall) + 0.5
+    assert after.own - before.own <= after.all - before.all + 0.2
+
+
+def test_a_run_says_it(pictures, tmp_path, monkeypatch, capsys, threads):
+    threads(2, 2)
+    times = iter(range(0, 1000, 20))
+    monkeypatch.setattr(play, "Cores", lambda: Cores(lambda: Spent(t := next(times), 2 * t, t)))
+    assert train("--root", pictures, "--output", tmp_path / "run", "--images=16") == 0
+    assert capsys.readouterr().out.count("other programs keep 1.0 of 2 cores busy") == 1
