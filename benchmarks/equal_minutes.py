@@ -11,7 +11,8 @@ own speed, so that its rates reach 0 when its minutes end; what the first seed o
 python benchmarks/equal_minutes.py play theirs 0 --place runs/equal    # one process a training; also: ours, seeds 1, 2
 python benchmarks/equal_minutes.py report --place runs/equal --output benchmarks/results/equal_minutes.txt
 
-`ours but networks` and its like play our recipe with one thing as theirs has it, for 5 minutes.
+`ours but networks` and its like play our recipe with one thing as theirs has it, `ours and R1` and its like with one
+thing more, which neither has; for 5 minutes.
 
 A training that was stopped goes on when it is called again. After the seed come options of `quagga train cyclegan`
 that are to be otherwise; --name keeps such a try apart.
@@ -81,14 +82,24 @@ NETWORKS = ("width", "blocks", "width_discriminator", "layers")
 BACK = {  # what makes the difference: one thing of ours goes back to theirs -> by which options
     "nothing": (),
     "networks": NETWORKS,
-    "skip, identity": ("skip", "lambda_identity"),
+    "skip": ("skip",),
+    "identity": ("lambda_identity",),
     "batch, rate": ("batch_size", "lr"),
     "average": ("ema_halflife",),
     "enlarging": ("load_size",),
     "precision": ("mixed_precision",),
 }
-BACK_MINUTES = 5.0
-PLAYED = SIDES | {f"ours but {what}": OURS | {name: THEIRS[name] for name in names} for what, names in BACK.items()}
+BESIDES = {  # what is recommended elsewhere, and the recipe does without
+    "R1": {"penalty": "r1", "lambda_penalty": 1.0},
+    "augmented D": {"diffaugment": ["color", "translation", "cutout"]},
+    "warm-up": {"warmup": 1000},
+}
+PART_MINUTES = 5.0
+PARTS = {
+    **{f"ours but {what}": OURS | {name: THEIRS[name] for name in names} for what, names in BACK.items()},
+    **{f"ours and {what}": OURS | more for what, more in BESIDES.items()},
+}
+PLAYED = SIDES | PARTS
 
 
 def words(chosen: dict[str, Any], seed: int, images: int, place: Path, name: str) -> list[str]:
@@ -211,12 +222,14 @@ def report(place: Path) -> Iterator[str]:
         whole = sum(line["name"] in SIDES for line in lines) == len(SIDES) * len(SEEDS)
         verdict = ("kept" if ratio <= PROMISE else "NOT kept") + ("" if whole else ", so far")
         yield f"ours / theirs: {ratio:.2f}; promised: at most {PROMISE}: {verdict}"
-    if any(line["name"].startswith("ours but") for line in lines):
+    if any(line["name"] in PARTS for line in lines):
         yield ""
-        yield f"one thing at a time as theirs has it, {BACK_MINUTES:.0f} CPU minutes, seed 0"
-    for name in list(PLAYED)[len(SIDES) :]:
-        for line in (line for line in lines if line["name"] == name and line["seed"] == 0):
-            yield f"{name:<28}{line['images']:>9,}{line['cpu_minutes']:>13.1f}{line['error']:>9.3f}"
+        yield f"one thing at a time as theirs has it, or more, {PART_MINUTES:.0f} CPU minutes"
+        yield f"{'':<24}{'images':>9}{'CPU minutes':>13}   error, by seed"
+    for name in PARTS:
+        if of := [line for line in lines if line["name"] == name]:
+            minutes, errors = fmean(line["cpu_minutes"] for line in of), (f"{line['error']:8.3f}" for line in of)
+            yield f"{name:<24}{of[0]['images']:>9,}{minutes:>13.1f}{''.join(errors)}"
     yield ""
     yield "error = background + coat, on 128 unseen horses; untranslated: what the horse itself would score"
     for side, chosen in SIDES.items():
@@ -229,7 +242,7 @@ def main() -> None:
     parser.add_argument("side", nargs="?", choices=list(PLAYED), metavar="SIDE", help=", ".join(PLAYED))
     parser.add_argument("seed", nargs="?", type=int, default=0)
     parser.add_argument("--name", help="what a try with other options is called; else the side's name")
-    parser.add_argument("--minutes", type=float, help="CPU minutes: 30, or 5 for `ours but ...`")
+    parser.add_argument("--minutes", type=float, help="CPU minutes: 30, or 5 for one thing at a time")
     parser.add_argument("--place", type=Path, default=Path("runs/equal"), help="folder of the trainings")
     parser.add_argument("--output", type=Path, help="a text file for the report")
     chosen, extra = parser.parse_known_args()
@@ -239,7 +252,7 @@ def main() -> None:
         sys.exit("say which side is to play: theirs or ours")
     else:
         name = chosen.name or chosen.side
-        minutes = chosen.minutes or (MINUTES if chosen.side in SIDES else BACK_MINUTES)
+        minutes = chosen.minutes or (MINUTES if chosen.side in SIDES else PART_MINUTES)
         play(chosen.side, chosen.seed, name, minutes, chosen.place, extra)
 
 

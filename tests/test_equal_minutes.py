@@ -46,6 +46,24 @@ def test_all_that_differs_goes_back_once():
     assert sorted(back) == sorted(differs | {"mixed_precision"})
 
 
+@pytest.mark.parametrize("part", equal_minutes.PARTS)
+def test_each_part_is_a_command_that_can_be_given(place, part):
+    ours, other = (equal_minutes.PLAYED[name] for name in ("ours", part))
+    said = equal_minutes.words(other, 0, 10_000, place, "part")
+    config, _ = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "test")
+    assert all(config[option] == value for option, value in other.items())
+    assert (other == ours) == (part == "ours but nothing")
+
+
+def test_the_report_puts_the_seeds_of_a_part_side_by_side(place):
+    (place / "results").mkdir()
+    for seed, error in enumerate((0.111, 0.222)):
+        line = {"name": "ours and R1", "seed": seed, "images": 4321, "cpu_minutes": 5.0, "error": error}
+        (place / "results" / f"{seed}.json").write_text(json.dumps(line))
+    row = ["ours", "and", "R1", "4,321", "5.0", "0.111", "0.222"]
+    assert row in [said.split() for said in equal_minutes.report(place)]
+
+
 def test_the_clock_of_a_run_that_was_stopped_counts_on(tmp_path):
     file = tmp_path / "clock.json"
     file.write_text(json.dumps({"0": 1.0, "100": 50.0, "200": 99.0}))
