@@ -8,12 +8,12 @@ also albumentations with albucore, pydantic and scipy. DIR is a checkout of juny
 takes the same steps at its own defaults (it needs no more).
 
 What is measured, in this order: the hardware's ceilings; CycleGAN at 256 pixels, ResNet of 9 blocks, identity loss,
-eager at several batches and compiled at the best; pix2pix likewise; CycleGAN at batch 1 beside the reference; `quagga
-train`. No part takes the time that those after it need. Where more is left: pix2pix at batch 1; float32 beside bf16 and
-the memory that gradient checkpointing saves. A part that fails or is left out says so and the rest goes on. Ours takes
-a look at pictures before it is timed, as a run does. In the folder: gpu.txt, written line by line, and a sheet of
-samples. `--device cpu --small` goes through all of it in minutes with networks of a few channels, to show that it runs;
-there nothing is compiled, which takes a CPU longer than all the rest.
+eager at several batches and compiled at the best; pix2pix likewise, and the reference's; CycleGAN at batch 1 beside the
+reference; `quagga train`. No part takes the time that those after it need. Where more is left: pix2pix at batch 1;
+float32 beside bf16 and the memory that gradient checkpointing saves. A part that fails or is left out says
+so and the rest goes on. Ours takes a look at pictures before it is timed, as a run does. In the folder: gpu.txt,
+written line by line, and a sheet of samples. `--device cpu --small` goes through all of it in minutes with networks of
+a few channels, to show that it runs; there nothing is compiled, which takes a CPU longer than all the rest.
 """
 
 import argparse
@@ -45,9 +45,10 @@ TIMES = 3.0  # as fast as the reference at batch 1: CycleGAN
 MINUTES = 30.0  # for the whole schedule of horse2zebra
 UNKNOWN = Rates(float("nan"), float("nan"))
 GAINED = 1.03  # a larger batch is tried as long as it gives so many times the pairs/s
-SWEEP = 0.4  # of its time, in which a part tries batches; the rest is for compiling
+SWEEP = 0.36  # of its time, in which a part tries batches; the rest is for compiling
 STRETCH = 1500  # milliseconds
 TURNS = 25  # seconds that subjects need to take their turns when all are ready
+COMPARING = 12  # seconds that a reference needs that has started
 STOPPING = 25  # seconds in which a training stops, saves and is read
 
 
@@ -100,6 +101,7 @@ class Bench:
     rates: Rates = UNKNOWN
     operations: dict[str, float] = field(default_factory=dict)  # of a pair
     best: dict[str, int] = field(default_factory=dict)  # batch
+    reached: dict[str, float] = field(default_factory=dict)  # pairs/s there
 
     def left(self) -> float:
         """Seconds."""
@@ -164,11 +166,46 @@ def ceilings(bench: Bench) -> Iterator[str]:
         torch.cuda.empty_cache()
 
 
-def batches(bench: Bench, pipeline: str) -> Iterator[str]:
-    """The best batch, eager; then compiled there, which is the figure."""
-    base, tried = bench.setting(pipeline), bench.scale.batches[pipeline]
-    best, until = 0.0, perf_counter() + SWEEP * bench.left()
-    subject = bench.subject(base)
+def beside_the_best(bench: Bench, pipeline: str, theirs: float) -> Iterator[str]:
+    """What was reached, where something was, in times of the reference's pairs/s."""
+    if pipeline in bench.reached:
+        reached = bench.reached[pipeline]
+        at = f"{reached:.4g} pairs/s at batch {bench.best[pipeline]}"
+        yield f"{pipeline}: {at}, {reached / theirs:.2f} x as many as the reference's {theirs:.4g} at its defaults"
+
+
+def batches(bench: Bench, pipeline: str, compared: bool = False) -> Iterator[str]:
+    """The best batch, eager; then compiled there, which is the figure. compared: with the reference at its defaults,
+    which starts while ours does and has its turn when ours is done."""
+    base, until = bench.setting(pipeline), perf_counter() + SWEEP * bench.left()
+    settings = {"ours": base}
+    if compared and bench.reference:
+        settings["reference"] = replace(base, precision="no", reference=bench.reference, build={})
+    with started(settings, bench.subject) as (subjects, missing):
+        if "ours" not in subjects:
+            raise Failed(missing["ours"])
+        yield from swept(bench, base, subjects["ours"], until, keeping=COMPARING * (len(settings) - 1))
+        if "reference" in subjects:
+            yield from alone(bench, pipeline, subjects["reference"])
+        elif "reference" in missing:
+            yield f"reference: {missing['reference']}"
+
+
+def alone(bench: Bench, pipeline: str, subject: Subject) -> Iterator[str]:
+    """The reference at its defaults, which are batch 1 and float32, and what was reached beside it."""
+    try:
+        warm(subject)
+        taken = median(subject.milliseconds(bench.scale.steps) for _ in range(3))
+    except Failed as error:
+        yield f"reference: {error}"
+        return
+    yield f"{'reference':<34}{1:>6}{taken:>10.1f}{1000 / taken:>10.4g}"
+    yield from beside_the_best(bench, pipeline, 1000 / taken)
+
+
+def swept(bench: Bench, base: Setting, subject: Subject, until: float, keeping: float) -> Iterator[str]:
+    """until: when no further batch is tried. keeping: seconds that are another's."""
+    best, pipeline, tried = 0.0, base.pipeline, bench.scale.batches[base.pipeline]
     try:
         operations = bench.operations[pipeline] = subject.flops_of_a_row()
         yield f"{tera(operations)} TFLOP a pair"
@@ -191,8 +228,8 @@ def batches(bench: Bench, pipeline: str) -> Iterator[str]:
         fast = replace(base, batch_size=top, compile=True, channels_last=bench.device.startswith("cuda"))
         try:  # a compiler that is missing or hangs leaves what was reached without it
             if not subject.alive():
-                subject = bench.subject(fast)
-            subject.until = bench.until
+                subject = bench.subject(fast, keeping)
+            subject.until = bench.until - keeping
             rate, line = bench.measured(subject, fast, operations, "compiled")
             yield line
             best, bench.best[pipeline] = max(best, rate), top
@@ -203,6 +240,7 @@ def batches(bench: Bench, pipeline: str) -> Iterator[str]:
     if not best:
         yield f"{pipeline}: not measured, since batch {top} failed both eager and compiled, see above"
         return
+    bench.reached[pipeline] = best
     share = best * operations / bench.rates.bf16
     yield bench.verdict(f"{pipeline}: {best:.4g} pairs/s", best, PROMISED[pipeline])
     if pipeline == "cyclegan":
@@ -231,6 +269,8 @@ def beside_the_reference(bench: Bench, pipeline: str) -> Iterator[str]:
     ours = [name for name in times if name != "reference" and "reference" in times]
     for name in ours:
         yield ratio(name, times[name], times["reference"], None)
+    if pipeline == "cyclegan" and "reference" in times:
+        yield from beside_the_best(bench, pipeline, 1000 / median(times["reference"]))
     if pipeline == "cyclegan" and ours:
         name = ours[-1]  # default, or what is left of ours
         reached = median(b / a for a, b in zip(times[name], times["reference"], strict=True))
@@ -261,22 +301,20 @@ def variants(bench: Bench, pipeline: str = "cyclegan") -> Iterator[str]:
 
 
 def training(bench: Bench) -> Iterator[str]:
-    """`quagga train cyclegan`, stopped as by a launcher."""
+    """`quagga train cyclegan`, stopped as by a launcher. It looks and saves as often as it does where nobody says."""
     scale, batch = bench.scale, bench.best.get("cyclegan", 1)
-    first = 20 * batch  # pairs
     with tempfile.TemporaryDirectory() as folder:
         root = bench.root or drawn(Path(folder) / "set", scale.size)
         run = Path(folder) / "run"
         words = ["--root", str(root), "--output", str(run), "--device", bench.device.split(":")[0]]
         words += ["--batch_size", str(batch), "--images", str(SCHEDULE), "--width", str(scale.width)]
         words += ["--crop_size", str(scale.size), "--load_size", str(scale.size * 286 // 256)]
-        words += ["--log_every", str(first), "--save_every", str(SCHEDULE), "--samples", "4", "--examined", "0"]
         words += ["--cache", "ram"]
         words += [word for name, value in scale.build.items() for word in (f"--{name}", str(value))]
         seconds = min(scale.training, bench.left() - STOPPING)
         yield f"quagga train cyclegan {' '.join(words[4:])}, for {seconds:.0f} s"
         yield from played(words, seconds)
-        yield from curves(run, first)
+        yield from curves(run)
         sheets = sorted((run / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
         if sheets:
             shutil.copy(sheets[-1], bench.output / "samples.png")
@@ -286,7 +324,7 @@ def training(bench: Bench) -> Iterator[str]:
 def drawn(folder: Path, size: int) -> Path:
     from quagga.data import embedded
 
-    return embedded.write(folder, train=64 if size > 64 else 8, test=4, size=size)
+    return embedded.write(folder, train=64 if size > 64 else 8, test=16 if size > 64 else 4, size=size)
 
 
 def played(words: Sequence[str], seconds: float) -> Iterator[str]:
@@ -312,8 +350,8 @@ def played(words: Sequence[str], seconds: float) -> Iterator[str]:
             yield from said.read().splitlines()[-12:]
 
 
-def curves(run: Path, first: int) -> Iterator[str]:
-    """What TensorBoard's file says of the speed. first: pairs before the first point."""
+def curves(run: Path) -> Iterator[str]:
+    """What TensorBoard's file says of the speed."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     names = [f"speed/{name}" for name in ("images_per_second", "seconds_waiting_for_data")]
@@ -321,19 +359,21 @@ def curves(run: Path, first: int) -> Iterator[str]:
     if run.is_dir():
         events.Reload()
     if not run.is_dir() or not set(names) <= set(events.Tags()["scalars"]):
-        yield f"no reading yet: the first comes after {first:,} pairs, and the training ended before"
+        yield "no rate: the training ended before its first reading"
         return
     speed, waits = map(events.Scalars, names)
-    settled = len(speed) // 2  # the first points hold the compiling
+    settled = len(speed) // 2  # the first readings hold the compiling
+    if not settled:
+        yield f"no rate: {speed[0].step:,} pairs, a single reading, which holds the compiling"
+        return
     rate = median(point.value for point in speed[settled:])
-    images = speed[-1].step - (speed[settled - 1].step if settled else 0)
+    images = speed[-1].step - speed[settled - 1].step
     waited = sum(point.value for point in waits[settled:]) * rate / images
-    yield f"{speed[-1].step:,} pairs, {rate:.4g} pairs/s; {waited:.1%} of the time waited for data"
-    if settled:
-        seconds = speed[-1].wall_time - speed[settled - 1].wall_time
-        yield f"with strips, readings and all: {images / seconds:.4g} pairs/s"
-    minutes = SCHEDULE / rate / 60
+    yield f"{speed[-1].step:,} pairs, {rate:.4g} pairs/s between looks; {waited:.1%} of the time waited for data"
+    whole = images / (speed[-1].wall_time - speed[settled - 1].wall_time)
+    minutes = SCHEDULE / whole / 60
     kept = "kept" if minutes <= MINUTES else "NOT KEPT"
+    yield f"with strips, readings and checkpoints: {whole:.4g} pairs/s"
     yield f"{SCHEDULE:,} pairs would take {minutes:.1f} minutes; promise (H200): at most {MINUTES:g}, {kept}"
 
 
@@ -362,7 +402,7 @@ class Part:
 PARTS = (
     Part("ceilings", ceilings, 10),
     Part("CycleGAN, ResNet, identity loss", lambda bench: batches(bench, "cyclegan"), 150),
-    Part("pix2pix, U-Net", lambda bench: batches(bench, "pix2pix"), 90),
+    Part("pix2pix, U-Net", lambda bench: batches(bench, "pix2pix", compared=True), 112),
     Part("CycleGAN at batch 1", lambda bench: beside_the_reference(bench, "cyclegan"), 130),
     Part("pix2pix at batch 1", lambda bench: beside_the_reference(bench, "pix2pix"), 90, promised=False),
     Part("a training", training, 100),

@@ -317,8 +317,8 @@ class Trainer:
         for name, average in self.averages.items():
             network = self.game.generators[name]
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - beta)
-            for ours, theirs in zip(average.buffers(), network.buffers(), strict=True):
-                ours.copy_(theirs)
+            if buffers := list(average.buffers()):
+                torch._foreach_copy_(buffers, list(network.buffers()))
 
     @contextmanager
     def averaged(self, rows: Sequence[Batch] = ()) -> Iterator[None]:

@@ -30,7 +30,8 @@ from quagga import BadInput
 OLDEST = (7, 0)  # compute capability, a V100's
 # glibc's mallopt (malloc.h): from which size on a block comes from the system and goes back there when it is freed, and
 # how much may lie free at the end of the heap.
-M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, LARGE = -3, -1, 2**31 - 1
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+LARGE, HEAP = 2**31 - 1, 2**25  # bytes; some versions take no more than half of a thread's heap for the first
 GRAPHS = 64  # of one network: each way in which it is called (batch, with gradients into it or through it) has its own
 
 
@@ -42,8 +43,8 @@ class Pace:
         compile: networks become kernels of their own (`torch.compile`), in the first steps.
         channels_last: a picture's channels lie side by side in memory, as the matrix units of GPUs want them.
         gradient_checkpointing: a pass keeps its input only and is played again for its gradient: less memory, a third
-            more time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174). Networks
-            that learn from a pass itself (batch and spectral normalisation) are then not compiled.
+            to a half more time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174).
+            Networks that learn from a pass itself (batch and spectral normalisation) are then not compiled.
     """
 
     compile: bool = False
@@ -130,13 +131,14 @@ def quicken(networks: list[nn.Module], pace: Pace, processes: int = 1) -> list[s
 
 def keep_memory() -> bool:
     """Lets glibc keep what is freed for the next tensor, where nobody else has said how it is to allocate. Else it
-    gives large blocks back at once, and the system clears them anew: a step of pix2pix then takes half as long again,
-    with as much memory at its peak (benchmarks/cpu_means.py). Returns whether it keeps."""
+    gives large blocks back at once, and the system clears them anew: a step of pix2pix then takes twice as long, with
+    as much memory at its peak (benchmarks/cpu_means.py). Returns whether it keeps."""
     said = any(name.startswith("MALLOC_") for name in os.environ) or "GLIBC_TUNABLES" in os.environ
     if said or platform.libc_ver()[0] != "glibc":
         return False
     malloc = ctypes.CDLL(None)
-    return bool(malloc.mallopt(M_MMAP_THRESHOLD, LARGE) and malloc.mallopt(M_TRIM_THRESHOLD, LARGE))
+    kept = malloc.mallopt(M_MMAP_THRESHOLD, LARGE) or malloc.mallopt(M_MMAP_THRESHOLD, HEAP)
+    return bool(malloc.mallopt(M_TRIM_THRESHOLD, LARGE) and kept)
 
 
 def drops(network: nn.Module) -> bool:

@@ -91,6 +91,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     yield ""
     yield f"{name or 'size':>9}  batch  images/s  most memory  the whole schedule  waits for data"
     best: dict[int | None, Any] = {}
+    written: dict[str, str] = {}  # the option of a run whose networks cannot be compiled
     known: list[tuple[int, Any]] = []
     for size in [None] if own is None else sorted({max(8, own // 2), own, own * 2}):
         sizes = sizes_for(size, own, name, config)
@@ -110,7 +111,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     if pace.compile:
         entry = measure(replace(job.of(best[own].batch, {}), compiled=True), accelerator)
         yield f"{own or '':>9}  {entry.batch:>5}{f'  {entry.why}' if entry.why else line_of(entry, length)}  compiled"
-        best[own] = best[own] if entry.why else entry
+        best[own], written = (best[own], {"compile": "false"}) if entry.why else (entry, {})
     yield ""
     if best[own].waited > WAITED:
         kept = ", or take --cache ram" if config.get("cache") == "none" else ""
@@ -124,7 +125,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
         at = "" if size is None else f" at {size} pixels"
         state = ", not compiled" if pace.compile and not entry.compiled else ""
         yield f"fastest{at}: {entry.rate:.3g} images/s, {duration(length / entry.rate)}{state}. The command:"
-        yield f"    {command(prog, argv, {'batch_size': entry.batch, **sizes_for(size, own, name, config)})}"
+        yield f"    {command(prog, argv, {'batch_size': entry.batch, **sizes_for(size, own, name, config), **written})}"
 
 
 def entries(
@@ -210,7 +211,7 @@ def sizes_for(size: int | None, own: int | None, name: str, config: Mapping[str,
     return {name: size, **more}
 
 
-def command(prog: str, argv: Sequence[str], options: Mapping[str, int]) -> str:
+def command(prog: str, argv: Sequence[str], options: Mapping[str, int | str]) -> str:
     """What the user typed, with these options in place of theirs."""
     words = list(argv)
     for name in ("seconds", *options):

@@ -29,7 +29,7 @@ from quagga import BadInput
 from quagga.data.cache import Shelf, afford
 from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
-from quagga.pipelines.cli import exhausted
+from quagga.pipelines.cli import OUT_OF_MEMORY, UNCOMPILED, exhausted
 from quagga.pipelines.minimax import Trainer
 from quagga.pipelines.pace import Pace, pace_for, quicken
 from quagga.pipelines.run import check_batch, rows_of, start, with_known
@@ -166,9 +166,10 @@ def caught(job: Job, accelerator: Accelerator) -> Measured:
     except (BadInput, DataFault) as error:
         why = f"cannot be played: {' '.join(str(error).split())}"
     except Exception as error:
-        if "out of memory" not in (exhausted(error) or ""):
+        said = exhausted(error) or ""
+        if not said.startswith((OUT_OF_MEMORY, UNCOMPILED)):
             raise
-        why = OVER
+        why = OVER if said.startswith(OUT_OF_MEMORY) else said
     finally:
         gc.collect()
         if accelerator.device.type in ("cuda", "mps"):

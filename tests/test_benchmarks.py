@@ -29,6 +29,7 @@ from stepping import (
     played,
     trainer,
 )
+from torch.utils.tensorboard import SummaryWriter
 from train_step import Rates, by_turns, promise, ratio, row, setting_of, started
 from whole_process import Command, seconds
 from whole_process import by_turns as whole_by_turns
@@ -250,6 +251,7 @@ class Clock:
 
     def __init__(self):
         self.now = 0.0
+        self.starting: float | None = None  # since when subjects start that began one right after the other: together
 
     def __call__(self) -> float:
         return self.now
@@ -271,7 +273,10 @@ class Slow:
         if self.ended:
             raise Failed("its process has died")
         needed = self.seconds[what] * times if what in self.seconds else 0
-        self.clock.now += (spent := min(needed, max(0, self.until - self.clock.now)))
+        clock = self.clock
+        clock.starting = (clock.now if clock.starting is None else clock.starting) if what == "start" else None
+        begun = clock.now if clock.starting is None else clock.starting
+        clock.now = max(clock.now, begun + (spent := min(needed, max(0, self.until - begun))))
         if what == self.fails:
             raise Failed("out of memory")
         if spent < needed:
@@ -331,7 +336,7 @@ def slowly(monkeypatch, folder: Path, seconds: dict[str, float], fails: str = ""
     for name in ("matrix_rate", "copy_rate"):
         monkeypatch.setattr(gpu, name, ceiling)
     monkeypatch.setattr(gpu, "played", training)
-    monkeypatch.setattr(gpu, "curves", lambda run, first: iter(["266,800 pairs would take a while"]))
+    monkeypatch.setattr(gpu, "curves", lambda run: iter(["266,800 pairs would take a while"]))
     bench = gpu.Bench(gpu.Scale(), "cpu", folder, folder, folder, until=520)
     told = list(gpu.report(bench))
     assert clock.now <= 520
@@ -339,6 +344,7 @@ def slowly(monkeypatch, folder: Path, seconds: dict[str, float], fails: str = ""
 
 
 PROMISED = ("cyclegan: ", "pix2pix: ", "cyclegan at batch 1, default: ", "266,800 pairs")
+COMPARED = ("cyclegan", "pix2pix")  # at their best batch, with the reference at its defaults
 EXPECTED = {"ceiling": 3, "start": 10, "become": 2, "flops": 5, "search": 5, "compile": 80, "look": 2, "steps": 0.008}
 
 
@@ -353,6 +359,9 @@ def test_all_that_is_promised_is_measured_in_time_and_what_is_left_out_says_so(t
     told = slowly(monkeypatch, tmp_path, {what: times * seconds for what, seconds in EXPECTED.items()}, ends=10)
     for promised in PROMISED:
         assert any(line.startswith(promised) for line in told), promised
+    for name in COMPARED:
+        [line] = [line for line in told if line.startswith(f"{name}: ") and "x as many as the reference's" in line]
+        assert " 10.00 x as many" in line  # of a GPU that is idle but for a tenth of its time at batch 1
     assert {title for title, lines in parts_of(told).items() if "left out" in lines} == {
         0.5: set(),
         1: {"pix2pix at batch 1", "precision and memory, CycleGAN"},
@@ -429,11 +438,29 @@ def test_what_is_timed_has_compiled_and_looked_before():
 def test_a_training_without_a_reading_says_so(tmp_path):
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-    said = ["no reading yet: the first comes after 1,280 pairs, and the training ended before"]
-    assert list(gpu.curves(tmp_path / "none", 1280)) == said
-    assert list(gpu.curves(tmp_path, 1280)) == said
+    said = ["no rate: the training ended before its first reading"]
+    assert list(gpu.curves(tmp_path / "none")) == said
+    assert list(gpu.curves(tmp_path)) == said
     EventFileWriter(str(tmp_path)).close()
-    assert list(gpu.curves(tmp_path, 1280)) == said
+    assert list(gpu.curves(tmp_path)) == said
+
+
+def readings(folder: Path, count: int) -> list[str]:
+    """Of a training that compiles for 100 s, and then plays 200 images/s for 10 s, and looks at them for 10."""
+    writer = SummaryWriter(str(folder))
+    for number in range(1, count + 1):
+        writer.add_scalar("speed/images_per_second", 20 if number == 1 else 200, 2000 * number, 100 + 20 * number)
+        writer.add_scalar("speed/seconds_waiting_for_data", 0.1, 2000 * number, 100 + 20 * number)
+    writer.close()
+    return list(gpu.curves(folder))
+
+
+def test_a_schedule_takes_what_the_looks_take_too_and_not_what_compiling_took(tmp_path):
+    told = readings(tmp_path / "four", 4)
+    assert told[0].startswith("8,000 pairs, 200 pairs/s between looks; 1.0% of the time")
+    assert told[1].endswith("checkpoints: 100 pairs/s")
+    assert told[2].startswith("266,800 pairs would take 44.5 minutes") and told[2].endswith("NOT KEPT")
+    assert readings(tmp_path / "one", 1) == ["no rate: 2,000 pairs, a single reading, which holds the compiling"]
 
 
 def test_a_training_that_ends_by_itself_says_how():

@@ -487,3 +487,22 @@ def test_a_run_on_the_cpu_keeps_what_is_freed_unless_somebody_said_otherwise():
         )
         kept.append(int(ran.stdout))
     assert kept[0] > 200 and max(kept[1:]) < 50  # MiB, of 256
+
+
+@pytest.mark.parametrize(("accepted", "keeps"), [(2**31, True), (2**25, True), (0, False)])
+def test_where_glibc_takes_a_smaller_threshold_only_it_gets_that(accepted, keeps, monkeypatch):
+    told = []
+
+    def mallopt(name: int, value: int) -> int:
+        told.append((name, value))
+        return int(name == pace.M_TRIM_THRESHOLD or value <= accepted)
+
+    for name in [name for name in os.environ if name.startswith(("MALLOC", "GLIBC"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.31"))
+    monkeypatch.setattr(pace.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
+    assert pace.keep_memory() is keeps
+    assert (pace.M_TRIM_THRESHOLD, 2**31 - 1) in told
+    assert [value for name, value in told if name == pace.M_MMAP_THRESHOLD][-1] == (
+        2**31 - 1 if accepted > 2**25 else 2**25
+    )

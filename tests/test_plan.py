@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,19 +165,26 @@ def test_what_is_not_compiled_is_played_as_a_run_that_is_not(home, monkeypatch):
         assert (taken.pop(), measured.compiled) == (means, means.compile), (compiled, words)
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_lines_say_what_is_not_compiled_where_the_run_is(home, monkeypatch, asked):
-    on_a_gpu(monkeypatch)
+def lines_at_once(home: Path, monkeypatch, words: list[str], compiled: Callable[[Job], Measured]) -> list[str]:
+    """The plan of a GPU that plays a batch of 4 and more slowly. compiled: what comes of a compiled entry."""
 
     def measure(one: Job, _accelerator: Accelerator) -> Measured:
         batch = one.options["schedule"]["batch_size"]
-        return Measured(batch, batch, 1.0 if batch < 4 else 9.0, 100, 50, compiled=one.compiled)
+        return compiled(one) if one.compiled else Measured(batch, batch, 1.0 if batch < 4 else 9.0, 100, 50)
 
+    on_a_gpu(monkeypatch)
     monkeypatch.setattr(plan_entry, "measure", measure)
-    words = ["--root", str(home / "set"), *TRANSLATION, "--blocks=1", *([] if asked else ["--compile=false"])]
-    whole = job(home, *words[2:], seconds=10)
+    whole = job(home, *words, seconds=10)
+    words = ["--root", str(home / "set"), *TRANSLATION, "--blocks=1", *words]
     config, _ = resolve("cyclegan", cyclegan.build, cyclegan.data, words, "quagga plan cyclegan", cyclegan.defaults)
-    lines = list(lines_of(whole, config, "quagga train cyclegan", words))
+    return list(lines_of(whole, config, "quagga train cyclegan", words))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_lines_say_what_is_not_compiled_where_the_run_is(home, monkeypatch, asked):
+    lines = lines_at_once(
+        home, monkeypatch, [] if asked else ["--compile=false"], lambda _: Measured(2, 2, 1.0, 100, 50, compiled=True)
+    )
     table = [line for line in lines if " GB " in line and "free" not in line]
     fastest = [line for line in lines if line.startswith("fastest")]
     last = table.pop() if asked else ""
@@ -186,6 +194,28 @@ def test_lines_say_what_is_not_compiled_where_the_run_is(home, monkeypatch, aske
     own, *others = fastest
     assert "at 16 pixels" in own and "not compiled" not in own
     assert {", not compiled." in line for line in others} == {asked}
+
+
+class LoweringError(RuntimeError):
+    __module__ = "torch._inductor.exc"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (LoweringError("no kernel for you"), "the networks could not be compiled (no kernel for you)"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "does not fit"),
+    ],
+)
+def test_what_cannot_be_compiled_leaves_the_table_and_a_command_without(home, monkeypatch, error, said):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr(plan_entry, "quicken", fails)
+    lines = lines_at_once(home, monkeypatch, [], lambda one: caught(one, Accelerator(cpu=True)))
+    assert sum(said in line for line in lines) == 1
+    commands = [line for line in lines if line.startswith("    quagga train")]
+    assert len(commands) == 3 and all(line.endswith("--compile false") for line in commands)
 
 
 # -- pictures that stay in memory -------------------------------------------------------------------------------------
