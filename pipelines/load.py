@@ -51,7 +51,7 @@ def load(
         seed: Of the dropout; each picture begins from it.
         from_photo: Of a model that takes edges: give it photos, whose edges are drawn as they were for training.
         mixed_precision: "bf16" computes products in 16 bits, faster on GPUs and on CPUs with AMX; colours then differ
-            by a level of 255, a few pixels by up to 5. "no": float32 throughout.
+            by a level of 255, single pixels by more. "no": float32 throughout.
 
     Raises:
         BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no

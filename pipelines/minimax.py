@@ -15,7 +15,8 @@ The rules of play:
   programs move G first; the difference is half a step of staleness.)
 - A minibatch of several micro-batches takes two phases, so that G is judged by the D that has moved, as it would be
   by one large batch: all of D's gradients, D's step, then all of G's gradients, G's step.
-- Nothing here makes the host wait for the device between two calls of `readings`.
+- Nothing here makes the host wait for a CUDA device between two calls of `readings`. (Apple's fused optimisers make it
+  wait once a move, see `Side.step`.)
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -51,8 +51,8 @@ class TranslateOptions:
         from_photo: of a model that takes edges, give it photos and let it draw their edges first.
         side: of pictures that hold a pair side by side, translate the left or the right one; None: all of it.
         mixed_precision: bf16 computes products in 16 bits, faster on GPUs and on CPUs with AMX; colours then differ by
-            a level of 255, a few pixels by up to 5. Pictures that go through in strips stay in float32; `no` keeps all
-            in it.
+            a level of 255, single pixels by more. Pictures that go through in strips stay in float32; `no` keeps all in
+            it.
     """
 
     output: str | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_laws import every_pipeline, game_of, rows_of
+from test_laws import PIPELINES, every_pipeline, game_of, rows_of
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -187,19 +187,27 @@ def test_gradient_checkpointing_keeps_little():
     assert kept_for_the_gradient(network, x) < plain / 20
 
 
-@pytest.mark.parametrize("options", [{}, {"penalty": "r1"}, {"penalty": "gradient_penalty"}], ids=str)
-def test_a_compiled_game_plays_as_the_plain_one_and_is_compiled_in_its_first_steps_only(options):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in PIPELINES),
+        ("cyclegan", {"penalty": "r1"}),
+        ("cyclegan", {"penalty": "gradient_penalty"}),
+    ],
+    ids=str,
+)
+def test_a_compiled_game_plays_as_the_plain_one_and_is_compiled_in_its_first_steps_only(name, options):
     """With strips and held-out pictures in between, whose batches have other sizes."""
     games = []
     for compiled in (False, True):
-        game = game_of("cyclegan", **options)
-        quicken(networks(game), Pace(compile=compiled))
+        game = game_of(name, **options)
+        quicken(networks(game), Pace(compile=compiled, channels_last=compiled))
         trainer = trainer_of(game, images=12, batch_size=2, optimizer="sgd")
-        rows, graphs = rows_of("cyclegan", 2), []
+        rows, graphs = rows_of(name, 2), []
         for _ in trainer.play(rows.batches):
             with trainer.averaged():
-                trainer.visualize(next(rows_of("cyclegan", 3).batches(0)))
-                trainer.examine(next(rows_of("cyclegan", 5).batches(0)))
+                trainer.visualize(next(rows_of(name, 3).batches(0)))
+                trainer.examine(next(rows_of(name, 5).batches(0)))
             graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
         assert graphs[1:] == graphs[1:2] * 5 and (graphs[0] > 0) == compiled
         games.append(weights(game))

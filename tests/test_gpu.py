@@ -1,0 +1,85 @@
+"""Laws on a real GPU, where there is one. Each is played on the CPU too, so that it is known to hold somewhere, but for
+those that ask CUDA itself. Several GPUs are in tests/test_processes.py."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_laws import every_pipeline, game_of, rows_of
+from test_pace import furthest, losses_and_gradients, networks
+from test_run import pictures, train
+from torch import Tensor
+from toys import distance, weights
+
+from quagga.pipelines import run
+from quagga.pipelines.cli import command_line
+from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.pace import Pace, missing_for_compile, quicken
+from quagga.pipelines.schedule import Schedule
+
+assert pictures  # a fixture
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
+GPU = pytest.param("cuda", marks=cuda)
+
+
+def played(name: str, device: str, steps: int) -> tuple[Any, Trainer]:
+    """A game after so many steps, in float64."""
+    game, schedule = game_of(name), Schedule(images=3 * steps, batch_size=3, ema_halflife=5)
+    trainer = Trainer(game, schedule, 3 * steps, run.start(device, "no"))
+    for _ in trainer.play(rows_of(name, 3).batches):
+        pass
+    return game, trainer
+
+
+def left_of(game: Any, trainer: Trainer) -> dict[str, Tensor]:
+    averages = {name: dict(network.named_parameters()) for name, network in trainer.averages.items()}
+    flat = {f"average {name} {key}": p for name, own in averages.items() for key, p in own.items()}
+    return {key: p.detach().cpu() for key, p in {**weights(game), **flat}.items()}
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+@every_pipeline
+def test_a_game_is_the_same_wherever_it_is_played(name, device):
+    """Noise, pools, optimisers, averages: float64 leaves its last digits alone to the device."""
+    assert distance(left_of(*played(name, "cpu", 4)), left_of(*played(name, device, 4))) < 1e-9
+
+
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), GPU])
+@every_pipeline
+def test_what_the_compiler_makes_gives_the_plain_losses_and_gradients(name, device):
+    """Machine code, where tests/test_pace.py stops before it."""
+    if why := missing_for_compile(torch.device(device)):
+        pytest.skip(why)
+    torch._dynamo.reset()
+    batch = {key: value.to(device) for key, value in next(rows_of(name, 2).batches(0)).items()}
+    plain, fast = game_of(name), game_of(name)
+    for network in [*networks(plain), *networks(fast)]:
+        network.to(device).train()
+    quicken(networks(fast), Pace(compile=True, channels_last=device == "cuda"))
+    assert furthest(losses_and_gradients(plain, batch), losses_and_gradients(fast, batch)) < 1e-11
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_a_run_is_trained_and_translates(pictures, tmp_path, device):
+    """With what is the default there: on a GPU bf16 and compiled."""
+    out: Path = tmp_path / "run"
+    assert train("--root", pictures, "--output", out, "--images=16", f"--device={device}") == 0
+    assert command_line(["translate", str(out), str(pictures / "testA"), f"--output={tmp_path / 'made'}"]) == 0
+    assert len(list((tmp_path / "made").iterdir())) == len(list((pictures / "testA").iterdir()))
+
+
+@cuda
+@every_pipeline
+def test_the_host_waits_for_nothing_between_two_logs(name):
+    """CUDA itself is asked; what a pretended GPU can say of it is in tests/test_pretended_gpu.py."""
+    trainer = Trainer(game_of(name), Schedule(images=30, batch_size=3), 30, run.start("cuda", "no"))
+    steps = trainer.play(rows_of(name, 3).batches)
+    for _ in range(3):
+        next(steps)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        next(steps)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
