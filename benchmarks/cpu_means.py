@@ -32,7 +32,9 @@ GAMES = {
     "CycleGAN 128x128, batch 4": Setting("cyclegan", size=128, batch_size=4),
     "the demo's, 64x64, batch 4": Setting("cyclegan", size=64, batch_size=4, width=16, build=DEMO),
     "pix2pix 128x128, batch 1": Setting("pix2pix", size=128),
+    "pix2pix 256x256, batch 1": Setting("pix2pix", size=256),
     "DCGAN 64x64, batch 64": Setting("gan", size=64, batch_size=64),
+    "conditional, DCGAN 64x64, batch 64": Setting("conditional", size=64, batch_size=64),
 }
 
 

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -58,11 +58,13 @@ def pace_for(
     channels_last: bool | None = None,
     gradient_checkpointing: bool = False,
     deterministic: bool = False,
+    turned: bool = False,
 ) -> tuple[Pace, list[str]]:
     """What is right for a device where nothing is said (None), and lines for the user.
 
     On CUDA networks are compiled if there is a C compiler, and then in channels-last: without a compiler every
-    normalisation would turn the picture round and back. On the CPU neither is taken unasked.
+    normalisation would turn the picture round and back. On the CPU nothing is compiled unasked, and channels-last are
+    networks that are `turned`, see `turns`.
     """
     lines = []
     wanted = device.type == "cuda" and not deterministic if compile is None else compile
@@ -70,8 +72,16 @@ def pace_for(
     if missing:
         lines.append(f"not compiled, and slower for it: {missing}")
     compiled = bool(wanted and not missing)
-    last = device.type == "cuda" and compiled if channels_last is None else channels_last
+    best = (device.type == "cuda" and compiled) or (device.type == "cpu" and turned)
+    last = best if channels_last is None else channels_last
     return Pace(compiled, last, gradient_checkpointing), lines
+
+
+def turns(networks: Iterable[nn.Module], precision: str | None) -> bool:
+    """Whether networks are faster in channels-last on a CPU: in bf16 by a twentieth to a fifth, but where maps are
+    normalised one by one, whose backward pass is then many times slower (benchmarks/cpu_means.py)."""
+    apart = (nn.InstanceNorm2d, nn.GroupNorm)
+    return precision == "bf16" and not any(isinstance(layer, apart) for own in networks for layer in own.modules())
 
 
 def agreed(pace: Pace, accelerator: Accelerator) -> tuple[Pace, list[str]]:

@@ -13,7 +13,7 @@ import pickle
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from quagga import BadInput
 from quagga.data.cache import Shelf, afford
@@ -31,7 +32,7 @@ from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import OUT_OF_MEMORY, UNCOMPILED, exhausted
 from quagga.pipelines.minimax import Trainer
-from quagga.pipelines.pace import Pace, pace_for, quicken
+from quagga.pipelines.pace import Pace, pace_for, quicken, turns
 from quagga.pipelines.run import check_batch, rows_of, start, with_known
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
@@ -116,12 +117,13 @@ def begin(job: Job) -> Accelerator:
     return start(run.device, run.mixed_precision, run.deterministic)
 
 
-def pace_of(job: Job, accelerator: Accelerator) -> tuple[Pace, list[str]]:
+def pace_of(job: Job, accelerator: Accelerator, networks: Sequence[nn.Module] = ()) -> tuple[Pace, list[str]]:
     """The means of speed, and lines for the user about those that are missing. Where nothing is compiled, channels lie
     as they do in a run that is not compiled."""
     run = RunOptions(**job.options["run"])
     compiled = run.compile if job.compiled else False
-    return pace_for(accelerator.device, compiled, run.channels_last, run.gradient_checkpointing, run.deterministic)
+    means = compiled, run.channels_last, run.gradient_checkpointing, run.deterministic
+    return pace_for(accelerator.device, *means, turned=turns(networks, accelerator.mixed_precision))
 
 
 def with_kept(job: Job, rows: Rows) -> tuple[Job, list[str]]:
@@ -189,8 +191,9 @@ def play(job: Job, accelerator: Accelerator) -> Measured:
     if getattr(rows, "cache", None) == "device":
         rows.on(accelerator.device)  # pyright: ignore[reportAttributeAccessIssue]
     check_batch(game, schedule.batch_size)
-    pace = pace_of(job, accelerator)[0]
-    quicken([*game.generators.values(), *game.discriminators.values()], pace)
+    networks = [*game.generators.values(), *game.discriminators.values()]
+    pace, _ = pace_of(job, accelerator, networks)
+    quicken(networks, pace)
     trainer = Trainer(game, schedule, FAR, accelerator)
     ground = psutil.Process().memory_info().rss
     with closing(rows.batches(0, schedule.batch_size)) as stream:

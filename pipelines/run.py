@@ -31,7 +31,7 @@ from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken
+from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken, turns
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
@@ -138,10 +138,9 @@ def train(
             raise BadInput("--init_from begins a run, --resume PATH goes on with one: choose one of them")
         begun = bool(checkpoint.saved(folder / CHECKPOINTS))
         taken = init_from(game, Path(run.init_from)) if run.init_from and not begun else []
-        pace, slower = pace_for(
-            accelerator.device, run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
-        )
         networks = [*game.generators.values(), *game.discriminators.values()]
+        means = run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
+        pace, slower = pace_for(accelerator.device, *means, turned=turns(networks, accelerator.mixed_precision))
         pace, others_slower = agreed(pace, accelerator)
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)

@@ -39,7 +39,8 @@ class RunOptions:
             that have it and on CPUs with matrix units for it (AMX).
         compile: turn the networks into kernels of their own (torch.compile) in the first steps; None does on a CUDA
             GPU, if there is a C compiler and nothing is to be deterministic.
-        channels_last: keep a picture's channels side by side in memory; None does where networks are compiled on a GPU.
+        channels_last: keep a picture's channels side by side in memory; None does where networks are compiled on a GPU,
+            and in bf16 on a CPU where none has instance or group norm.
         gradient_checkpointing: keep only what goes into a network and play each pass again for its gradient: larger
             batches and crops in the same memory, a third to a half slower.
         device: auto takes a GPU if there is one.
