@@ -92,6 +92,7 @@ BACK = {  # what makes the difference: one thing of ours goes back to theirs -> 
 BESIDES = {  # what is recommended elsewhere, and the recipe does without
     "R1": {"penalty": "r1", "lambda_penalty": 1.0},
     "augmented D": {"diffaugment": ["color", "translation", "cutout"]},
+    "augmented, no colour": {"diffaugment": ["translation", "cutout"]},
     "warm-up": {"warmup": 1000},
 }
 PART_MINUTES = 5.0
@@ -225,11 +226,11 @@ def report(place: Path) -> Iterator[str]:
     if any(line["name"] in PARTS for line in lines):
         yield ""
         yield f"one thing at a time as theirs has it, or more, {PART_MINUTES:.0f} CPU minutes"
-        yield f"{'':<24}{'images':>9}{'CPU minutes':>13}   error, by seed"
+        yield f"{'':<30}{'images':>9}{'CPU minutes':>13}   error, by seed"
     for name in PARTS:
         if of := [line for line in lines if line["name"] == name]:
             minutes, errors = fmean(line["cpu_minutes"] for line in of), (f"{line['error']:8.3f}" for line in of)
-            yield f"{name:<24}{of[0]['images']:>9,}{minutes:>13.1f}{''.join(errors)}"
+            yield f"{name:<30}{of[0]['images']:>9,}{minutes:>13.1f}{''.join(errors)}"
     yield ""
     yield "error = background + coat, on 128 unseen horses; untranslated: what the horse itself would score"
     for side, chosen in SIDES.items():

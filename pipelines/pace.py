@@ -80,8 +80,13 @@ def pace_for(
 def turns(networks: Iterable[nn.Module], precision: str | None) -> bool:
     """Whether networks are faster in channels-last on a CPU: in bf16 by a twentieth to a fifth, but where maps are
     normalised one by one, whose backward pass is then many times slower (benchmarks/cpu_means.py)."""
+    return precision == "bf16" and not maps_apart(networks)
+
+
+def maps_apart(networks: Iterable[nn.Module]) -> bool:
+    """Whether maps are normalised one by one somewhere, by instance or group norm."""
     apart = (nn.InstanceNorm2d, nn.GroupNorm)
-    return precision == "bf16" and not any(isinstance(layer, apart) for own in networks for layer in own.modules())
+    return any(isinstance(layer, apart) for network in networks for layer in network.modules())
 
 
 def agreed(pace: Pace, accelerator: Accelerator) -> tuple[Pace, list[str]]:

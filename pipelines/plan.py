@@ -73,11 +73,11 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     Raises:
         BadInput: the options as they are cannot be played, or nothing fits.
     """
-    from quagga.pipelines.pace import missing_for_compile
+    from quagga.pipelines.pace import maps_apart, missing_for_compile
     from quagga.pipelines.plan_entry import begin, free, measure, pace_of, with_kept
 
     accelerator = begin(job)
-    rows, _ = job.prepared()  # what is wrong with the options themselves is said before the table
+    rows, game = job.prepared()  # what is wrong with the options themselves is said before the table
     job, kept = with_kept(job, rows)
     length = job.schedule.length(rows.images_per_epoch)
     name = next((name for name in ("crop_size", "size") if name in job.options["data"]), "")
@@ -116,8 +116,10 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     if best[own].waited > WAITED:
         kept = ", or take --cache ram" if config.get("cache") == "none" else ""
         yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
-    unasked = config.get("compile") is None and accelerator.device.type == "cpu"
-    if unasked and length / best[own].rate > LONG and not missing_for_compile(accelerator.device):
+    narrow = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
+    gains = narrow and maps_apart([*game.generators.values(), *game.discriminators.values()])  # others were no faster
+    unasked = gains and config.get("compile") is None and length / best[own].rate > LONG
+    if unasked and not missing_for_compile(accelerator.device):
         yield "on a CPU --compile true may take a fifth off, after a minute or two of compiling"
     if best[own].batch != config["batch_size"]:
         yield "another --batch_size is another game: --lr_rule and --warmup are for that, see docs/batch_size.md"

@@ -418,12 +418,20 @@ def test_out_of_memory_in_a_training_points_to_the_plan(home, tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("images", "missing", "more", "said"),
-    [("7300", None, [], 1), ("7100", None, [], 0), ("7300", "none", [], 0), ("7300", None, ["--compile=false"], 0)],
+    [
+        ("7300", None, [], 1),
+        ("7100", None, [], 0),
+        ("7300", "none", [], 0),
+        ("7300", None, ["--compile=false"], 0),
+        ("7300", None, ["--mixed_precision=no"], 0),
+        ("7300", None, ["--norm=batch"], 0),
+    ],
 )
 def test_a_long_run_on_a_cpu_is_told_what_compiling_gives(home, monkeypatch, images, missing, more, said):
     monkeypatch.setattr(plan_entry, "measure", lambda one, _: Measured(1, 2, 1.0, 100, 50))  # 2 images/s
     monkeypatch.setattr(pace, "missing_for_compile", lambda device: missing)
-    words = ["--root", str(home / "set"), *TRANSLATION, "--blocks=1", f"--images={images}", *more]
+    narrow = ["--mixed_precision=bf16", f"--images={images}"]
+    words = ["--root", str(home / "set"), *TRANSLATION, "--blocks=1", *narrow, *more]
     config, _ = resolve("cyclegan", cyclegan.build, cyclegan.data, words, "quagga plan cyclegan", cyclegan.defaults)
     lines = list(lines_of(job(home, *words[2:], seconds=10), config, "quagga train cyclegan", words))
     assert sum("--compile true may take a fifth off" in line for line in lines) == said
