@@ -37,6 +37,7 @@ from stepping import Failed, Setting, Subject, copy_rate, matrix_rate  # noqa: E
 from train_step import Rates, by_turns, machine, ratio, setting_of, started, tera  # noqa: E402
 
 from quagga.pipelines.run import has_bf16  # noqa: E402
+from quagga.pipelines.run_options import RunOptions  # noqa: E402
 
 SCHEDULE = 266_800  # pairs: 200 epochs of horse2zebra
 PROMISED = {"cyclegan": 150.0, "pix2pix": 1500.0}  # pairs/s, 256x256, best batch, on an H200
@@ -49,6 +50,7 @@ SWEEP = 0.36  # of its time, in which a part tries batches; the rest is for comp
 STRETCH = 1500  # milliseconds
 TURNS = 25  # seconds that subjects need to take their turns when all are ready
 COMPARING = 12  # seconds that a reference needs that has started
+LOOK = 10  # seconds between two looks of a training
 STOPPING = 25  # seconds in which a training stops, saves and is read
 
 
@@ -78,13 +80,13 @@ class Scale:
 
 
 SMALL = Scale(
-    size=32,
+    size=128,  # the least that the reference's U-Net takes
     width=4,
     batches={"cyclegan": (1, 2), "pix2pix": (2, 4)},
     steps=1,
     turns=1,
     build={"blocks": 1, "layers": 1, "width_discriminator": 4},
-    training=25,
+    training=40,
 )
 
 
@@ -301,20 +303,23 @@ def variants(bench: Bench, pipeline: str = "cyclegan") -> Iterator[str]:
 
 
 def training(bench: Bench) -> Iterator[str]:
-    """`quagga train cyclegan`, stopped as by a launcher. It looks and saves as often as it does where nobody says."""
+    """`quagga train cyclegan`, stopped as by a launcher. It looks and saves so often that some of it falls into the
+    time there is; the schedule is reckoned with what one look takes, and as many as there are where nobody says."""
     scale, batch = bench.scale, bench.best.get("cyclegan", 1)
+    often = max(20 * batch, round(LOOK * bench.reached.get("cyclegan", 0)))
     with tempfile.TemporaryDirectory() as folder:
         root = bench.root or drawn(Path(folder) / "set", scale.size)
         run = Path(folder) / "run"
         words = ["--root", str(root), "--output", str(run), "--device", bench.device.split(":")[0]]
         words += ["--batch_size", str(batch), "--images", str(SCHEDULE), "--width", str(scale.width)]
         words += ["--crop_size", str(scale.size), "--load_size", str(scale.size * 286 // 256)]
+        words += ["--log_every", str(20 * batch), "--sample_every", str(often), "--save_every", str(often)]
         words += ["--cache", "ram"]
         words += [word for name, value in scale.build.items() for word in (f"--{name}", str(value))]
         seconds = min(scale.training, bench.left() - STOPPING)
         yield f"quagga train cyclegan {' '.join(words[4:])}, for {seconds:.0f} s"
         yield from played(words, seconds)
-        yield from curves(run)
+        yield from curves(run, often, RunOptions().rhythm(batch).save)
         sheets = sorted((run / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
         if sheets:
             shutil.copy(sheets[-1], bench.output / "samples.png")
@@ -350,8 +355,9 @@ def played(words: Sequence[str], seconds: float) -> Iterator[str]:
             yield from said.read().splitlines()[-12:]
 
 
-def curves(run: Path) -> Iterator[str]:
-    """What TensorBoard's file says of the speed."""
+def curves(run: Path, often: int, seldom: int) -> Iterator[str]:
+    """What TensorBoard's file says of the speed. often, seldom: images from one look to the next, here and where nobody
+    says."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     names = [f"speed/{name}" for name in ("images_per_second", "seconds_waiting_for_data")]
@@ -366,15 +372,20 @@ def curves(run: Path) -> Iterator[str]:
     if not settled:
         yield f"no rate: {speed[0].step:,} pairs, a single reading, which holds the compiling"
         return
+    first, last = speed[settled - 1], speed[-1]
     rate = median(point.value for point in speed[settled:])
-    images = speed[-1].step - speed[settled - 1].step
-    waited = sum(point.value for point in waits[settled:]) * rate / images
-    yield f"{speed[-1].step:,} pairs, {rate:.4g} pairs/s between looks; {waited:.1%} of the time waited for data"
-    whole = images / (speed[-1].wall_time - speed[settled - 1].wall_time)
-    minutes = SCHEDULE / whole / 60
+    waited = sum(point.value for point in waits[settled:]) * rate / (last.step - first.step)
+    yield f"{last.step:,} pairs, {rate:.4g} pairs/s between looks; {waited:.1%} of the time waited for data"
+    looks = last.step // often - first.step // often
+    aside = max(0.0, last.wall_time - first.wall_time - (last.step - first.step) / rate)
+    look = aside / looks if looks else 0.0  # more than one takes, as strips are denser at first
+    yield f"strips, readings and a checkpoint: {look:.1f} s" if looks else "no look fell into its second half"
+    minutes = (SCHEDULE / rate + SCHEDULE / seldom * look) / 60
     kept = "kept" if minutes <= MINUTES else "NOT KEPT"
-    yield f"with strips, readings and checkpoints: {whole:.4g} pairs/s"
-    yield f"{SCHEDULE:,} pairs would take {minutes:.1f} minutes; promise (H200): at most {MINUTES:g}, {kept}"
+    yield (
+        f"{SCHEDULE:,} pairs, and a look every {seldom:,}, would take {minutes:.1f} minutes; promise (H200): at most"
+        f" {MINUTES:g}, {kept}"
+    )
 
 
 # -- all of it ---------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def trainer(setting: Setting) -> Any:
     """Our trainer, as `quagga train` would make it for this setting."""
     from quagga.pipelines.cli import PIPELINES
     from quagga.pipelines.minimax import Trainer
-    from quagga.pipelines.pace import pace_for, quicken, turns
+    from quagga.pipelines.pace import pace_for, quicken, wants_last
     from quagga.pipelines.run import start
     from quagga.pipelines.schedule import Schedule
 
@@ -111,7 +111,7 @@ def trainer(setting: Setting) -> Any:
     accelerator = start(setting.device, setting.precision)
     means = setting.compile, setting.channels_last, setting.gradient_checkpointing
     networks = [*game.generators.values(), *game.discriminators.values()]
-    pace, _ = pace_for(accelerator.device, *means, turned=turns(networks, accelerator.mixed_precision))
+    pace, _ = pace_for(accelerator.device, *means, wants_last=wants_last(networks, accelerator.mixed_precision))
     quicken(networks, pace)
     return Trainer(game, schedule, endless, accelerator)
 

@@ -48,8 +48,8 @@ PLAYED = ("train", "demo")  # what saves when a signal comes
 # so short a look costs nothing on a quiet machine (benchmarks/cpu_means.py).
 SPINNING = {"GOMP_SPINCOUNT": "10000"}
 ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # gloo's and NCCL's words
-# Torch's, and its libraries', the first of which finds no way of computing a convolution where none has room.
-NO_MEMORY = ("out of memory", "can't allocate memory", "FIND was unable to find an engine", "STATUS_ALLOC_FAILED")
+# Torch's words and its libraries'. Of cuDNN's engines only those are found that have room.
+NO_MEMORY = ("out of memory", "can't allocate memory", "unable to find an engine", "ALLOC_FAILED", "ALLOCATION_FAILED")
 OUT_OF_MEMORY, UNCOMPILED = "out of memory", "the networks could not be compiled"
 HELP = ("-h", "--help")
 
@@ -237,11 +237,7 @@ def lost(error: Exception) -> str | None:
 def exhausted(error: Exception) -> str | None:
     """What ran out, and what to do about it; None if it is another kind of error. Torch is known by its words here."""
     text = str(error)
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text:
-        place = getattr(error, "filename", None)
-        return f"no space left on the disk{f' for {place}' if place else ''}: free some, or choose another --output"
-    # First, since compilers wrap it.
-    if (
+    if (  # before what compilers say, which may wrap it
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY))
@@ -254,6 +250,9 @@ def exhausted(error: Exception) -> str | None:
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo", "triton")):
         why = " ".join(text.split())[:200]
         return f"{UNCOMPILED} ({why}): --compile false plays them as they are written"
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text:
+        place = getattr(error, "filename", None)
+        return f"no space left on the disk{f' for {place}' if place else ''}: free some, or choose another --output"
     return None
 
 

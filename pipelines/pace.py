@@ -42,9 +42,10 @@ class Pace:
     Args:
         compile: networks become kernels of their own (`torch.compile`), in the first steps.
         channels_last: a picture's channels lie side by side in memory, as the matrix units of GPUs want them.
-        gradient_checkpointing: a pass keeps its input only and is played again for its gradient: less memory, a third
-            to a half more time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174).
-            Networks that learn from a pass itself (batch and spectral normalisation) are then not compiled.
+        gradient_checkpointing: a pass keeps its input only and is played again for its gradient: less memory, a
+            quarter to a half more time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost",
+            arXiv:1604.06174). Networks that learn from a pass itself (batch and spectral normalisation) are then not
+            compiled.
     """
 
     compile: bool = False
@@ -58,13 +59,13 @@ def pace_for(
     channels_last: bool | None = None,
     gradient_checkpointing: bool = False,
     deterministic: bool = False,
-    turned: bool = False,
+    wants_last: bool = False,
 ) -> tuple[Pace, list[str]]:
     """What is right for a device where nothing is said (None), and lines for the user.
 
     On CUDA networks are compiled if there is a C compiler, and then in channels-last: without a compiler every
-    normalisation would turn the picture round and back. On the CPU nothing is compiled unasked, and channels-last are
-    networks that are `turned`, see `turns`.
+    normalisation would turn the picture round and back. On the CPU nothing is compiled unasked; channels-last is
+    taken there if it is faster, see `wants_last`.
     """
     lines = []
     wanted = device.type == "cuda" and not deterministic if compile is None else compile
@@ -72,18 +73,18 @@ def pace_for(
     if missing:
         lines.append(f"not compiled, and slower for it: {missing}")
     compiled = bool(wanted and not missing)
-    best = (device.type == "cuda" and compiled) or (device.type == "cpu" and turned)
+    best = (device.type == "cuda" and compiled) or (device.type == "cpu" and wants_last)
     last = best if channels_last is None else channels_last
     return Pace(compiled, last, gradient_checkpointing), lines
 
 
-def turns(networks: Iterable[nn.Module], precision: str | None) -> bool:
-    """Whether networks are faster in channels-last on a CPU: in bf16 by a twentieth to a fifth, but where maps are
-    normalised one by one, whose backward pass is then many times slower (benchmarks/cpu_means.py)."""
-    return precision == "bf16" and not maps_apart(networks)
+def wants_last(networks: Iterable[nn.Module], precision: str | None) -> bool:
+    """Whether networks are faster in channels-last on a CPU: in bf16, by up to a fifth, but where maps are normalised
+    one by one, whose backward pass is then many times slower (benchmarks/cpu_means.py)."""
+    return precision == "bf16" and not normalises_maps(networks)
 
 
-def maps_apart(networks: Iterable[nn.Module]) -> bool:
+def normalises_maps(networks: Iterable[nn.Module]) -> bool:
     """Whether maps are normalised one by one somewhere, by instance or group norm."""
     apart = (nn.InstanceNorm2d, nn.GroupNorm)
     return any(isinstance(layer, apart) for network in networks for layer in network.modules())

@@ -73,7 +73,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     Raises:
         BadInput: the options as they are cannot be played, or nothing fits.
     """
-    from quagga.pipelines.pace import maps_apart, missing_for_compile
+    from quagga.pipelines.pace import missing_for_compile, normalises_maps
     from quagga.pipelines.plan_entry import begin, free, measure, pace_of, with_kept
 
     accelerator = begin(job)
@@ -91,7 +91,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     yield ""
     yield f"{name or 'size':>9}  batch  images/s  most memory  the whole schedule  waits for data"
     best: dict[int | None, Any] = {}
-    written: dict[str, str] = {}  # the option of a run whose networks cannot be compiled
+    written: dict[str, str] = {}  # the option of a run whose networks are not to be compiled
     known: list[tuple[int, Any]] = []
     for size in [None] if own is None else sorted({max(8, own // 2), own, own * 2}):
         sizes = sizes_for(size, own, name, config)
@@ -111,13 +111,15 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     if pace.compile:
         entry = measure(replace(job.of(best[own].batch, {}), compiled=True), accelerator)
         yield f"{own or '':>9}  {entry.batch:>5}{f'  {entry.why}' if entry.why else line_of(entry, length)}  compiled"
-        best[own], written = (best[own], {"compile": "false"}) if entry.why else (entry, {})
+        best[own] = best[own] if entry.why else entry
+        written = {"compile": "false"} if entry.uncompiled else {}
     yield ""
     if best[own].waited > WAITED:
         kept = ", or take --cache ram" if config.get("cache") == "none" else ""
         yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
     narrow = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
-    gains = narrow and maps_apart([*game.generators.values(), *game.discriminators.values()])  # others were no faster
+    # Where compiling was measured to gain (benchmarks/cpu_means.py).
+    gains = narrow and normalises_maps([*game.generators.values(), *game.discriminators.values()])
     unasked = gains and config.get("compile") is None and length / best[own].rate > LONG
     if unasked and not missing_for_compile(accelerator.device):
         yield "on a CPU --compile true may take a fifth off, after a minute or two of compiling"

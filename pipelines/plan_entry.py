@@ -32,7 +32,7 @@ from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import OUT_OF_MEMORY, UNCOMPILED, exhausted
 from quagga.pipelines.minimax import Trainer
-from quagga.pipelines.pace import Pace, pace_for, quicken, turns
+from quagga.pipelines.pace import Pace, pace_for, quicken, wants_last
 from quagga.pipelines.run import check_batch, rows_of, start, with_known
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
@@ -74,6 +74,11 @@ class Measured:
     def over(self) -> bool:
         """Whether it takes more memory than there is."""
         return self.why.startswith(OVER)
+
+    @property
+    def uncompiled(self) -> bool:
+        """Whether it failed in ways that it may not have where nothing is compiled."""
+        return self.why.startswith((OVER, UNCOMPILED))
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def pace_of(job: Job, accelerator: Accelerator, networks: Sequence[nn.Module] = 
     run = RunOptions(**job.options["run"])
     compiled = run.compile if job.compiled else False
     means = compiled, run.channels_last, run.gradient_checkpointing, run.deterministic
-    return pace_for(accelerator.device, *means, turned=turns(networks, accelerator.mixed_precision))
+    return pace_for(accelerator.device, *means, wants_last=wants_last(networks, accelerator.mixed_precision))
 
 
 def with_kept(job: Job, rows: Rows) -> tuple[Job, list[str]]:

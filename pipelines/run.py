@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState
 from torch import nn
@@ -31,7 +32,7 @@ from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Trainer
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken, turns
+from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken, wants_last
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
@@ -63,7 +64,8 @@ def start(device: str, mixed_precision: str | None, deterministic: bool = False)
         precision = "bf16" if has_bf16(on_gpu) and not on_mps else "no"
     if precision == "fp16" and not on_gpu:
         raise BadInput("fp16 needs a CUDA GPU: take --mixed_precision no or bf16")
-    AcceleratorState._reset_state()  # else it refuses another precision than that of an earlier run of this process
+    # Else it refuses another precision than that of an earlier run of this process, and keeps to that one's device.
+    AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP):
         raise BadInput(
@@ -140,7 +142,9 @@ def train(
         taken = init_from(game, Path(run.init_from)) if run.init_from and not begun else []
         networks = [*game.generators.values(), *game.discriminators.values()]
         means = run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
-        pace, slower = pace_for(accelerator.device, *means, turned=turns(networks, accelerator.mixed_precision))
+        pace, slower = pace_for(
+            accelerator.device, *means, wants_last=wants_last(networks, accelerator.mixed_precision)
+        )
         pace, others_slower = agreed(pace, accelerator)
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)

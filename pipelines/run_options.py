@@ -42,7 +42,7 @@ class RunOptions:
         channels_last: keep a picture's channels side by side in memory; None does where networks are compiled on a GPU,
             and in bf16 on a CPU where none has instance or group norm.
         gradient_checkpointing: keep only what goes into a network and play each pass again for its gradient: larger
-            batches and crops in the same memory, a third to a half slower.
+            batches and crops in the same memory, a quarter to a half slower.
         device: auto takes a GPU if there is one.
         deterministic: the same bits every time on a GPU too, as far as torch can: slower, and compiled only if asked;
             on the CPU it is always so.

@@ -336,7 +336,7 @@ def slowly(monkeypatch, folder: Path, seconds: dict[str, float], fails: str = ""
     for name in ("matrix_rate", "copy_rate"):
         monkeypatch.setattr(gpu, name, ceiling)
     monkeypatch.setattr(gpu, "played", training)
-    monkeypatch.setattr(gpu, "curves", lambda run: iter(["266,800 pairs would take a while"]))
+    monkeypatch.setattr(gpu, "curves", lambda *_: iter(["266,800 pairs would take a while"]))
     bench = gpu.Bench(gpu.Scale(), "cpu", folder, folder, folder, until=520)
     told = list(gpu.report(bench))
     assert clock.now <= 520
@@ -439,28 +439,33 @@ def test_a_training_without_a_reading_says_so(tmp_path):
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     said = ["no rate: the training ended before its first reading"]
-    assert list(gpu.curves(tmp_path / "none")) == said
-    assert list(gpu.curves(tmp_path)) == said
+    assert list(gpu.curves(tmp_path / "none", 1, 1)) == said
+    assert list(gpu.curves(tmp_path, 1, 1)) == said
     EventFileWriter(str(tmp_path)).close()
-    assert list(gpu.curves(tmp_path)) == said
+    assert list(gpu.curves(tmp_path, 1, 1)) == said
 
 
-def readings(folder: Path, count: int) -> list[str]:
+def readings(folder: Path, count: int, often: int) -> list[str]:
     """Of a training that compiles for 100 s, and then plays 200 images/s for 10 s, and looks at them for 10."""
     writer = SummaryWriter(str(folder))
     for number in range(1, count + 1):
         writer.add_scalar("speed/images_per_second", 20 if number == 1 else 200, 2000 * number, 100 + 20 * number)
         writer.add_scalar("speed/seconds_waiting_for_data", 0.1, 2000 * number, 100 + 20 * number)
     writer.close()
-    return list(gpu.curves(folder))
+    return list(gpu.curves(folder, often, 20_000))
 
 
 def test_a_schedule_takes_what_the_looks_take_too_and_not_what_compiling_took(tmp_path):
-    told = readings(tmp_path / "four", 4)
+    """1,334 s of playing, and 13 looks of 10 s."""
+    told = readings(tmp_path / "four", 4, often=2000)
     assert told[0].startswith("8,000 pairs, 200 pairs/s between looks; 1.0% of the time")
-    assert told[1].endswith("checkpoints: 100 pairs/s")
-    assert told[2].startswith("266,800 pairs would take 44.5 minutes") and told[2].endswith("NOT KEPT")
-    assert readings(tmp_path / "one", 1) == ["no rate: 2,000 pairs, a single reading, which holds the compiling"]
+    assert told[1].endswith("a checkpoint: 10.0 s")
+    assert "would take 24.5 minutes" in told[2] and told[2].endswith(" kept")
+    assert "would take 26.7 minutes" in readings(tmp_path / "two looks", 4, often=4000)[2]
+    assert "no look" in readings(tmp_path / "none", 4, often=10_000)[1]
+    assert readings(tmp_path / "one", 1, often=2000) == [
+        "no rate: 2,000 pairs, a single reading, which holds the compiling"
+    ]
 
 
 def test_a_training_that_ends_by_itself_says_how():
@@ -486,7 +491,7 @@ def test_the_script_for_a_gpu_goes_through_all_of_it_on_a_cpu(tmp_path):
     subprocess.run([*words, "--budget", "1000"], check=True, cwd=tmp_path)
     told = (tmp_path / "gpu.txt").read_text()
     assert told.count("== ") == 7 and "no answer" not in told and "failed" not in told and "left out" not in told
-    assert "266,800 pairs would take" in told and (tmp_path / "samples.png").stat().st_size
+    assert "266,800 pairs, and a look every 5,000, would take" in told and (tmp_path / "samples.png").stat().st_size
 
 
 # -- what more GPUs give -----------------------------------------------------------------------------------------------

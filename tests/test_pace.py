@@ -24,7 +24,7 @@ from quagga.models.together import rows_apart, together
 from quagga.pipelines import checkpoint, pace, run
 from quagga.pipelines.losses import OBJECTIVES, gradient_penalty
 from quagga.pipelines.minimax import Draw, Trainer
-from quagga.pipelines.pace import Pace, agreed, pace_for, quicken, turns
+from quagga.pipelines.pace import Pace, agreed, pace_for, quicken, wants_last
 
 WAYS = {
     "channels-last": Pace(channels_last=True),
@@ -451,9 +451,9 @@ def test_what_is_taken_unasked(monkeypatch):
     assert pace_for(cuda, compile=False) == (Pace(), [])
     assert pace_for(cuda, channels_last=False) == (Pace(compile=True), [])
     assert pace_for(cpu) == (Pace(), [])
-    assert pace_for(cpu, turned=True) == (Pace(channels_last=True), [])
-    assert pace_for(cpu, turned=True, channels_last=False) == (Pace(), [])
-    assert pace_for(cuda, compile=False, turned=True) == (Pace(), [])
+    assert pace_for(cpu, wants_last=True) == (Pace(channels_last=True), [])
+    assert pace_for(cpu, wants_last=True, channels_last=False) == (Pace(), [])
+    assert pace_for(cuda, compile=False, wants_last=True) == (Pace(), [])
     assert pace_for(cpu, compile=True, gradient_checkpointing=True) == (
         Pace(compile=True, gradient_checkpointing=True),
         [],
@@ -461,7 +461,7 @@ def test_what_is_taken_unasked(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "turned"),
+    ("name", "options", "expected"),
     [
         ("pix2pix", {"norm": "batch"}, 1),
         ("gan", {}, 1),
@@ -469,11 +469,11 @@ def test_what_is_taken_unasked(monkeypatch):
         ("cyclegan", {}, 0),
     ],
 )
-def test_networks_are_turned_for_bf16_on_a_cpu_unless_maps_are_normalised_one_by_one(name, options, turned):
+def test_channels_last_is_preferred_for_bf16_on_a_cpu_unless_maps_are_normalised_one_by_one(name, options, expected):
     game = game_of(name, bare=False, **options)
-    assert turns(networks(game), "bf16") == turned
-    assert not turns(networks(game), "no")
-    assert not turns([nn.Sequential(nn.GroupNorm(1, 2))], "bf16")
+    assert wants_last(networks(game), "bf16") == expected
+    assert not wants_last(networks(game), "no")
+    assert not wants_last([nn.Sequential(nn.GroupNorm(1, 2))], "bf16")
 
 
 @pytest.mark.parametrize("amx", [False, True])

@@ -20,6 +20,7 @@ from quagga import BadInput
 from quagga.data.form import Form
 from quagga.data.tensors import to_form
 from quagga.models import ResnetGenerator, UnetGenerator
+from quagga.pipelines import run
 from quagga.pipelines.minimax import Batch, Draw, Trainer
 from quagga.pipelines.pace import Pace, quicken
 from quagga.pipelines.schedule import Schedule
@@ -205,3 +206,13 @@ def test_the_pretence_notices_a_host_that_waits(pretended):
     game.generate = lambda batch, draw: rule(batch, draw) if batch["x"].max() < 2 else {}
     with pytest.raises(DataDependentOutputException):
         played(pretended, "cyclegan", game)
+
+
+def test_a_second_run_of_a_process_may_be_on_another_device(monkeypatch):
+    run.start("cpu", "no")
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
+    with monkeypatch.context() as there_is:
+        there_is.setattr(torch.cuda, "is_available", lambda: True)
+        there_is.setattr(torch.cuda, "set_device", lambda device: None)
+        assert run.start("cuda", "no").device.type == "cuda"
+    assert run.start("cpu", "no").device.type == "cpu"
