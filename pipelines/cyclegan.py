@@ -200,6 +200,7 @@ def build(
         lambda_penalty: its weight; without a penalty it has nothing to weigh.
         pool_size: old fakes kept for each discriminator; 0 shows it the newest only.
         diffaugment: differentiable augmentation of all the discriminators see (Zhao et al. 2020); for few pictures.
+            With color they no longer see it where a generator changes colours.
         crop_size: side of the training pictures in pixels.
     """
     most_blocks = 256 if generator == "resnet" else 12
