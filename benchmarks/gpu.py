@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a bare checkout
 
 import torch  # noqa: E402
-from stepping import Failed, Setting, Subject, copy_rate, matrix_rate  # noqa: E402
+from stepping import Failed, Setting, Subject, copy_rate, matrix_rate, rounds  # noqa: E402
 from train_step import Rates, by_turns, machine, ratio, setting_of, started, tera  # noqa: E402
 
 from quagga.pipelines.run import has_bf16  # noqa: E402
@@ -161,7 +161,8 @@ HEAD = f"{'':<34}{'batch':>6}{'ms/step':>10}{'pairs/s':>10}{'TFLOP/s':>9}{'share
 
 def ceilings(bench: Bench) -> Iterator[str]:
     bench.rates = Rates(*(matrix_rate(bench.device, dtype) for dtype in (torch.bfloat16, torch.float32)))
-    yield f"matrix product: {tera(bench.rates.bf16)} TFLOP/s in bf16, {tera(bench.rates.float32)} in float32"
+    float32 = "float32, as TF32" if rounds(bench.device) else "float32"
+    yield f"matrix product: {tera(bench.rates.bf16)} TFLOP/s in bf16, {tera(bench.rates.float32)} in {float32}"
     copied = copy_rate(bench.device, 1024 if bench.device.startswith("cuda") else 64)
     yield f"copy: {copied / 1e9:.4g} GB/s read and written"
     if bench.device.startswith("cuda"):

@@ -225,11 +225,21 @@ def flops_of_a_row(setting: Setting) -> float:
 
 
 def matrix_rate(device: str, dtype: torch.dtype, side: int | None = None, repeats: int = 10) -> float:
-    """FLOP/s of a product of two square matrices, the median of some: what the hardware gives to whoever asks well."""
+    """FLOP/s of a product of two square matrices, the median of some: what the hardware gives to whoever asks well. On
+    CUDA float32 is rounded to TF32 if convolutions are, of which steps are made."""
     n = side or (8192 if device.startswith("cuda") else 2048)
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-    milliseconds(lambda: a @ b, device, 3)
-    return 2 * n**3 / (median(milliseconds(lambda: a @ b, device) for _ in range(repeats)) / 1000)
+    before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, rounds(device)
+    try:
+        milliseconds(lambda: a @ b, device, 3)
+        return 2 * n**3 / (median(milliseconds(lambda: a @ b, device) for _ in range(repeats)) / 1000)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def rounds(device: str) -> bool:
+    """Whether convolutions in float32 take TF32."""
+    return device.startswith("cuda") and torch.backends.cudnn.allow_tf32
 
 
 def copy_rate(device: str, mebibytes: int = 1024) -> float:

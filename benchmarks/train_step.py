@@ -37,7 +37,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from report import keep, processor
-from stepping import PAIRED, Failed, Setting, Subject, blocks_of, matrix_rate
+from stepping import PAIRED, Failed, Setting, Subject, blocks_of, matrix_rate, rounds
 
 from quagga.pipelines.run import has_bf16
 
@@ -186,7 +186,8 @@ def report(arguments: argparse.Namespace) -> Iterator[str]:
         f"its own; {'noise' if arguments.images is None else 'photographs'}"
     )
     rates = Rates(*(matrix_rate(arguments.device, dtype) for dtype in (torch.bfloat16, torch.float32)))
-    yield f"a matrix product: {tera(rates.bf16)} TFLOP/s in bf16, {tera(rates.float32)} in float32"
+    float32 = "float32, as TF32" if rounds(arguments.device) else "float32"
+    yield f"a matrix product: {tera(rates.bf16)} TFLOP/s in bf16, {tera(rates.float32)} in {float32}"
     for pipeline in arguments.pipeline:
         yield ""
         yield from compare(pipeline, arguments, rates)

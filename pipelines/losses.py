@@ -151,7 +151,8 @@ def penalty(name: PenaltyName, D: Callable[[Tensor], Tensor], real: Tensor, fake
 
 
 def _input_gradient(D: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Each row's gradient of its value, (N, features), itself differentiable; in full precision, autocast or not.
+    """Each row's gradient of its value, (N, features), itself differentiable; in float32 at least, autocast or not
+    (CUDA's convolutions round that to TF32, as torch lets them).
 
     The value of a row is the mean of its logits: a PatchGAN says of a picture what its patches say on average, which is
     also what the objectives see. A compiled D runs as written here: compiled code has no second derivative.
