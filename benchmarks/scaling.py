@@ -35,7 +35,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from quagga.pipelines import cyclegan, gan, pix2pix
-from quagga.pipelines.minimax import Draw, Game, Trainer
+from quagga.pipelines.minimax import Draw, Game, Trainer, networks_of
 from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.side import Side
 
@@ -79,7 +79,7 @@ def _cost(game: Game, batch: dict[str, Tensor], rows: int) -> Cost:
         nonlocal normalised
         normalised += 2  # forward, and backward again
 
-    for network in [*game.generators.values(), *game.discriminators.values()]:
+    for network in networks_of(game):
         for layer in network.modules():
             if isinstance(layer, _BatchNorm):
                 layer.register_forward_hook(count)

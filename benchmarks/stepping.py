@@ -92,8 +92,8 @@ def pictures(setting: Setting) -> list[Tensor]:
 def trainer(setting: Setting) -> Any:
     """Our trainer, as `quagga train` would make it for this setting."""
     from quagga.pipelines.cli import PIPELINES
-    from quagga.pipelines.minimax import Trainer
-    from quagga.pipelines.pace import pace_for, quicken, wants_last
+    from quagga.pipelines.minimax import Trainer, networks_of
+    from quagga.pipelines.pace import pace_for, quicken
     from quagga.pipelines.run import start
     from quagga.pipelines.schedule import Schedule
 
@@ -109,9 +109,9 @@ def trainer(setting: Setting) -> Any:
     endless = 10**12
     schedule = Schedule(images=endless, batch_size=setting.batch_size)
     accelerator = start(setting.device, setting.precision)
-    means = setting.compile, setting.channels_last, setting.gradient_checkpointing
-    networks = [*game.generators.values(), *game.discriminators.values()]
-    pace, _ = pace_for(accelerator.device, *means, wants_last=wants_last(networks, accelerator.mixed_precision))
+    networks = networks_of(game)
+    means = setting.compile, setting.channels_last, setting.gradient_checkpointing, False
+    pace, _ = pace_for(accelerator.device, *means, networks, accelerator.mixed_precision)
     quicken(networks, pace)
     return Trainer(game, schedule, endless, accelerator)
 

@@ -14,9 +14,8 @@ MUCH = 0.5  # cores that are wanted beyond those there are
 
 
 class Spent(NamedTuple):
-    """Seconds since some moment: on the wall, of all cores together, of this process and those that it has started."""
+    """CPU seconds since some moment: of all cores together, of this process and those that it has started."""
 
-    wall: float
     all: float
     own: float
 
@@ -30,7 +29,7 @@ def spent() -> Spent:
         with suppress(psutil.Error):  # it has just ended, and counts above
             own += sum(child.cpu_times()[:2])
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # of which user and nice know too
-    return Spent(monotonic(), sum(times) - idle - guests, own)
+    return Spent(sum(times) - idle - guests, own)
 
 
 class Cores:
@@ -38,22 +37,22 @@ class Cores:
 
     Args:
         read: what was spent by now.
+        clock: seconds on the wall.
     """
 
-    def __init__(self, read: Callable[[], Spent] = spent):
-        self.read, self.before, self.said = read, read(), False
+    def __init__(self, read: Callable[[], Spent] = spent, clock: Callable[[], float] = monotonic):
+        self.read, self.clock = read, clock
+        self.since, self.before, self.said = clock(), read(), False
 
     def crowded(self) -> str | None:
         """A line, once, where others want cores that this run's threads need: each loop then waits until the last
         thread has had its turn, and a step takes ten times as long as on a single thread (measured on two cores)."""
         threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-        if self.said or threads == 1:
+        if self.said or threads == 1 or (wall := self.clock() - self.since) < WINDOW:  # to read asks all processes
             return None
         now = self.read()
-        if (wall := now.wall - self.before.wall) < WINDOW:
-            return None
         others = (now.all - self.before.all - now.own + self.before.own) / wall
-        self.before = now
+        self.since, self.before = self.since + wall, now
         if others + threads < cores + MUCH:
             return None
         self.said = True

@@ -6,20 +6,14 @@ The gradient passes through it to the generator, and D cannot learn the few pict
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from quagga.pipelines.losses import Uniform
+
 Policy = Literal["color", "translation", "cutout"]
-
-
-class Uniform(Protocol):
-    """Where chance comes from: `quagga.pipelines.minimax.Draw`, or anything that can do this."""
-
-    def uniform(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """(N, *shape) numbers in [0, 1), on the device and in the dtype of `like`."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,11 @@ class Game(Protocol):
         gradients, in eval mode, with averaged generators."""
 
 
+def networks_of(game: Game) -> list[nn.Module]:
+    """Both sides' networks, the generators first."""
+    return [*game.generators.values(), *game.discriminators.values()]
+
+
 class NotFinite(ArithmeticError):
     """A loss or a gradient became NaN or infinite. No weight has taken it in.
 
@@ -170,7 +175,7 @@ class Trainer:
     def __init__(self, game: Game, schedule: Schedule, length: int, accelerator: Accelerator | None = None):
         self.game, self.schedule, self.length = game, schedule, length
         self.accelerator = accelerator or Accelerator()
-        networks = [*game.generators.values(), *game.discriminators.values()]
+        networks = networks_of(game)
         for network in networks:
             if self.accelerator.num_processes > 1:
                 share_statistics(network)
@@ -384,7 +389,7 @@ class Trainer:
     def _looking(self) -> Iterator[None]:
         """Within, all networks are as they are used, not as they train; what is compiled runs as written, since each
         other size of a batch would be compiled for minutes."""
-        networks = [*self.game.generators.values(), *self.game.discriminators.values()]
+        networks = networks_of(self.game)
         for network in networks:
             network.eval()
         try:

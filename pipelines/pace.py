@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -59,13 +59,22 @@ def pace_for(
     channels_last: bool | None = None,
     gradient_checkpointing: bool = False,
     deterministic: bool = False,
-    wants_last: bool = False,
+    networks: Sequence[nn.Module] = (),
+    precision: str | None = None,
 ) -> tuple[Pace, list[str]]:
     """What is right for a device where nothing is said (None), and lines for the user.
 
     On CUDA networks are compiled if there is a C compiler, and then in channels-last: without a compiler every
-    normalisation would turn the picture round and back. On the CPU nothing is compiled unasked; channels-last is
-    taken there if it is faster, see `wants_last`.
+    normalisation would turn the picture round and back. On the CPU nothing is compiled unasked. In channels-last are
+    networks that play in bf16 there: it takes up to a fifth off a step, but where there is instance norm, whose
+    backward pass is then many times slower (benchmarks/cpu_means.py).
+
+    Args:
+        device: on which they play.
+        compile, channels_last, gradient_checkpointing: of `Pace`, as the user wants them.
+        deterministic: nothing is compiled unasked.
+        networks: that are to play.
+        precision: of their products, by Accelerate's name.
     """
     lines = []
     wanted = device.type == "cuda" and not deterministic if compile is None else compile
@@ -73,21 +82,15 @@ def pace_for(
     if missing:
         lines.append(f"not compiled, and slower for it: {missing}")
     compiled = bool(wanted and not missing)
-    best = (device.type == "cuda" and compiled) or (device.type == "cpu" and wants_last)
-    last = best if channels_last is None else channels_last
+    on_cpu = device.type == "cpu" and precision == "bf16" and not has_instance_norm(networks)
+    last = (device.type == "cuda" and compiled) or on_cpu if channels_last is None else channels_last
     return Pace(compiled, last, gradient_checkpointing), lines
 
 
-def wants_last(networks: Iterable[nn.Module], precision: str | None) -> bool:
-    """Whether networks are faster in channels-last on a CPU: in bf16, by up to a fifth, but where maps are normalised
-    one by one, whose backward pass is then many times slower (benchmarks/cpu_means.py)."""
-    return precision == "bf16" and not normalises_maps(networks)
-
-
-def normalises_maps(networks: Iterable[nn.Module]) -> bool:
-    """Whether maps are normalised one by one somewhere, by instance or group norm."""
-    apart = (nn.InstanceNorm2d, nn.GroupNorm)
-    return any(isinstance(layer, apart) for network in networks for layer in network.modules())
+def has_instance_norm(networks: Iterable[nn.Module]) -> bool:
+    """Whether a layer normalises each map by itself: instance norm, or group norm."""
+    kinds = (nn.InstanceNorm2d, nn.GroupNorm)
+    return any(isinstance(layer, kinds) for network in networks for layer in network.modules())
 
 
 def agreed(pace: Pace, accelerator: Accelerator) -> tuple[Pace, list[str]]:

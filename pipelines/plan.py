@@ -73,7 +73,8 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
     Raises:
         BadInput: the options as they are cannot be played, or nothing fits.
     """
-    from quagga.pipelines.pace import missing_for_compile, normalises_maps
+    from quagga.pipelines.minimax import networks_of
+    from quagga.pipelines.pace import has_instance_norm, missing_for_compile
     from quagga.pipelines.plan_entry import begin, free, measure, pace_of, with_kept
 
     accelerator = begin(job)
@@ -119,7 +120,7 @@ def lines_of(job: Any, config: Mapping[str, Any], prog: str, argv: Sequence[str]
         yield f"{best[own].waited:.0%} of a step is spent waiting for data: raise --workers{kept}"
     narrow = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
     # Where compiling was measured to gain (benchmarks/cpu_means.py).
-    gains = narrow and normalises_maps([*game.generators.values(), *game.discriminators.values()])
+    gains = narrow and has_instance_norm(networks_of(game))
     unasked = gains and config.get("compile") is None and length / best[own].rate > LONG
     if unasked and not missing_for_compile(accelerator.device):
         yield "on a CPU --compile true may take a fifth off, after a minute or two of compiling"

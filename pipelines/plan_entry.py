@@ -31,8 +31,8 @@ from quagga.data.cache import Shelf, afford
 from quagga.data.free import free_memory
 from quagga.data.rows import DataFault, Rows
 from quagga.pipelines.cli import OUT_OF_MEMORY, UNCOMPILED, exhausted
-from quagga.pipelines.minimax import Trainer
-from quagga.pipelines.pace import Pace, pace_for, quicken, wants_last
+from quagga.pipelines.minimax import Trainer, networks_of
+from quagga.pipelines.pace import Pace, pace_for, quicken
 from quagga.pipelines.run import check_batch, rows_of, start, with_known
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
@@ -128,7 +128,7 @@ def pace_of(job: Job, accelerator: Accelerator, networks: Sequence[nn.Module] = 
     run = RunOptions(**job.options["run"])
     compiled = run.compile if job.compiled else False
     means = compiled, run.channels_last, run.gradient_checkpointing, run.deterministic
-    return pace_for(accelerator.device, *means, wants_last=wants_last(networks, accelerator.mixed_precision))
+    return pace_for(accelerator.device, *means, networks, accelerator.mixed_precision)
 
 
 def with_kept(job: Job, rows: Rows) -> tuple[Job, list[str]]:
@@ -196,7 +196,7 @@ def play(job: Job, accelerator: Accelerator) -> Measured:
     if getattr(rows, "cache", None) == "device":
         rows.on(accelerator.device)  # pyright: ignore[reportAttributeAccessIssue]
     check_batch(game, schedule.batch_size)
-    networks = [*game.generators.values(), *game.discriminators.values()]
+    networks = networks_of(game)
     pace, _ = pace_of(job, accelerator, networks)
     quicken(networks, pace)
     trainer = Trainer(game, schedule, FAR, accelerator)

@@ -30,9 +30,9 @@ from quagga.pipelines import checkpoint
 from quagga.pipelines.init_from import init_from
 from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
-from quagga.pipelines.minimax import Batch, Trainer
+from quagga.pipelines.minimax import Batch, Trainer, networks_of
 from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken, wants_last
+from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
@@ -140,11 +140,9 @@ def train(
             raise BadInput("--init_from begins a run, --resume PATH goes on with one: choose one of them")
         begun = bool(checkpoint.saved(folder / CHECKPOINTS))
         taken = init_from(game, Path(run.init_from)) if run.init_from and not begun else []
-        networks = [*game.generators.values(), *game.discriminators.values()]
+        networks = networks_of(game)
         means = run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
-        pace, slower = pace_for(
-            accelerator.device, *means, wants_last=wants_last(networks, accelerator.mixed_precision)
-        )
+        pace, slower = pace_for(accelerator.device, *means, networks, accelerator.mixed_precision)
         pace, others_slower = agreed(pace, accelerator)
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)
@@ -281,7 +279,7 @@ def idle(accelerator: Accelerator) -> list[str]:
 def describe(trainer: Trainer, folder: Path) -> str:
     """What begins, for the user: images, device, precision, parameters, how to watch; or that none are left to play."""
     length, accelerator, game = trainer.length, trainer.accelerator, trainer.game
-    networks = [*game.generators.values(), *game.discriminators.values()]
+    networks = networks_of(game)
     sizes = ", ".join(
         f"{name} {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
         for name, network in [*game.generators.items(), *game.discriminators.items()]

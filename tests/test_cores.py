@@ -1,6 +1,7 @@
 """What a run says of other programs that want its cores."""
 
 import os
+from time import monotonic
 
 import pytest
 import torch
@@ -22,8 +23,9 @@ def threads(monkeypatch):
 
 
 def watched(*readings: tuple[float, float, float]) -> Cores:
-    several = iter([Spent(0, 0, 0), *(Spent(*reading) for reading in readings)])
-    return Cores(lambda: next(several))
+    """readings: on the wall, of all, own."""
+    walls, several = iter([0, *(wall for wall, *_ in readings)]), iter([(0, 0), *(spent for _, *spent in readings)])
+    return Cores(lambda: Spent(*next(several)), lambda: next(walls))
 
 
 def test_others_that_take_a_core_of_two_are_told_once(threads):
@@ -48,6 +50,16 @@ def test_nothing_is_told_where_nothing_is_the_matter(threads, count, of, reading
     assert watched(reading).crowded() is None
 
 
+def test_processes_are_asked_once_a_window(threads):
+    """Which takes a while where there are thousands."""
+    threads(2, 2)
+    asked, walls = [], iter((0, 1, 2, 11, 12))
+    watch = Cores(lambda: asked.append(1) or Spent(2 * len(asked), 2 * len(asked)), lambda: next(walls))
+    for _ in range(4):
+        watch.crowded()
+    assert len(asked) == 2
+
+
 def test_each_window_is_judged_by_itself(threads):
     threads(4, 4)
     watch = watched((20, 80, 80), (40, 160, 120))
@@ -57,18 +69,18 @@ def test_each_window_is_judged_by_itself(threads):
 
 
 def test_what_is_read_of_the_system_is_seconds():
-    before = spent()
+    begun, before = monotonic(), spent()
     while spent().own < before.own + 0.2:
         pass
     after = spent()
     cores_ = os.cpu_count() or 1
-    assert 0.1 <= after.all - before.all <= cores_ * (after.wall - before.wall) + 0.5
+    assert 0.1 <= after.all - before.all <= cores_ * (monotonic() - begun) + 0.5
     assert after.own - before.own <= after.all - before.all + 0.2
 
 
 def test_a_run_says_it(pictures, tmp_path, monkeypatch, capsys, threads):
     threads(2, 2)
-    times = iter(range(0, 1000, 20))
-    monkeypatch.setattr(play, "Cores", lambda: Cores(lambda: Spent(t := next(times), 2 * t, t)))
+    times, walls = iter(range(0, 1000, 20)), iter(range(0, 1000, 20))
+    monkeypatch.setattr(play, "Cores", lambda: Cores(lambda: Spent(2 * (t := next(times)), t), lambda: next(walls)))
     assert train("--root", pictures, "--output", tmp_path / "run", "--images=16") == 0
     assert capsys.readouterr().out.count("other programs keep 1.0 of 2 cores busy") == 1

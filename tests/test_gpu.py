@@ -8,14 +8,14 @@ import pytest
 import torch
 from accelerate import Accelerator
 from test_laws import every_pipeline, game_of, rows_of
-from test_pace import furthest, losses_and_gradients, networks
+from test_pace import furthest, losses_and_gradients
 from test_run import pictures, train
 from torch import Tensor
 from toys import distance, weights
 
 from quagga.pipelines import run
 from quagga.pipelines.cli import command_line
-from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.minimax import Trainer, networks_of
 from quagga.pipelines.pace import Pace, missing_for_compile, quicken
 from quagga.pipelines.schedule import Schedule
 
@@ -71,9 +71,9 @@ def test_what_the_compiler_makes_gives_the_plain_losses_and_gradients(name, devi
     torch._dynamo.reset()
     batch = {key: value.to(device) for key, value in next(rows_of(name, 2).batches(0)).items()}
     plain, fast = game_of(name), game_of(name)
-    for network in [*networks(plain), *networks(fast)]:
+    for network in [*networks_of(plain), *networks_of(fast)]:
         network.to(device).train()
-    quicken(networks(fast), Pace(compile=True, channels_last=device == "cuda"))
+    quicken(networks_of(fast), Pace(compile=True, channels_last=device == "cuda"))
     assert furthest(losses_and_gradients(plain, batch), losses_and_gradients(fast, batch)) < 1e-11
 
 

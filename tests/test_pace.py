@@ -23,8 +23,8 @@ from quagga.models.layers import InstanceNorm, MirroredConv2d
 from quagga.models.together import rows_apart, together
 from quagga.pipelines import checkpoint, pace, run
 from quagga.pipelines.losses import OBJECTIVES, gradient_penalty
-from quagga.pipelines.minimax import Draw, Trainer
-from quagga.pipelines.pace import Pace, agreed, pace_for, quicken, wants_last
+from quagga.pipelines.minimax import Draw, Trainer, networks_of
+from quagga.pipelines.pace import Pace, agreed, has_instance_norm, pace_for, quicken
 
 WAYS = {
     "channels-last": Pace(channels_last=True),
@@ -45,10 +45,6 @@ def no_machine_code(monkeypatch):
     torch._dynamo.reset()
 
 
-def networks(game: Any) -> list[nn.Module]:
-    return [*game.generators.values(), *game.discriminators.values()]
-
-
 def losses_and_gradients(game: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Of both sides: every term and reading, and every weight's gradient."""
     found = {}
@@ -60,7 +56,7 @@ def losses_and_gradients(game: Any, batch: dict[str, Tensor]) -> dict[str, Tenso
         loss = getattr(game, f"{side}_loss")(batch, fakes, draw)
         torch.stack([term.double() for term in loss.terms.values()]).sum().backward()
         found |= {f"{side} {name}": value.detach() for name, value in {**loss.terms, **loss.readings}.items()}
-        for number, network in enumerate(networks(game)):
+        for number, network in enumerate(networks_of(game)):
             for name, p in network.named_parameters():
                 found[f"{side} {number} {name}"] = torch.zeros(()) if p.grad is None else p.grad
                 p.grad = None
@@ -85,7 +81,7 @@ def test_passes_that_are_joined_give_what_they_give_apart(name, monkeypatch):
 def passes_of(name: str, **options: Any) -> list[int]:
     """Passes of each network in one step, as both moves of a translation share their fakes."""
     game, count = game_of(name, **options), {}
-    for number, network in enumerate(networks(game)):
+    for number, network in enumerate(networks_of(game)):
         count[number] = 0
         network.register_forward_hook(lambda *_, number=number: count.update({number: count[number] + 1}))
     play = trainer_of(game, images=2, batch_size=2).play(rows_of(name, 2).batches)
@@ -136,11 +132,11 @@ def test_every_pace_gives_the_plain_losses_gradients_and_statistics(name, way):
     batch = next(rows_of(name, 2, dtype=torch.float64).batches(0))
     plain, fast = game_of(name, bare=bare), game_of(name, bare=bare)
     for game in (plain, fast):
-        for network in networks(game):
+        for network in networks_of(game):
             network.double().train()
-    quicken(networks(fast), WAYS[way])
+    quicken(networks_of(fast), WAYS[way])
     assert furthest(losses_and_gradients(plain, batch), losses_and_gradients(fast, batch)) < 1e-12
-    for one, other in zip(networks(plain), networks(fast), strict=True):
+    for one, other in zip(networks_of(plain), networks_of(fast), strict=True):
         for (key, here), (_, there) in zip(one.named_buffers(), other.named_buffers(), strict=True):
             assert torch.allclose(here, there, rtol=1e-9), key
 
@@ -201,7 +197,7 @@ def test_a_compiled_game_plays_as_the_plain_one_and_is_compiled_in_its_first_ste
     games = []
     for compiled in (False, True):
         game = game_of(name, **options)
-        quicken(networks(game), Pace(compile=compiled, channels_last=compiled))
+        quicken(networks_of(game), Pace(compile=compiled, channels_last=compiled))
         trainer = trainer_of(game, images=12, batch_size=2, optimizer="sgd")
         rows, graphs = rows_of(name, 2), []
         for _ in trainer.play(rows.batches):
@@ -238,7 +234,7 @@ def test_statistics_for_the_averages_leave_networks_compiled(name, monkeypatch):
     for look_at in ((), (0,), (2,), (0, 1, 2)):
         torch._dynamo.reset()
         game = game_of(name, bare=False)
-        quicken(networks(game), Pace(compile=True))
+        quicken(networks_of(game), Pace(compile=True))
         trainer = trainer_of(game, images=12, batch_size=2)
         rows = [next(rows_of(name, 2, dtype=torch.float32).batches(0))]
         steps = trainer.play(rows_of(name, 2, dtype=torch.float32).batches)
@@ -268,7 +264,7 @@ def test_a_run_goes_on_whatever_the_order_in_memory(pair, optimizer, tmp_path):
 
     def fresh(channels_last: bool) -> Trainer:
         game = game_of("cyclegan")
-        quicken(networks(game), Pace(channels_last=channels_last))
+        quicken(networks_of(game), Pace(channels_last=channels_last))
         return trainer_of(game, images=16, batch_size=2, optimizer=optimizer)
 
     straight, first, second = fresh(pair[1]), fresh(pair[0]), fresh(pair[1])
@@ -372,7 +368,7 @@ def test_bf16_takes_losses_and_averages_in_float32_and_points_the_same_way():
     found = []
     for narrow in (False, True):
         game = game_of("cyclegan")
-        for network in networks(game):
+        for network in networks_of(game):
             network.float()
         with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
             gradients = losses_and_gradients(game, batch)
@@ -451,9 +447,9 @@ def test_what_is_taken_unasked(monkeypatch):
     assert pace_for(cuda, compile=False) == (Pace(), [])
     assert pace_for(cuda, channels_last=False) == (Pace(compile=True), [])
     assert pace_for(cpu) == (Pace(), [])
-    assert pace_for(cpu, wants_last=True) == (Pace(channels_last=True), [])
-    assert pace_for(cpu, wants_last=True, channels_last=False) == (Pace(), [])
-    assert pace_for(cuda, compile=False, wants_last=True) == (Pace(), [])
+    assert pace_for(cpu, precision="bf16") == (Pace(channels_last=True), [])
+    assert pace_for(cpu, precision="bf16", channels_last=False) == (Pace(), [])
+    assert pace_for(cuda, compile=False, precision="bf16") == (Pace(), [])
     assert pace_for(cpu, compile=True, gradient_checkpointing=True) == (
         Pace(compile=True, gradient_checkpointing=True),
         [],
@@ -471,9 +467,9 @@ def test_what_is_taken_unasked(monkeypatch):
 )
 def test_channels_last_is_preferred_for_bf16_on_a_cpu_unless_maps_are_normalised_one_by_one(name, options, expected):
     game = game_of(name, bare=False, **options)
-    assert wants_last(networks(game), "bf16") == expected
-    assert not wants_last(networks(game), "no")
-    assert not wants_last([nn.Sequential(nn.GroupNorm(1, 2))], "bf16")
+    for precision, last in (("bf16", bool(expected)), ("no", False)):
+        assert pace_for(torch.device("cpu"), networks=networks_of(game), precision=precision) == (Pace(False, last), [])
+    assert has_instance_norm([nn.Sequential(nn.GroupNorm(1, 2))])
 
 
 @pytest.mark.parametrize("amx", [False, True])

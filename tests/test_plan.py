@@ -147,9 +147,7 @@ def test_what_does_not_fit_is_said_and_what_is_a_bug_is_raised(home, monkeypatch
 def on_a_gpu(monkeypatch) -> None:
     """The means of speed are those of a GPU with a compiler, though the game is played on the CPU."""
     monkeypatch.setattr(pace, "missing_for_compile", lambda _: None)
-    monkeypatch.setattr(
-        plan_entry, "pace_for", lambda _, *asked, wants_last: pace.pace_for(torch.device("cuda"), *asked)
-    )
+    monkeypatch.setattr(plan_entry, "pace_for", lambda _, *asked: pace.pace_for(torch.device("cuda"), *asked))
 
 
 def test_what_is_not_compiled_is_played_as_a_run_that_is_not(home, monkeypatch):
