@@ -42,13 +42,13 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Stamps: nothing is installed again until pyproject.toml changes.
-$(VENV)/installed: pyproject.toml | $(VENV)/pyvenv.cfg
+# Stamps: nothing is installed again until pyproject.toml or setup.py changes.
+$(VENV)/installed: pyproject.toml setup.py | $(VENV)/pyvenv.cfg
 	@echo "installing torch and what else Quagga stands on: a few minutes, once"
 	$(BIN)/python -m pip install --disable-pip-version-check -e .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(VENV)/pyvenv.cfg
+$(VENV)/installed-dev: pyproject.toml setup.py | $(VENV)/pyvenv.cfg
 	@echo "installing torch, what else Quagga stands on, and the tools of the tests: a few minutes, once"
 	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]"
 	@touch $(VENV)/installed $@

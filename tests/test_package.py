@@ -3,6 +3,8 @@
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,23 +49,77 @@ def test_the_folders_are_imported_by_their_package_names_only(tmp_path):
         assert python("-I", "-c", f"import {folder}", folder=tmp_path).returncode != 0, f"`import {folder}` works"
 
 
-def test_the_wheel_holds_every_module_and_owns_no_name_but_its_own(tmp_path):
-    source, wheels = tmp_path / "source", tmp_path / "wheels"
-    hidden = shutil.ignore_patterns("__pycache__")
-    for folder in ("quagga", *FOLDERS):
-        shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=hidden)
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, source)
-    program = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-    ran = python("-c", program, str(wheels), folder=source)
+def checkout(folder: Path, links: bool) -> Path:
+    """What a build reads of the tree. links: whether the rooms in src/quagga are links, or text files as Git writes
+    them where there are none."""
+    hidden = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in ("src", *FOLDERS):
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=hidden)
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, folder)
+    for room in FOLDERS if not links else ():
+        link = folder / "src" / "quagga" / room
+        text = link.readlink().as_posix()
+        link.unlink()
+        link.write_text(text)
+    return folder
+
+
+def built(kind: str, source: Path, to: Path) -> Path:
+    """What setuptools makes of a checkout. kind: wheel, editable or sdist."""
+    to.mkdir()
+    program = f"import sys; from setuptools.build_meta import build_{kind} as build; build(sys.argv[1])"
+    ran = python("-c", program, str(to), folder=source)
     assert ran.returncode == 0, ran.stderr
-    [wheel] = wheels.glob("*.whl")
+    [made] = to.iterdir()
+    return made
+
+
+def modules() -> set[str]:
+    """The paths in a wheel of every module of the tree."""
+    own = {f"quagga/{file.name}" for file in (ROOT / "src" / "quagga").glob("*.py")} | {"quagga/py.typed"}
+    return own | {f"quagga/{file.relative_to(ROOT)}" for room in FOLDERS for file in (ROOT / room).rglob("*.py")}
+
+
+with_and_without_links = pytest.mark.parametrize("links", [True, False], ids=["links", "no-links"])
+
+
+@with_and_without_links
+def test_the_wheel_holds_every_module_and_owns_no_name_but_its_own(links, tmp_path):
+    wheel = built("wheel", checkout(tmp_path / "source", links), tmp_path / "wheels")
     inside = set(zipfile.ZipFile(wheel).namelist())
-    modules = {f"quagga/{file.name}" for file in (ROOT / "quagga").glob("*.py")} | {"quagga/py.typed"}
-    modules |= {f"quagga/{folder}/{file.name}" for folder in FOLDERS for file in (ROOT / folder).glob("*.py")}
     info = f"quagga-{quagga.__version__}.dist-info"
-    assert {name for name in inside if not name.startswith(f"{info}/")} == modules
+    assert {name for name in inside if not name.startswith(f"{info}/")} == modules()
     assert f"{info}/licenses/LICENSE" in inside
+
+
+@with_and_without_links
+def test_the_sdist_makes_the_same_wheel(links, tmp_path):
+    sdist = built("sdist", checkout(tmp_path / "source", links), tmp_path / "sdists")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    wheel = built("wheel", tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path / "wheels")
+    assert {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("quagga/")} == modules()
+
+
+@with_and_without_links
+@pytest.mark.parametrize("kind", ["editable", "wheel"])
+def test_a_folder_called_quagga_where_one_stands_does_not_hide_the_package(kind, links, tmp_path):
+    """Such as the clone, seen from the folder that it was cloned into."""
+    source = checkout(tmp_path / "quagga", links)
+    place = tmp_path / "site-packages"
+    with zipfile.ZipFile(built(kind, source, tmp_path / "wheels")) as wheel:
+        wheel.extractall(place)
+    # A Python of its own, with what was just installed, and of this one's packages all but quagga's path.
+    program = (
+        "import site, sys; sys.path.insert(0, ''); site.addsitedir(sys.argv[1]); sys.path.append(sys.argv[2]);"
+        "import quagga.__main__, quagga.models.layers, quagga.data.folders, quagga.pipelines.cli;"
+        "assert all(sys.argv[3] in module.__file__ for name, module in sys.modules.items() if 'quagga' in name);"
+        "from runpy import run_module; sys.argv = ['quagga', '--version']; run_module('quagga', run_name='__main__')"
+    )
+    ours = str(source if kind == "editable" else place)
+    ran = python("-S", "-E", "-c", program, str(place), sysconfig.get_path("purelib"), ours, folder=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, f"quagga {quagga.__version__}\n"), ran.stderr
 
 
 def test_every_name_of_the_public_face_leads_somewhere():
@@ -75,7 +131,7 @@ def test_every_name_of_the_public_face_leads_somewhere():
 
 def test_models_and_data_import_neither_each_other_nor_pipelines():
     for folder, foreign in (("models", ("data", "pipelines")), ("data", ("models", "pipelines"))):
-        for file in (ROOT / folder).glob("*.py"):
+        for file in (ROOT / folder).rglob("*.py"):
             for other in foreign:
                 assert f"quagga.{other}" not in file.read_text("utf-8"), f"{folder}/{file.name} knows quagga.{other}"
 
