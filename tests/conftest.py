@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -50,7 +51,7 @@ def look_ups() -> list[str]:
     return file.read_text("utf-8").splitlines() if file.exists() else []
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     count = sum(len(file.read_text("utf-8").splitlines()) for file in FOLDER.iterdir())
     terminalreporter.write_line(f"{count} look-ups of other machines, by the tests and their child processes")
 
