@@ -4,6 +4,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# What installs, and what it is asked for besides: another torch, or the oldest of everything (CONTRIBUTING.md).
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+WITH :=
 # Two processes of one thread each: what a small machine has. (tests/conftest.py sets the thread.)
 PYTEST := $(BIN)/pytest -n 2
 # Laws that start processes or compile: `make quick` leaves them to `make test`.
@@ -21,6 +24,7 @@ help:
 
 demo: $(VENV)/installed
 	$(BIN)/quagga demo
+	@echo "to type quagga yourself: source $(BIN)/activate"
 
 test: lint types
 	$(PYTEST) -m "not slow"
@@ -45,12 +49,12 @@ types: $(VENV)/installed-dev
 # Stamps: nothing is installed again until pyproject.toml or setup.py changes.
 $(VENV)/installed: pyproject.toml setup.py | $(VENV)/pyvenv.cfg
 	@echo "installing torch and what else Quagga stands on: a few minutes, once"
-	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	VIRTUAL_ENV=$(abspath $(VENV)) $(INSTALL) -e . $(WITH)
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml setup.py | $(VENV)/pyvenv.cfg
 	@echo "installing torch, what else Quagga stands on, and the tools of the tests: a few minutes, once"
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]"
+	VIRTUAL_ENV=$(abspath $(VENV)) $(INSTALL) -e ".[dev]" $(WITH)
 	@touch $(VENV)/installed $@
 
 $(VENV)/pyvenv.cfg:

@@ -36,6 +36,6 @@ def rows_apart(network: nn.Module) -> bool:
     if not network.training:
         return True
     return not any(
-        isinstance(layer, (_BatchNorm, nn.modules.dropout._DropoutNd)) or is_parametrized(layer)
+        isinstance(layer, _BatchNorm | nn.modules.dropout._DropoutNd) or is_parametrized(layer)
         for layer in network.modules()
     )

@@ -196,6 +196,20 @@ def test_the_line_for_several_gpus_runs_on_one_cpu(home):
     assert (home / "runs/launched/model/model.json").exists()
 
 
+def test_after_make_demo_the_next_line_is_known_to_the_shell(tmp_path):
+    """As the README says before its first `quagga train`, and `make demo` at its end."""
+    source = "source .venv/bin/activate"
+    assert 0 < README.index(source) < README.index("\nquagga ")
+    done = subprocess.run(["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    *_, before_last, last = done.stdout.splitlines()
+    assert before_last.endswith("quagga demo") and source in last
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    command = tmp_path / ".venv/bin/quagga"
+    command.touch(0o755)
+    ran = subprocess.run(["bash", "-c", f"{source}; command -v quagga"], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.stdout.strip() == str(command)
+
+
 def test_every_command_and_file_that_is_named_exists():
     for name in re.findall(r"\]\(([\w./-]+)\)", README):
         assert (ROOT / name).exists(), name
