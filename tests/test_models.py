@@ -283,7 +283,8 @@ def test_networks_survive_layouts_and_precisions():
         network.eval()
         y = network(x)
         last = x.contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(network.to(memory_format=torch.channels_last)(last), y, rtol=1e-3, atol=1e-4)
+        there: nn.Module = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch < 2.14
+        torch.testing.assert_close(there(last), y, rtol=1e-3, atol=1e-4)
         with torch.autocast("cpu", torch.bfloat16):
             half = network(x)
         half.float().mean().backward()
