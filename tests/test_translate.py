@@ -779,7 +779,7 @@ def test_nothing_is_overwritten_unless_asked_for(run: Path, photos: Path, tmp_pa
     (out / "e.bmp").write_text("mine too")
     before = contents(out)
     message = refused(translate, run, photos, "--output", out)
-    assert "2 of 7" in message and "a.png" in message and "--overwrite" in message
+    assert "2 of 7" in message and "a.png" in message and "--existing skip" in message
     assert contents(out) == before
     refused(translate, run, photos, "--output", out, "--overwrite=false")
     refused(translate, run, photos, "--output", out, "--overwrite", "false")
