@@ -67,8 +67,7 @@ def metadata_of(image: Image.Image) -> Metadata:
     with suppress(Exception), warnings.catch_warnings(action="ignore"):  # tags of any kind, from anywhere
         if image.format == "PNG" and "exif" not in image.info:
             image.load()  # it may come after the pixels
-        tags = image.format == "TIFF"
-        exif = _telling(image.getexif()) if tags else image.info.get("exif", b"")
+        exif = _block(_telling(image.getexif())) if image.format == "TIFF" else image.info.get("exif", b"")
     return Metadata(exif, bool(image.info.get("icc_profile")))
 
 
@@ -77,29 +76,36 @@ def options_of(suffix: str, told: dict[str, bytes]) -> dict[str, Any]:
     options: dict[str, Any] = dict(told)
     exif = options.pop("exif", b"")
     if suffix in (".tif", ".tiff"):
-        with suppress(Exception):  # of tags that Pillow does not understand
+        with suppress(Exception), warnings.catch_warnings(action="ignore"):  # of tags that Pillow does not understand
             tags = Image.Exif()
             tags.load(exif)
-            exif = _telling(tags)
-            # Libtiff, which compresses, writes no directories of EXIF.
-            return {**options, "exif": exif, "compression": None} if exif else options
+            if telling := _telling(tags):  # libtiff, which compresses, writes no directories of EXIF
+                return {**options, "tiffinfo": telling, "compression": None}
         return options
     if not exif or (suffix in (".jpg", ".jpeg") and len(exif) > MOST_IN_JPEG):
         return options
     return {**options, "exif": exif}
 
 
-def _telling(tags: Image.Exif) -> bytes:
-    """A block of the tags that tell of the photo; empty where there are none."""
-    kept = Image.Exif()
+def _telling(tags: Image.Exif) -> dict[int, Any]:
+    """The tags that tell of the photo, and the directories of its exposure and its place."""
+    telling: dict[int, Any] = {}
     for tag in TELLING:
         if tag in tags:
-            value = tags[tag]
-            kept[tag] = value.encode("latin-1", "replace") if isinstance(value, str) else value  # else "?" for "ü"
-    for directory in (PHOTO, GPS):
-        if found := tags.get_ifd(directory):
-            kept.get_ifd(directory).update(found)
-    return kept.tobytes() if len(kept) else b""
+            value = tags[tag]  # as bytes, since of text Pillow writes "?" for "ü"
+            telling[tag] = value.encode("latin-1", "replace") if isinstance(value, str) else value
+    return telling | {directory: found for directory in (PHOTO, GPS) if (found := tags.get_ifd(directory))}
+
+
+def _block(telling: dict[int, Any]) -> bytes:
+    """Such tags as JPEGs have them; empty where there are none."""
+    exif = Image.Exif()
+    for tag, value in telling.items():
+        if isinstance(value, dict):
+            exif.get_ifd(tag).update(value)
+        else:
+            exif[tag] = value
+    return exif.tobytes() if telling else b""
 
 
 def _corrected(block: bytes, width: int, height: int, srgb: bool) -> bytes:

@@ -272,7 +272,7 @@ def module_of(error: BaseException) -> str:
 
 
 def complain(message: str) -> None:
-    """Prints `quagga: error: MESSAGE` on stderr, in one line; all but the first process of a machine wait 3 s before."""
+    """Prints `quagga: error: MESSAGE` on stderr, in one line; all but the first process of a machine wait 3 s."""
     # Of several processes that fail alike one speaks: the launcher ends the others while they wait. Where only
     # another one failed it speaks after all, and nothing is lost.
     if os.environ.get("LOCAL_RANK", "0") != "0":
