@@ -789,6 +789,51 @@ def test_nothing_is_overwritten_unless_asked_for(run: Path, photos: Path, tmp_pa
     assert all(contents(out)[name] != before[name] for name in before)
 
 
+def test_a_call_that_was_stopped_goes_on(run: Path, photos: Path, tmp_path: Path, monkeypatch, capsys):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert translate(run, photos, "--output", whole, "--comparison") == 0
+    original = Image.Image.save
+
+    def stopped(self, path, *args, **kwargs):
+        original(self, path, *args, **kwargs)
+        if self.size[1] == 10:  # the fourth, half of which is written
+            Path(path).write_bytes(Path(path).read_bytes()[:20])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Image.Image, "save", stopped)
+        translate(run, photos, "--output", out, "--comparison")
+    first = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert 0 < len(first) < 7 and all(read_picture(path).size for path in first)
+    (out / "a.png").write_bytes(b"")  # as a power cut leaves it
+    assert "--existing skip" in refused(translate, run, photos, "--output", out, "--comparison")
+    capsys.readouterr()
+    assert translate(run, photos, "--output", out, "--comparison", "--existing", "skip") == 0
+    assert f"{len(first) - 1} of 7 pictures" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == when for path, when in first.items() if path.name != "a.png")
+    made, expected = contents(out), contents(whole)
+    sheets = [read_picture(folder / "comparison.png").astype(int) for folder in (out, whole)]
+    assert (
+        np.abs(sheets[0] - sheets[1]).max() <= 40
+    )  # all seven, those of the first call as their files have them (JPEG)
+    assert {**made, "comparison.png": b""} == {**expected, "comparison.png": b""}
+    assert translate(run, photos, "--output", out, "--comparison", "--existing=skip") == 0
+    assert contents(out) == made
+
+
+def test_overwrite_is_the_older_name_of_existing(run: Path, photos: Path, tmp_path: Path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("mine")
+    for value, words in (("true", 0), ("false", None)):
+        (tmp_path / "options.yaml").write_text(f"overwrite: {value}\n")
+        call = (translate, run, photos / "a.png", "--output", tmp_path / "out", "--config", tmp_path / "options.yaml")
+        assert call[0](*call[1:]) == words if words == 0 else "exist" in refused(*call)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "--existing {error,skip,overwrite}" in said and "--overwrite" not in said
+
+
 def test_two_pictures_never_become_one(run: Path, photos: Path, tmp_path: Path):
     shutil.copy(photos / "a.png", photos / "d.png")  # beside d.gif, which becomes PNG
     out = tmp_path / "out"
