@@ -300,6 +300,37 @@ def test_weights_that_would_never_end_are_refused(run: Path):
     assert "it is no file" in refused(quagga.load, run)
 
 
+def test_a_file_of_another_size_is_named_with_both_before_it_is_read(run: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("G.safetensors", "golden.safetensors"):
+        path = run / "model" / name
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.truncate(1 << 40)  # sparse: a terabyte that takes no room
+        message = refused(quagga.load, run)
+        assert name in message and f"{1 << 40:,}" in message and f"{size:,}" in message and "model.json" in message
+        with path.open("r+b") as file:
+            file.truncate(size)
+    assert quagga.load(run).verify() <= 1e-5
+
+
+def test_a_model_that_states_no_sizes_loads_and_one_too_large_for_the_memory_is_named(run: Path, monkeypatch):
+    card = run / "model" / "model.json"
+    said = json.loads(card.read_text())
+    assert said.pop("bytes").keys() == said["files"].keys()
+    card.write_text(json.dumps(said))  # as models were written before
+    assert quagga.load(run).verify() <= 1e-5
+    read = Path.read_bytes
+
+    def short_of_memory(path: Path) -> bytes:
+        if path.name == "F.safetensors":
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", short_of_memory)
+    message = refused(quagga.load, run, "horse")
+    assert "F.safetensors has " in message and " bytes" in message and "memory" in message
+
+
 def test_a_newer_format_is_refused_in_words(run: Path):
     path = run / "model" / "model.json"
     card = json.loads(path.read_text()) | {"format": 2, "versions": {"quagga": "9.8"}, "options": "of a shape to come"}
