@@ -2,7 +2,8 @@
 
 import errno
 import inspect
-import multiprocessing.synchronize
+import multiprocessing
+import multiprocessing.synchronize  # before a test replaces what it is made of
 import os
 import subprocess
 import sys
@@ -421,7 +422,7 @@ def test_what_the_user_or_the_machine_caused_is_one_line(error, code, expected, 
 def test_a_semaphore_for_which_there_is_no_shared_memory_is_no_full_disk(monkeypatch, capsys):
     own = {"__name__": "multiprocessing.synchronize"}  # it is C, and raises in the module that calls it
     exec(f"def full(*words): raise OSError({errno.ENOSPC}, 'No space left on device')", own)
-    monkeypatch.setattr(multiprocessing.synchronize._multiprocessing, "SemLock", own["full"])
+    monkeypatch.setattr("_multiprocessing.SemLock", own["full"])
     assert cli.explained(lambda: multiprocessing.Lock() and 0) == 2
     said = capsys.readouterr().err
     assert "no shared memory left" in said and "--shm-size" in said and "disk" not in said

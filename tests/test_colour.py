@@ -44,13 +44,36 @@ def profile(space: str = "RGB ", matrix: np.ndarray = P3, curve: bytes = CURVE, 
     else:
         tags |= {f"{c}XYZ".encode(): b"XYZ " + bytes(4) + fixed(*matrix[:, n]) for n, c in enumerate("rgb")}
         tags |= {f"{c}TRC".encode(): curve for c in "rgb"}
+    return assembled(tags, b"mntr", space.encode(), b"XYZ ")
+
+
+def assembled(tags: dict[bytes, bytes], kind: bytes, space: bytes, between: bytes) -> bytes:
+    """The file of a profile: a header, a table of contents, the tags."""
     table, body, begin = b"", b"", 132 + 12 * len(tags)
     for tag, value in tags.items():
         table += tag + struct.pack(">II", begin + len(body), len(value))
         body += value + bytes(-len(value) % 4)
-    head = struct.pack(">I4xI4s4s4s", begin + len(body), 0x04300000, b"mntr", space.encode(), b"XYZ ")
+    head = struct.pack(">I4xI", begin + len(body), 0x04300000) + kind + space + between
     head += struct.pack(">6H", 2022, 1, 1, 0, 0, 0) + b"acsp" + bytes(28) + fixed(*WHITE)
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
+
+
+def inks(paper: np.ndarray, full: np.ndarray) -> bytes:
+    """A profile of CMYK: a table of Lab at every corner, which are between the paper and full ink as they hold it."""
+    corners = np.stack(np.meshgrid(*[(0, 1)] * 4, indexing="ij"), axis=-1).reshape(16, 4).mean(1)
+    lab = (lab_of(paper) + (lab_of(full) - lab_of(paper)) * corners[:, None]) * (2.55, 1, 1) + (0, 128, 128)
+    straight = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0)) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    table += 4 * straight + np.rint(lab).astype(np.uint8).tobytes() + 3 * straight
+    text = b"mluc" + bytes(4) + struct.pack(">II4sII", 1, 12, b"enUS", 8, 28) + "inks".encode("utf-16-be")
+    tags = {b"desc": text, b"cprt": text, b"wtpt": b"XYZ " + bytes(4) + fixed(*WHITE), b"A2B0": table, b"A2B1": table}
+    return assembled(tags, b"prtr", b"CMYK", b"Lab ")
+
+
+def lab_of(levels: np.ndarray) -> np.ndarray:
+    """sRGB, (3,) in 0..255 -> CIELAB under D50."""
+    f = np.cbrt(SRGB @ linear(levels.astype(float)) / WHITE)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 def linear(levels: np.ndarray) -> np.ndarray:
@@ -118,7 +141,20 @@ def test_grey_is_brought_to_the_curve_of_srgb(tmp_path):
     assert np.array_equal(read_native(tmp_path / "b.png").pixels, np.dstack([native.pixels, GREY]))
 
 
-def test_what_a_picture_is_not_of_a_profile_does_not_change(tmp_path):
+@pytest.mark.parametrize("name", ["print.tif", "print.jpg"])
+def test_inks_take_the_colours_of_their_profile(name, tmp_path):
+    paper, full = np.array([255, 255, 255]), np.array([40, 60, 50])
+    for cover, expected in ((0, paper), (255, full)):
+        image = Image.new("CMYK", (16, 16), (cover,) * 4)
+        image.save(tmp_path / name, icc_profile=inks(paper, full), **({"quality": 95} if "jpg" in name else {}))
+        assert off(read_picture(tmp_path / name), expected) <= 4
+    Image.new("CMYK", (16, 16), (0, 255, 0, 255)).save(tmp_path / name, icc_profile=inks(paper, full))
+    half = read_picture(tmp_path / name)[0, 0].astype(int)
+    Image.new("CMYK", (16, 16), (0, 255, 0, 255)).save(tmp_path / name)
+    assert 40 < half[0] < 200 and off(half, read_picture(tmp_path / name)[0, 0]) > 40  # without one, black is black
+
+
+def test_a_profile_that_says_nothing_of_a_picture_changes_nothing(tmp_path):
     """Profiles of sRGB by whatever name, of other kinds of colours, and damaged ones leave every number as it is."""
     whole = profile()
     broken = [b"junk", whole[:140], whole[:-300], whole[:300] + b"\xff" * 200, whole.replace(b"rXYZ", b"none")]
