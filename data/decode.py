@@ -272,6 +272,12 @@ def _target(image: Image.Image) -> str:
     return WITH_ALPHA[MODES[image.mode]] if transparent else MODES[image.mode]
 
 
+def deep(image: Image.Image) -> bool:
+    """Whether it has more than 8 bits a channel, so that no colour profile is applied. Of colours Pillow tells until it
+    is loaded; then it has kept 8."""
+    return image.mode in DEEP_MODES or (isinstance(image, ImageFile.ImageFile) and _deep_colour(image))
+
+
 def _deep_colour(image: ImageFile.ImageFile) -> bool:
     return image.mode in MODES and ";16" in str(image.tile)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from quagga.data.colour import srgb_profile
-from quagga.data.decode import FORMATS
+from quagga.data.decode import FORMATS, deep
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, PHOTO, INTEROPERABILITY = 274, 34665, 40965  # the last two point to further directories
@@ -33,20 +33,21 @@ class Metadata(NamedTuple):
     """What goes from a file into another."""
 
     exif: bytes = b""  # the block as JPEGs have it, from "Exif" on; empty: none
-    profiled: bool = False  # whether a colour profile is embedded, so that the picture made of it gets sRGB's
+    profiled: bool = False  # whether it was read by a colour profile, so that the picture made of it gets sRGB's
 
-    def told(self, width: int, height: int) -> dict[str, bytes]:
+    def told(self, width: int, height: int, colour: bool = True) -> dict[str, bytes]:
         """`exif` and `icc_profile`, as far as there are such, as Pillow's `Image.save` takes them.
 
         Args:
             width: Of the new picture, in pixels.
             height: Likewise.
+            colour: Whether it has colours: sRGB's profile is none for grey.
         """
         told = {}
         with suppress(struct.error, IndexError, ValueError, KeyError):  # a damaged block is left out
             if corrected := _corrected(self.exif.removeprefix(PREFIX), width, height, self.profiled):
                 told["exif"] = PREFIX + corrected
-        if self.profiled:
+        if self.profiled and colour:
             told["icc_profile"] = srgb_profile()
         return told
 
@@ -63,12 +64,12 @@ def read_metadata(path: str | Path) -> Metadata:
 
 def metadata_of(image: Image.Image) -> Metadata:
     """What a PIL image says; without EXIF where that is damaged."""
-    exif = b""
+    exif, profiled = b"", bool(image.info.get("icc_profile")) and not deep(image)
     with suppress(Exception), warnings.catch_warnings(action="ignore"):  # tags of any kind, from anywhere
         if image.format == "PNG" and "exif" not in image.info:
             image.load()  # it may come after the pixels
         exif = _block(_telling(image.getexif())) if image.format == "TIFF" else image.info.get("exif", b"")
-    return Metadata(exif, bool(image.info.get("icc_profile")))
+    return Metadata(exif, profiled)
 
 
 def options_of(suffix: str, told: dict[str, bytes]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def save(path: Path, pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHI
             else:
                 np.savez_compressed(file, image=plain)
     elif pixels.dtype == np.uint8 and channels in (1, 3, 4):
-        told = options_of(suffix, metadata.told(pixels.shape[1], pixels.shape[0]))
+        told = options_of(suffix, metadata.told(pixels.shape[1], pixels.shape[0], channels > 1))
         Image.fromarray(plain).save(path, **{**PILLOW[suffix], **told})
     elif suffix == ".png":
         order = [2, 1, 0, 3][:channels] if channels > 1 else [0]  # OpenCV's BGR(A)

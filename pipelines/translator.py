@@ -182,7 +182,7 @@ class Translator:
                 " use `quagga translate`"
             )
         made = Image.fromarray(_without_single_channel(self.translated(self._fitted(picture))))
-        made.info.update(metadata_of(picture).told(*made.size))
+        made.info.update(metadata_of(picture).told(*made.size, made.mode != "L"))
         return made
 
     def _array(self, picture: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from quagga.data.colour import srgb_profile
 from quagga.data.decode import read_picture
 from quagga.data.metadata import NOTHING, Metadata, read_metadata
 from quagga.data.write import save
@@ -144,3 +145,14 @@ def test_what_has_no_exif_has_nothing_to_say(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     for name in ("a.png", "a.npy", "a.jpg", "nowhere.png"):
         assert read_metadata(tmp_path / name) == NOTHING
+
+
+def test_only_what_was_converted_is_tagged_and_grey_is_not(tmp_path):
+    deep = (PIXELS[..., 0].astype(np.uint16)) * 257
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", icc_profile=srgb_profile())
+    Image.fromarray(deep).save(tmp_path / "deep.png", icc_profile=srgb_profile())
+    assert read_metadata(tmp_path / "a.png").profiled and not read_metadata(tmp_path / "deep.png").profiled
+    for channels, tagged in ((3, True), (1, False)):
+        save(tmp_path / "b.png", PIXELS[..., :channels], ".png", read_metadata(tmp_path / "a.png"))
+        with Image.open(tmp_path / "b.png") as made:
+            assert ("icc_profile" in made.info) == tagged
