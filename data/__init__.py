@@ -1,6 +1,7 @@
 """Pictures in, batches out. Each module is one concept:
 
 form: channels, kind and value range of a domain   decode: files -> arrays, every mode by a table
+colour: into sRGB, by the profile of a file        metadata: EXIF, from a photo to what is made of it
 tensors: numbers <-> values in [-1, 1]             arrays, tiff: what Pillow and OpenCV do not read; write: files
 folders: which pictures are there, held-out ones   look: what is to be known of them before training
 rows: what a run sees, in which order              feed: rows in batches, by workers or a thread

@@ -5,7 +5,9 @@ A file is first read at its own depth (`read_native`), then brought to what trai
 numpy's files, by `arrays`; what none of them names is refused, not guessed. By itself Pillow would clip 16-bit grey,
 turn float pictures black, drop the opacity and leave photos lying on their side.
 
-- EXIF rotation is applied. Colour profiles (ICC) are not.
+- EXIF rotation is applied.
+- Colours of 8 bits are converted to sRGB by the profile (ICC) that is embedded, see `colour`; the numbers of label maps
+  are not, and deeper pictures are read as they are.
 - Transparent pixels are laid on white, unless as many channels are asked for as there are with the opacity.
 - A file is known by its first bytes, not by its name.
 - Of an animation, or a file of several pages, the first picture is read; pages that tifffile wrote of one array are
@@ -21,11 +23,12 @@ from typing import IO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError, features
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from quagga import BadInput
 from quagga.data import arrays, tiff
 from quagga.data.arrays import MAX_PIXELS, check_size
+from quagga.data.colour import in_srgb
 from quagga.data.form import Fitted, Form, Native, depth_kept, fitted, fitting_channels, kind_of, to_eight_bits
 
 HEIC = find_spec("pillow_heif") is not None
@@ -143,21 +146,25 @@ def to_fitted(picture: Image.Image | np.ndarray, form: Form) -> Fitted:
         return fitted(native, form)
 
 
-def to_native(picture: Image.Image | np.ndarray) -> Native:
-    """A picture that is in memory already, as `read_native` has one of a file.
+def to_native(picture: Image.Image | np.ndarray, as_stored: bool = False) -> Native:
+    """A picture that is in memory already, as `read_native` has one of a file; its profile is in a PIL image's `info`.
 
     Raises:
         BadInput: "this picture: why".
     """
     with _explained("this picture"):
         if isinstance(picture, Image.Image):
-            return _with_pillow(picture)
+            return _with_pillow(picture, as_stored)
         pixels = picture[..., None] if picture.ndim == 2 else picture
         return Native(depth_kept(pixels), alpha=pixels.shape[-1] in (2, 4))
 
 
-def read_native(path: str | Path) -> Native:
+def read_native(path: str | Path, as_stored: bool = False) -> Native:
     """The picture in a file at the depth it is stored in, upright, its opacity kept.
+
+    Args:
+        path: The file.
+        as_stored: Leave out the conversion to sRGB: the numbers of a label map are names, not colours.
 
     Raises:
         BadInput: as `read_picture`.
@@ -167,11 +174,11 @@ def read_native(path: str | Path) -> Native:
         if start.startswith((arrays.NPY, arrays.NPZ)):
             return Native(depth_kept(arrays.read_array(path)), alpha=False)
         if start.startswith(tiff.MAGIC):
-            return _tiff(path, file)
+            return _tiff(path, file, as_stored)
         with _opened(file) as image:
             # Pillow has no 16-bit RGB: it would keep the high byte. Its name for the raw data gives the depth away.
             if not _deep_colour(image):
-                return _with_pillow(image)
+                return _with_pillow(image, as_stored)
             image.load()  # as `_with_pillow` does, for the orientation
             return _with_opencv(path, image.getexif().get(ORIENTATION))
 
@@ -224,11 +231,11 @@ def _pillows(tags: tiff.Tags) -> bool:
     return (tags.bits, tags.channels) == (12, 1)
 
 
-def _tiff(path: str | Path, file: IO[bytes]) -> Native:
+def _tiff(path: str | Path, file: IO[bytes], as_stored: bool) -> Native:
     tags = tiff.read_tags(file)
     if _pillows(tags):
         with _opened(file) as image:
-            return _with_pillow(image)
+            return _with_pillow(image, as_stored)
     contiguous = tags.channels in (1, 3, 4) and not tags.planes and tags.stack is None
     plain = tags.photometric in (1, tiff.RGB) and tags.dtype != np.float16 and tags.bits in (16, 32, 64)
     if contiguous and plain:
@@ -244,19 +251,14 @@ def _finished(native: Native, channels: int) -> np.ndarray:
     return to_eight_bits(fitting_channels(native, channels))
 
 
-def _with_pillow(image: Image.Image) -> Native:
+def _with_pillow(image: Image.Image, as_stored: bool) -> Native:
     image.load()  # which turns TIFFs, and strikes out their orientation
     orientation = image.getexif().get(ORIENTATION)
     if image.mode in DEEP_MODES:
         pixels = depth_kept(np.asarray(image).astype(DEEP_MODES[image.mode]))
         return Native(_upright(pixels[..., None], orientation), alpha=False)
     target = _target(image)
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        assert converted is not None
-        image = converted
-    pixels = np.asarray(image.convert(target))
+    pixels = np.asarray(in_srgb(image, target, None if as_stored else image.info.get("icc_profile")))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return Native(_upright(pixels, orientation), alpha=target.endswith("A"))
 
@@ -268,6 +270,12 @@ def _target(image: Image.Image) -> str:
     # A palette's transparent entry, or one colour declared transparent.
     transparent = image.mode != "LAB" and image.has_transparency_data
     return WITH_ALPHA[MODES[image.mode]] if transparent else MODES[image.mode]
+
+
+def deep(image: Image.Image) -> bool:
+    """Whether it has more than 8 bits a channel, so that no colour profile is applied. Of colours Pillow tells until it
+    is loaded; then it has kept 8."""
+    return image.mode in DEEP_MODES or (isinstance(image, ImageFile.ImageFile) and _deep_colour(image))
 
 
 def _deep_colour(image: ImageFile.ImageFile) -> bool:

@@ -228,7 +228,7 @@ def find_labels(read: Sequence[tuple[Path, Any]], count: int | None, skip: bool)
 def values_in(path: Path, cut: Cut) -> np.ndarray:
     """The numbers of a map in a file, (H, W, 1 or 3), or of what `cut` leaves of it."""
     try:
-        return label_values(cut(read_native(path)))
+        return label_values(cut(read_native(path, as_stored=True)))
     except ValueError as error:
         raise (error if isinstance(error, BadInput) else BadInput(f"{path}: {error}")) from None
 

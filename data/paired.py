@@ -398,7 +398,8 @@ class Paired:
         Raises:
             BadInput: it cannot be read, its sizes differ, or it holds labels that training has not seen.
         """
-        native: dict[Path, Native] = {path: read_native(path) for path in {pair.x, pair.y} if path}
+        maps = pair.x if self.x_as == "labels" else None  # side by side with a map, y is read as it is stored too
+        native: dict[Path, Native] = {path: read_native(path, path == maps) for path in {pair.x, pair.y} if path}
         try:
             path = pair.y
             y = fitted(self._half("y")(native[path]), self.forms["y"], "y").pixels

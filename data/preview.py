@@ -11,6 +11,7 @@ from torch import Tensor
 from quagga import BadInput
 from quagga.data.form import Form, grey_or_rgb
 from quagga.data.tensors import to_uint8
+from quagga.data.write import draft_of
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
 MARGIN, BETWEEN = 12, 4  # pixels: around the sheet, between pictures
@@ -91,11 +92,8 @@ def captioned_sheet(pictures: Tensor, captions: Sequence[str], path: str | Path,
 
 
 def _save(sheet: Image.Image, path: str | Path) -> None:
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"cannot write {path}: {' '.join(str(error).split())}") from error
+    with draft_of(Path(path)) as draft:
+        sheet.save(draft)
 
 
 def for_the_eye(

@@ -1,5 +1,8 @@
 """Pictures into files, such that reading them gives the same numbers back (but for JPEG, whose loss is not seen)."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from quagga import BadInput
 from quagga.data.form import Form
+from quagga.data.metadata import NOTHING, Metadata, options_of
 
 PILLOW: dict[str, dict[str, Any]] = {  # suffix -> how Pillow writes 8 bits; lossless, but for JPEG at 95
     ".png": {"format": "PNG"},
@@ -34,8 +39,40 @@ def suffix_for(suffix: str, form: Form) -> str:
     return ".png" if png else ".tif"
 
 
-def save(path: Path, pixels: np.ndarray, suffix: str) -> None:
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """Where to write a file, which takes the place of `path` at the end of the block. A kill, an error or a full disk
+    leaves what was there before; folders above it are made.
+
+    Raises:
+        BadInput: the disk is full, or what the block raises where it writes (OSError, ValueError).
+    """
+    # Short, since a name has 255 bytes and that of the path may use them; hidden, so that no folder counts it.
+    draft = path.with_name(f".{os.getpid()}.part{path.suffix[:16]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        draft.replace(path)
+    except BadInput:
+        raise
+    except OSError as error:
+        reason = " ".join((error.strerror or str(error)).split())
+        raise BadInput(f"cannot write {path} ({reason}): free some space or choose another --output") from error
+    except ValueError as error:
+        raise BadInput(f"cannot write {path}: {' '.join(str(error).split())}") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def save(path: Path, pixels: np.ndarray, suffix: str, metadata: Metadata = NOTHING) -> None:
     """Writes (H, W, C) as the kind of file that a suffix stands for, see `suffix_for`; the path may have another.
+
+    Args:
+        path: The file.
+        pixels: Of one of `form.KINDS`.
+        suffix: Such as ".png".
+        metadata: What goes with pictures of 8 bits into a JPEG, PNG, WebP or TIFF.
 
     Raises:
         OSError: the disk is full, or the like.
@@ -52,7 +89,8 @@ def save(path: Path, pixels: np.ndarray, suffix: str) -> None:
             else:
                 np.savez_compressed(file, image=plain)
     elif pixels.dtype == np.uint8 and channels in (1, 3, 4):
-        Image.fromarray(plain).save(path, **PILLOW[suffix])
+        told = options_of(suffix, metadata.told(pixels.shape[1], pixels.shape[0], channels > 1))
+        Image.fromarray(plain).save(path, **{**PILLOW[suffix], **told})
     elif suffix == ".png":
         order = [2, 1, 0, 3][:channels] if channels > 1 else [0]  # OpenCV's BGR(A)
         done, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels[..., order]))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from quagga import BadInput, __version__
+from quagga.pipelines.printable import escaping, printable
 from quagga.pipelines.stop import Stopped, listening
 
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
@@ -50,6 +51,7 @@ SPINNING = {"GOMP_SPINCOUNT": "10000"}
 ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # gloo's and NCCL's words
 # Torch's words and its libraries'. Of cuDNN's engines only those are found that have room.
 NO_MEMORY = ("out of memory", "can't allocate memory", "unable to find an engine", "ALLOC_FAILED", "ALLOCATION_FAILED")
+SHARED_MEMORY = ("</torch_", "shared memory")  # where torch cannot hand a tensor to another process
 OUT_OF_MEMORY, UNCOMPILED = "out of memory", "the networks could not be compiled"
 HELP = ("-h", "--help")
 
@@ -179,7 +181,8 @@ def explained(action: Callable[[], int]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return action()
+        with escaping():
+            return action()
     except SystemExit as end:  # argparse's --help and --print_config
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except KeyboardInterrupt:
@@ -190,11 +193,11 @@ def explained(action: Callable[[], int]) -> int:
     except Stopped as stop:
         if os.environ.get("RANK", "0") == "0":
             with suppress(OSError):  # the terminal may have gone
-                print(f"quagga: {stop}", file=sys.stderr, flush=True)
+                print(f"quagga: {printable(str(stop))}", file=sys.stderr, flush=True)
         return stop.code
     except BadInput as error:
-        # A data loader's worker hands its traceback over as the message: the last line is what was said.
-        complain(str(error).strip().splitlines()[-1].removeprefix("quagga.BadInput: "))
+        # A data loader's worker hands its traceback over as the message: what was said stands at its end.
+        complain(str(error).strip().rpartition("quagga.BadInput: ")[2])
         return left(2)
     except Exception as error:
         reason = exhausted(error) or lost(error)
@@ -204,7 +207,8 @@ def explained(action: Callable[[], int]) -> int:
                 return left(1)
             raise
         for note in getattr(error, "__notes__", []):  # where a worker raised: that may be a bug of ours
-            print(note, file=sys.stderr)
+            with escaping():
+                print(note, file=sys.stderr)
         complain(reason)
         return left(2)
 
@@ -251,16 +255,27 @@ def exhausted(error: Exception) -> str | None:
         why = " ".join(text.split())[:200]
         return f"{UNCOMPILED} ({why}): --compile false plays them as they are written"
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in text:
+        if any(words in text for words in SHARED_MEMORY) or module_of(error).startswith("multiprocessing"):
+            return (
+                "no shared memory left (/dev/shm), through which data workers hand over what they have read: take"
+                " --workers 0, or give the container more (docker run --shm-size 2g)"
+            )
         place = getattr(error, "filename", None)
         return f"no space left on the disk{f' for {place}' if place else ''}: free some, or choose another --output"
     return None
 
 
+def module_of(error: BaseException) -> str:
+    """The module that raised it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "") if frames else ""
+
+
 def complain(message: str) -> None:
-    """Prints `quagga: error: MESSAGE` on stderr; all but the first process of a machine wait 3 seconds before."""
+    """Prints `quagga: error: MESSAGE` on stderr, in one line; all but the first process of a machine wait 3 s."""
     # Of several processes that fail alike one speaks: the launcher ends the others while they wait. Where only
     # another one failed it speaks after all, and nothing is lost.
     if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(3)
     with suppress(OSError):
-        print(f"quagga: error: {message}", file=sys.stderr, flush=True)
+        print(f"quagga: error: {printable(message)}", file=sys.stderr, flush=True)

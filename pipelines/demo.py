@@ -21,6 +21,7 @@ from quagga.data.tensors import to_uint8
 from quagga.pipelines import cyclegan, options, run, terminal
 from quagga.pipelines.lock import locked
 from quagga.pipelines.minimax import Images
+from quagga.pipelines.printable import Drawn
 from quagga.pipelines.resume import CONFIG
 from quagga.pipelines.stop import Stopped
 
@@ -149,7 +150,7 @@ class Film:
         drawn = terminal.lines([horse, zebra], min(SIZE, (terminal_width - 2) // 2, 40), colour)
         up = f"\033[{self.height}A" if colour and self.height else ""
         self.height = len(drawn)
-        tqdm.write(up + "\n".join(drawn), file=sys.stdout)
+        tqdm.write(Drawn(up + "\n".join(drawn)), file=sys.stdout)
         sys.stdout.flush()
 
     def save(self, path: Path, count: int = 8) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quagga import BadInput
+from quagga.pipelines.existing import Existing, kept
 from quagga.pipelines.words import read_line
 
 NAMES = {6: "resnet_6blocks", 9: "resnet_9blocks", 7: "unet_128", 8: "unet_256"}  # blocks or depth -> netG
@@ -20,12 +21,13 @@ class ExportOptions:
     Args:
         output: folder for the files, which must be named.
         format: reference is github.com/junyanz/pytorch-CycleGAN-and-pix2pix.
-        overwrite: replace what an earlier call has written.
+        existing: what becomes of files that are there already: error refuses, skip leaves them and writes the others,
+            overwrite replaces them.
     """
 
     output: str | None = None
     format: Literal["reference"] = "reference"
-    overwrite: bool = False
+    existing: Existing = "error"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         contents[f"latest_{theirs}.pth"] = packed.getvalue()
         options = options or options_of(architecture, folder.preprocessing, output, len(ways))
     contents["test_opt.txt"] = as_text(options).encode()
-    write(output, contents, chosen.overwrite)
+    write(output, contents, chosen.existing)
     print(f"{', '.join(contents)} in {output}; its test.py wants:")
     switches = {key: value for key, value in options.items() if value != "False"}
     typed = [f"--{key}" if value == "True" else f"--{key} {shlex.quote(value)}" for key, value in switches.items()]
@@ -93,22 +95,16 @@ def as_text(options: dict[str, str]) -> str:
     return f"----------------- Options ---------------\n{rows}----------------- End -------------------\n"
 
 
-def write(output: Path, contents: dict[str, bytes], overwrite: bool) -> None:
+def write(output: Path, contents: dict[str, bytes], existing: Existing) -> None:
     """Writes each file under another name first.
 
     Raises:
         BadInput: one is there already, or cannot be written.
     """
-    there = [name for name in contents if (output / name).exists()]
-    if there and not overwrite:
-        raise BadInput(f"{output} holds {', '.join(there)}: add --overwrite or choose another --output")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            draft = output / f".{name}.part"
-            draft.write_bytes(content)
-            draft.replace(output / name)
-    except OSError as error:
-        raise BadInput(
-            f"cannot write to {output} ({error.strerror}): free some space or choose another --output"
-        ) from None
+    from quagga.data.write import draft_of
+
+    made = kept([output / name for name in contents], existing)
+    for name, content in contents.items():
+        if output / name not in made:
+            with draft_of(output / name) as draft:
+                draft.write_bytes(content)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from quagga import BadInput
+from quagga.pipelines.existing import Existing, kept
 from quagga.pipelines.words import read_line
 
 BOTH, ONE = {"G": "G_A", "F": "G_B"}, {"G": "G"}  # our name -> theirs, of a CycleGAN and of one direction alone
@@ -21,14 +22,15 @@ class ImportOptions:
         x_name: what the pictures show that its first generator takes, such as horse; None takes A, as there.
         y_name: what it makes of them, such as zebra; None takes B.
         epoch: which of the files in a folder to take, as in latest_net_G_A.pth.
-        overwrite: replace a model that is in the output folder.
+        existing: what becomes of a model that is in the output folder: error refuses, skip leaves it, overwrite
+            replaces it.
     """
 
     output: str | None = None
     x_name: str | None = None
     y_name: str | None = None
     epoch: str = "latest"
-    overwrite: bool = False
+    existing: Existing = "error"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,8 +44,9 @@ def main(argv: Sequence[str]) -> int:
     from quagga.pipelines.reference import from_reference, read_options, read_weights
 
     place, run = Path(words[0]).expanduser(), Path(chosen.output).expanduser()
-    if (run / "model").exists() and not chosen.overwrite:
-        raise BadInput(f"{run} holds a model: add --overwrite or choose another --output")
+    if kept([run / "model"], chosen.existing):
+        print(f"{run} holds a model, which stays as it is")
+        return 0
     files = find(place, chosen.epoch)
     loaded = {name: from_reference(read_weights(path), path) for name, path in files.items()}
     said = read_options(place if place.is_dir() else place.parent)

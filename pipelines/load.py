@@ -57,6 +57,8 @@ def load(
         BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no
             longer give what they gave.
     """
+    if run == "":
+        raise BadInput("the name of the run is empty: give the folder that `quagga train` wrote")
     folder = read_model(Path(run).expanduser())
     if folder.samples:
         said = {"to": to, "dropout": dropout, "statistics": statistics, "from_photo": from_photo or None}

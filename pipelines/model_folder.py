@@ -1,7 +1,7 @@
 """The folder that a run leaves behind: weights, and everything needed to use them, in words.
 
     model/
-      model.json           what played, with which options, between which domains; a SHA-256 of each file below
+      model.json           what played, with which options, between which domains; size and SHA-256 of each file below
       G.safetensors        the averaged weights of the generator G: X -> Y, float32
       F.safetensors        and of F: Y -> X
       golden.safetensors   a fixed input of each network and what the saved network made of it
@@ -59,6 +59,7 @@ class ModelFolder:
         images_seen: How long the networks were trained, in images.
         versions: Of Quagga and torch, when it was written.
         files: Name of each file beside model.json to its SHA-256.
+        bytes: And to its size; older models do not state it.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class ModelFolder:
     versions: dict[str, str]
     files: dict[str, str]
     samples: dict[str, str] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=dict)
 
     @property
     def networks(self) -> list[str]:
@@ -87,9 +89,12 @@ class ModelFolder:
         if file not in self.files:
             raise BadInput(f"{self.path / CARD} lists no {file}: the model is incomplete, save or copy it again")
         try:
-            content = _content(path)
+            content = _content(path, stated=self.bytes.get(file))
         except OSError as error:
             raise BadInput(f"cannot read {path} ({error.strerror}): the model is incomplete, copy it again") from None
+        except MemoryError:
+            size = path.stat().st_size
+            raise BadInput(f"{path} has {size:,} bytes, more than the memory holds: copy the model again") from None
         if hashlib.sha256(content).hexdigest() != self.files[file]:
             raise BadInput(f"{path} is damaged, its SHA-256 is not the one in {CARD}: copy the model again")
         try:
@@ -156,6 +161,7 @@ def save_model(
         "options": options,
         "versions": {"quagga": __version__, "torch": torch.__version__},
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
+        "bytes": {file: len(content) for file, content in contents.items()},
     }
     contents[CARD] = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
@@ -201,7 +207,7 @@ def read_model(run: Path) -> ModelFolder:
             f" Quagga {__version__} reads up to format {FORMAT}, install a newer one (pip install --upgrade quagga)"
         )
     for key, fits in SHAPE.items():
-        if not fits(card.get(key, {} if key == "samples" else None)):  # older models have no samples
+        if not fits(card.get(key, {} if key in LATER else None)):
             raise BadInput(f"{path} is damaged: '{key}' is missing or not what Quagga writes; copy the model again")
     translations: dict[str, tuple[str, str]] = {name: (a, b) for name, (a, b) in card["translations"].items()}
     samples: dict[str, str] = card.get("samples", {})
@@ -220,17 +226,20 @@ def golden_noise(channels: int) -> Tensor:
     return torch.rand(1, channels, GOLDEN_SIZE, GOLDEN_SIZE, generator=draw) * 2 - 1
 
 
-def _content(path: Path, most: int | None = None) -> bytes:
-    """A file's bytes. A device or a pipe in its place would never end.
+def _content(path: Path, most: int | None = None, stated: int | None = None) -> bytes:
+    """A file's bytes. A device or a pipe in its place would never end, and a file may be larger than the memory.
 
     Raises:
-        OSError: it cannot be read, is no file, or has more than `most` bytes.
+        OSError: it cannot be read, is no file, or has more than `most` bytes or others than the `stated` number.
+        MemoryError: it is too large.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is no file")
     if most is not None and status.st_size > most:
         raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than Quagga writes")
+    if stated is not None and status.st_size != stated:
+        raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, and {CARD} says {stated:,}")
     return path.read_bytes()
 
 
@@ -313,7 +322,9 @@ SHAPE = {  # key of model.json -> what its value must look like before anything 
     "images_seen": _is_count,
     "versions": _is_words,
     "files": _is_words,
+    "bytes": lambda value: isinstance(value, dict) and all(map(_is_count, value.values())),
 }
+LATER = ("samples", "bytes")  # what older models lack
 
 
 def _find(run: Path) -> Path:

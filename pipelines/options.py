@@ -10,6 +10,7 @@ stranger's config can run no code.
 import inspect
 import json
 import re
+import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
@@ -21,9 +22,15 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from quagga import BadInput
 from quagga.pipelines.cli import PIPELINES, suggestion
+from quagga.pipelines.printable import Drawn
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
-ALIASES = {"--resume_from_checkpoint": "--resume"}  # what other trainers call it, understood where it is typed
+ALIASES = {  # what other trainers call an option, and what it was called -> our name, or name and value
+    "--resume_from_checkpoint": "--resume",
+    "--overwrite=true": "--existing=overwrite",
+    "--overwrite=false": "--existing=error",
+}
+MAY_BE_EMPTY = ("attributes", "caption")  # of a picture
 LONGEST = 1 << 19  # bytes of a config; ours have 2,000, with a vocabulary of 8,192 words up to 300,000
 DEEPEST = 16  # lists and dictionaries within one another in a config; ours have 3
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
@@ -175,7 +182,7 @@ def parse(
     hints = {name: hint for taker in takers.values() for name, hint in hints_of(taker).items()}
     files, typed = taken_out(argv, "--config")
     options = [f"--{name}" for name in (*hints, "config", "print_config", "help")]
-    typed = [renamed(argument) for argument in typed] if "resume" in hints else typed
+    typed = [renamed(argument, hints) for argument in typed]
     for argument in typed:
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in options:
@@ -188,20 +195,25 @@ def parse(
     printing = config.pop("print_config")
     config.pop("config")
     for name, value in config.items():
+        if value == "" and name not in MAY_BE_EMPTY:
+            raise BadInput(f"--{name} is empty (a variable that is not set?): give it a value, or leave it out")
         if not measured(value):
             raise BadInput(f"--{name} should be {described(hints[name])} that is finite and below 2**63, not {value}")
     if pipeline:
         config = {"pipeline": pipeline, **config}
     if printing:
-        print(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), end="")
+        # YAML has escapes of its own, and may go into a file.
+        sys.stdout.write(Drawn(yaml.safe_dump(config, sort_keys=False, allow_unicode=True)))
         raise SystemExit(0)
     return config
 
 
-def renamed(argument: str) -> str:
-    """The argument, with our name where it has another trainer's: `--resume_from_checkpoint` becomes `--resume`."""
+def renamed(argument: str, known: Iterable[str]) -> str:
+    """The argument, with our name where it has another trainer's or an older one: `--resume_from_checkpoint` becomes
+    `--resume`, where there is such an option."""
     name, equals, value = argument.partition("=")
-    return ALIASES.get(name, name) + equals + value
+    ours = ALIASES.get(argument) or ALIASES.get(name, name) + equals + value
+    return ours if ours.partition("=")[0].removeprefix("--") in known else argument
 
 
 def split(config: Mapping[str, Any], takers: Takers) -> dict[str, dict[str, Any]]:
@@ -292,11 +304,12 @@ def tokens_of(file: str, known: Iterable[str], pipeline: str | None) -> list[str
         config = {key: value for key, value in config.items() if key in known}
     elif owner != pipeline:
         raise BadInput(f"{file} is for {owner}; run `quagga train {owner} --config {file}`")
-    for key in config:
-        if key not in known:
-            raise BadInput(f"unknown key {key} in {file}{suggestion(key, known)}")
     typed = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in config.items()}
-    return [f"--{key}={value}" for key, value in typed.items()]
+    tokens = [renamed(f"--{key}={value}", known) for key, value in typed.items()]
+    for key, token in zip(config, tokens, strict=True):
+        if token.partition("=")[0].removeprefix("--") not in known:
+            raise BadInput(f"unknown key {key} in {file}{suggestion(key, known)}")
+    return tokens
 
 
 def plain(hint: Any) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quagga import BadInput
-from quagga.pipelines.words import read_line
+from quagga.pipelines.existing import Existing, kept
+from quagga.pipelines.words import named, read_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,8 @@ class SampleOptions:
         invert: a picture, a folder of them, or several, '[one.png, two.png]', whose noise is looked for; writes
             inverted.png, each beside the nearest the model can make, and with two or more a walk between them.
         steps: of that search.
-        overwrite: replace what an earlier call has written.
+        existing: what becomes of outputs that are there already: error refuses before any work, skip leaves them and
+            makes the others (so a call that was stopped goes on), overwrite replaces them.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
         verify: first replay what was saved with the model, and stop if it no longer comes out the same.
     """
@@ -68,7 +70,7 @@ class SampleOptions:
     arithmetic: str | None = None
     invert: str | None = None
     steps: int = 300
-    overwrite: bool = False
+    existing: Existing = "error"
     device: str | None = None
     verify: bool = False
 
@@ -115,9 +117,11 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     films = [] if chosen.film == "none" else [f"walk.{chosen.film}"]
     walks = ["walk.png", *films] if chosen.walk is not None or len(names) > 1 else []
     sheets = {"arithmetic": "arithmetic.png", "invert": "inverted.png", "grid": "grid.png"}
-    own = [sheets[task] for task in tasks if task in sheets]
-    free([output / name for name in (*own, *walks)], chosen.overwrite)  # before anything is made
-    if chosen.walk is not None:
+    targets = [output / name for name in (*(sheets[task] for task in tasks if task in sheets), *walks)]
+    made = kept(targets, chosen.existing)  # before anything is made
+    if targets and len(made) == len(targets):
+        print(f"{', '.join(map(str, targets))}: there already, and left as it is")
+    elif chosen.walk is not None:
         walked(sampler, seeds_of(chosen.walk, 2), condition, chosen, output)
     elif chosen.arithmetic is not None:
         summed(sampler, chosen.arithmetic, condition, chosen, output)
@@ -181,6 +185,7 @@ def pictures_of(names: Sequence[str]) -> list[Path]:
     """Files, and those in folders. Raises BadInput for a folder without pictures; others are read later."""
     from quagga.data.folders import find_all
 
+    named(names, "--invert photo.png")
     found: list[Path] = []
     for path in (Path(name).expanduser() for name in names):
         inside = find_all(path)[0] if path.is_dir() else [path]
@@ -201,6 +206,7 @@ def seeds_of(text: str, least: int) -> list[int]:
 def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
     """A file a picture, called by its condition and seed."""
     from quagga.data.write import suffix_for
+    from quagga.pipelines.sampler import PORTION
     from quagga.pipelines.translate import write
 
     suffix = suffix_for(".png", sampler.gives)
@@ -212,13 +218,19 @@ def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, ou
     every = [target for some in targets for target in some]
     if len({str(target).casefold() for target in every}) < len(every):  # some disks do not tell case apart
         raise BadInput("two of the conditions make the same file names: sample them one by one, or with --grid")
-    free(every, chosen.overwrite)
+    made = kept(every, chosen.existing)
+    z = sampler.latents(range(chosen.seed, chosen.seed + chosen.count), chosen.truncation)
     for condition, some in zip(asked or [None], targets, strict=True):
-        pictures = sampler(condition, count=chosen.count, seed=chosen.seed, truncation=chosen.truncation)
-        for target, picture in zip(some, pictures, strict=True):
-            write(target, picture)
+        c = sampler.condition(condition, chosen.count)
+        missing = [n for n, target in enumerate(some) if target not in made]
+        for start in range(0, len(missing), PORTION):
+            numbers = missing[start : start + PORTION]
+            pictures = sampler.shown(sampler.decode(z[numbers], None if c is None else c[numbers]))
+            for n, picture in zip(numbers, pictures, strict=True):
+                write(some[n], picture)
     what = "1 picture" if len(every) == 1 else f"{len(every)} pictures"
-    print(f"{what} in {output}, the first {every[0].name}")
+    there = f", {len(made)} of them there already and left as they are" if made else ""
+    print(f"{what} in {output}, the first {every[0].name}{there}")
 
 
 def grid(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
@@ -234,7 +246,7 @@ def grid(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output
         wanted = asked or sampler.names
         columns = {name: sampler.decode(z, sampler.condition(name, chosen.count)) for name in wanted}
         abreast = 1
-    sheet(sampler, columns, output / "grid.png", abreast)
+    sheet(sampler, columns, output / "grid.png", chosen.existing, abreast)
 
 
 def one_condition(sampler: "Sampler", condition: str | None) -> "Tensor | None":
@@ -259,8 +271,8 @@ def walk(sampler: "Sampler", points: "Tensor", c: "Tensor | None", chosen: Sampl
     pictures = sampler.decode(frames, None if c is None else c.expand(len(frames), *c.shape[1:]))
     count = min(STRIP, len(frames))
     chosen_frames = [round(n * (len(frames) - 1) / (count - 1)) for n in range(count)]
-    sheet(sampler, {sampler.target: pictures[chosen_frames]}, output / "walk.png", abreast=count)
-    if film:
+    sheet(sampler, {sampler.target: pictures[chosen_frames]}, output / "walk.png", chosen.existing, count)
+    if film and not kept([film], chosen.existing):
         roll(eight_bits(sampler, pictures), film)
         print(f"{len(frames)} frames: {film}")
 
@@ -280,7 +292,7 @@ def summed(sampler: "Sampler", text: str, condition: str | None, chosen: SampleO
         for term in summands
     }
     columns["= and around it"] = decoded(latent.around(latent.total(summands, sampler.z_size)))
-    sheet(sampler, columns, output / "arithmetic.png", abreast=3)
+    sheet(sampler, columns, output / "arithmetic.png", chosen.existing, abreast=3)
 
 
 def inverted(
@@ -304,7 +316,7 @@ def inverted(
     if condition is None and sampler.conditions and sampler.conditions.kind != "class":
         sampler.condition(None, 1)  # says what is missing
     z, c, off = sampler.invert(pictures, condition, steps=chosen.steps)
-    sheet(sampler, {"given": pictures, "nearest": sampler.decode(z, c)}, output / "inverted.png")
+    sheet(sampler, {"given": pictures, "nearest": sampler.decode(z, c)}, output / "inverted.png", chosen.existing)
     seeds = sampler.latents(range(YARDSTICK))
     for number, path in enumerate(paths):
         what = f", as {sampler.conditions.describe(c[number])}" if sampler.conditions and c is not None else ""
@@ -324,19 +336,13 @@ def called(condition: str | None) -> str:
     return "" if condition is None else re.sub(r"[^\w.=-]+", "_", condition)[:80] + "-"
 
 
-def free(targets: Sequence[Path], overwrite: bool) -> None:
-    """Raises BadInput where something would be lost by writing them."""
-    there = [target for target in targets if target.exists()]
-    if there and not overwrite:
-        raise BadInput(f"{there[0]} is there already: add --overwrite or choose another --output")
-
-
-def sheet(sampler: "Sampler", columns: "dict[str, Tensor]", target: Path, abreast: int = 1) -> None:
+def sheet(sampler: "Sampler", columns: "dict[str, Tensor]", target: Path, existing: Existing, abreast: int = 1) -> None:
     """A contact sheet of pictures in [-1, 1]; those that are not of 8 bits are stretched."""
     from quagga.data.preview import contact_sheet, windowed
 
-    contact_sheet(columns if sampler.gives.eight_bits else windowed(columns, list(columns)), target, abreast)
-    print(f"{target}")
+    if not kept([target], existing):
+        contact_sheet(columns if sampler.gives.eight_bits else windowed(columns, list(columns)), target, abreast)
+        print(f"{target}")
 
 
 def eight_bits(sampler: "Sampler", pictures: "Tensor") -> "np.ndarray":
@@ -356,24 +362,43 @@ def roll(frames: "np.ndarray", target: Path, per_second: int = 12) -> None:
         target: .gif or .mp4.
         per_second: frames.
     """
-    import cv2
     from PIL import Image
 
-    target.parent.mkdir(parents=True, exist_ok=True)
+    from quagga.data.write import draft_of
+
     times = max(1, 256 // max(frames.shape[1:3]))
     frames = frames.repeat(times, axis=1).repeat(times, axis=2)
     if frames.shape[3] == 1:
         frames = frames.repeat(3, axis=3)
-    if target.suffix == ".gif":
-        images = [Image.fromarray(frame) for frame in (*frames, *frames[-2:0:-1])]
-        images[0].save(target, save_all=True, append_images=images[1:], duration=1000 // per_second, loop=0)
-        return
+    with draft_of(target) as draft:
+        if target.suffix == ".gif":
+            images = [Image.fromarray(frame) for frame in (*frames, *frames[-2:0:-1])]
+            images[0].save(draft, save_all=True, append_images=images[1:], duration=1000 // per_second, loop=0)
+        else:
+            film_of(frames, draft, per_second)
+
+
+def film_of(frames: "np.ndarray", path: Path, per_second: int) -> None:
+    """Writes uint8 (N, H, W, 3) as an MP4.
+
+    Raises:
+        BadInput: there is no encoder.
+        OSError: it was not written to its end, of which OpenCV says nothing.
+    """
+    import cv2
+
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # codecs want even sides
-    film = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), per_second, (width, height))
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), per_second, (width, height))
     try:
         if not film.isOpened():
-            raise BadInput(f"cannot write {target}: OpenCV has no MP4 encoder here, take --film gif")
+            raise BadInput("OpenCV has no MP4 encoder here, or cannot write to this folder: try --film gif")
         for frame in frames:
             film.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
     finally:
         film.release()
+    written = cv2.VideoCapture(str(path))
+    try:
+        if written.get(cv2.CAP_PROP_FRAME_COUNT) != len(frames):
+            raise OSError("OpenCV has not written all of it")
+    finally:
+        written.release()

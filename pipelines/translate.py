@@ -3,14 +3,16 @@
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from quagga import BadInput
+from quagga.pipelines.existing import Existing, kept
+from quagga.pipelines.printable import printable
 from quagga.pipelines.words import read_line
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from quagga.data.form import Form
+    from quagga.data.metadata import Metadata
     from quagga.pipelines.translator import Translator
 
 COMPARISON = "comparison.png"
@@ -35,7 +38,8 @@ class TranslateOptions:
             their names.
         to: what the pictures shall become: a domain's name such as zebra, or its letter, or AtoB or BtoA; None takes
             the model's first translation, from x to y.
-        overwrite: replace what an earlier call has written.
+        existing: what becomes of outputs that are there already: error refuses before any work, skip leaves them and
+            translates the others (so a call that was stopped goes on), overwrite replaces them.
         comparison: also write comparison.png, the first 16 pictures before and after.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
         resolution: model translates at the scale of training and carries the change back to the picture's own size, so
@@ -57,7 +61,7 @@ class TranslateOptions:
 
     output: str | None = None
     to: str | None = None
-    overwrite: bool = False
+    existing: Existing = "error"
     comparison: bool = False
     device: str | None = None
     resolution: Literal["model", "full"] | int = "model"
@@ -82,7 +86,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     """Obeys `quagga translate ARGV...`; returns 0, or 2 when some pictures could not be translated.
 
     Args:
-        argv: `RUN INPUT... --output DIR [--to zebra] [--overwrite] [--comparison] [--resolution full]`.
+        argv: `RUN INPUT... --output DIR [--to zebra] [--existing skip] [--comparison] [--resolution full]`.
         build: Makes the game of a pipeline written outside Quagga.
     """
     words, chosen = read_line(argv, "quagga translate RUN INPUT ...", TranslateOptions, FLAGS)
@@ -106,8 +110,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         )
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
-    check(jobs, sheet, chosen.overwrite)
-    return translate(translator, jobs, output, sheet, chosen.side)
+    made = check(jobs, sheet, chosen.existing)
+    return translate(translator, jobs, output, None if sheet in made else sheet, chosen.side, made)
 
 
 @contextmanager
@@ -162,12 +166,12 @@ def plan(pictures: Sequence[tuple[Path, Path]], output: Path, form: "Form") -> l
     return list({(source.resolve(), target): Job(source, target) for source, target in jobs}.values())
 
 
-def check(jobs: Sequence[Job], sheet: Path | None, overwrite: bool) -> None:
-    """Refuses, before any work, what would lose a picture.
+def check(jobs: Sequence[Job], sheet: Path | None, existing: Existing) -> set[Path]:
+    """Refuses, before any work, what would lose a picture. Returns the outputs that stay as they are.
 
     Raises:
-        BadInput: two pictures would be written to one file, an original would be replaced, or an older output would,
-            without `overwrite`.
+        BadInput: two pictures would be written to one file, an original would be replaced, or an older output is there
+            and `existing` is error.
     """
     writers: dict[str, Path] = {os.path.normcase(sheet): Path("the comparison")} if sheet else {}
     for source, target in jobs:
@@ -178,13 +182,7 @@ def check(jobs: Sequence[Job], sheet: Path | None, overwrite: bool) -> None:
     for source, target in jobs:
         if target.resolve() in originals:
             raise BadInput(f"{target} would replace an original, {source}: choose another --output")
-    targets = [*([sheet] if sheet else []), *(target for _, target in jobs)]
-    there = [target for target in dict.fromkeys(targets) if target.exists()]
-    if there and not overwrite:
-        names = ", ".join(map(str, there[:3])) + (", ..." if len(there) > 3 else "")
-        raise BadInput(
-            f"{len(there)} of {len(targets)} outputs exist ({names}): add --overwrite or choose another --output"
-        )
+    return kept([*([sheet] if sheet else []), *(target for _, target in jobs)], existing)
 
 
 def translate(
@@ -193,31 +191,43 @@ def translate(
     output: Path,
     sheet: Path | None = None,
     side: Literal["left", "right"] | None = None,
+    made: Set[Path] = frozenset(),
 ) -> int:
-    """Translates every picture; one that cannot be read is reported and left out. Returns the exit code."""
+    """Translates every picture whose target is not made yet; one that cannot be read is reported and left out. Returns
+    the exit code. The comparison shows what was made before, too."""
     from tqdm import tqdm
+
+    from quagga.data.decode import read_native
+    from quagga.data.metadata import read_metadata
 
     failed = clipped = values = wide = photos = 0
     before, after = [], []
     begin = perf_counter()
     with tqdm(jobs, unit="picture", disable=None) as progress:
         for source, target in progress:
+            there = target in made
+            if there and not (sheet and len(before) < COMPARED):
+                continue
             try:
                 picture = translator.read(source, side)
-                result = translator.translated(picture)
+                result = read_native(target).pixels if there else translator.translated(picture)
             except BadInput as error:
-                failed += 1
+                failed += not there
                 message = str(error) if str(source) in str(error) else f"{source}: {error}"
-                progress.write(f"quagga: left out: {message}", file=sys.stderr)
+                progress.write(f"quagga: left out: {printable(message)}", file=sys.stderr)
                 continue
-            write(target, result)
+            if not there:
+                write(target, result, read_metadata(source))
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
             wide += picture.pixels.shape[1] == 2 * picture.pixels.shape[0]
             photos += translator.input.kind == "edges" and not translator.from_photo and no_drawing(picture.pixels)
             if sheet and len(before) < COMPARED:
                 before.append(_thumbnail(picture.pixels))
                 after.append(_thumbnail(result))
-    done = len(jobs) - failed
+    left = len(jobs) - sum(target in made for _, target in jobs)
+    done = left - failed
+    if left < len(jobs):
+        print(f"{len(jobs) - left} of {len(jobs)} pictures are in {output} already and stay as they are")
     if sheet and before:
         write(sheet, _comparison(_column(before, translator.takes), _column(after, translator.gives)))
         captions = _caption(translator.source, translator.takes), _caption(translator.target, translator.gives)
@@ -236,7 +246,7 @@ def translate(
     what = "picture" if done == 1 else "pictures"
     print(f"{done} {what}, {translator.source} to {translator.target}, in {output} ({speed:.3g} pictures/s)")
     if failed:
-        print(f"quagga: error: {failed} of {len(jobs)} pictures could not be translated, see above", file=sys.stderr)
+        print(f"quagga: error: {failed} of {left} pictures could not be translated, see above", file=sys.stderr)
     return 2 if failed else 0
 
 
@@ -245,28 +255,17 @@ def no_drawing(picture: "np.ndarray") -> bool:
     return float((picture >= 224).mean()) < 0.5
 
 
-def write(target: Path, picture: "np.ndarray") -> None:
+def write(target: Path, picture: "np.ndarray", metadata: "Metadata | None" = None) -> None:
     """Writes an (H, W, C) picture under another name first, so that no half-written file bears the real one.
 
     Raises:
         BadInput: it cannot be written; nothing of it is left.
     """
-    from quagga.data.write import save
+    from quagga.data.metadata import NOTHING
+    from quagga.data.write import draft_of, save
 
-    draft = target.parent / f".{os.getpid()}.part"  # short, since a name has 255 bytes and the target's may use them
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save(draft, picture, target.suffix)
-            draft.replace(target)
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BadInput(f"cannot write {target} ({reason}): free some space or choose another --output") from None
-    except ValueError as error:
-        raise BadInput(f"cannot write {target}: {error}") from None
+    with draft_of(target) as draft:
+        save(draft, picture, target.suffix, metadata or NOTHING)
 
 
 def _thumbnail(picture: "np.ndarray") -> "np.ndarray":

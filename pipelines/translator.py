@@ -22,6 +22,7 @@ from quagga import BadInput
 from quagga.data.decode import read_fitted, to_fitted, to_native
 from quagga.data.form import NATURAL, Fitted, Form, Native, fitting_channels
 from quagga.data.inputs import CUTS, Input, indices, input_of, label_values, made_of, planes, values_in
+from quagga.data.metadata import metadata_of
 from quagga.data.tensors import to_form, to_tensor, to_uint8
 from quagga.models.modes import Mode, in_mode, used
 from quagga.pipelines.cli import PIPELINES
@@ -99,7 +100,8 @@ class Translator:
 
         Args:
             picture: One of
-                a PIL image of any mode, turned upright if it says how;
+                a PIL image of any mode, turned upright if it says how, and converted to sRGB by its profile; what is
+                    made of it holds both in its `info`, as Pillow does (`made.save(path, exif=made.info["exif"])`);
                 an array `(H, W)` or `(H, W, C)`, of integers, or floating;
                 a tensor `(C, H, W)` or `(N, C, H, W)`, floating in [-1, 1], on any device.
 
@@ -168,7 +170,7 @@ class Translator:
         if self.input.kind != "labels":
             return to_fitted(picture, self.takes)
         try:
-            return Fitted(label_values(to_native(picture)), 0)
+            return Fitted(label_values(to_native(picture, as_stored=True)), 0)
         except ValueError as error:
             raise BadInput(f"this picture: {error}") from None
 
@@ -179,7 +181,9 @@ class Translator:
                 f"a PIL image cannot hold {self.target}, {channels} channels of {kind}: give an array or a tensor, or"
                 " use `quagga translate`"
             )
-        return Image.fromarray(_without_single_channel(self.translated(self._fitted(picture))))
+        made = Image.fromarray(_without_single_channel(self.translated(self._fitted(picture))))
+        made.info.update(metadata_of(picture).told(*made.size, made.mode != "L"))
+        return made
 
     def _array(self, picture: np.ndarray) -> np.ndarray:
         if picture.ndim not in (2, 3) or 0 in picture.shape:

@@ -1,4 +1,4 @@
-"""A command line of words and options mixed: `quagga translate RUN photo.jpg --output DIR --overwrite`."""
+"""A command line of words and options mixed: `quagga translate RUN photo.jpg --output DIR --verify`."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -39,6 +39,7 @@ def read_line(
             options.append(word)
         else:
             options += [word, rest.popleft()]  # with its value
+    named(words, prog)
     takers: dict[str, Any] = {prog.split()[1]: taker}
     config = parse(prog, takers, options)
     return words, taker(**split(config, takers)[prog.split()[1]]) if config else None
@@ -49,9 +50,16 @@ def words_first(usage_line: str, argv: list[str], least: int) -> tuple[list[str]
     if any(word in HELP for word in argv):
         return ["NAME"] * least, [word for word in argv if word in HELP]
     words = argv[:1] if argv and not argv[0].startswith("-") else []
+    named(words, usage_line)
     if len(words) < least:
         raise BadInput(f"a name is missing: {usage_line}; `quagga data list` shows them")
     return words, argv[len(words) :]
+
+
+def named(words: Sequence[str], usage_line: str) -> None:
+    """Raises BadInput where a word is empty: as a path it would mean the working directory."""
+    if "" in words:
+        raise BadInput(f"a name is empty (a variable that is not set?): {usage_line}; the folder you are in is .")
 
 
 def obeyed(prog: str, taker: type[Taker], argv: Sequence[str]) -> Taker:

@@ -2,6 +2,8 @@
 
 import errno
 import inspect
+import multiprocessing
+import multiprocessing.synchronize  # before a test replaces what it is made of
 import os
 import subprocess
 import sys
@@ -387,6 +389,12 @@ def fails_with(error: BaseException) -> Callable[[], int]:
         ),
         (OSError(errno.ENOSPC, "No space left on device", "runs/a"), 2, "no space left on the disk for runs/a"),
         (RuntimeError("writing: No space left on device (os error 28)"), 2, "no space left on the disk"),
+        (RuntimeError("unable to write to file </torch_7_1>: No space left on device (28)"), 2, "--workers 0, or give"),
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_7_1>: No space left on device (28)"),
+            2,
+            "no shared memory left (/dev/shm)",
+        ),
         (OutOfMemoryError("CUDA out of memory. Tried 2 GiB"), 2, "lower --batch_size"),
         (MemoryError(), 2, "out of memory: lower --batch_size"),
         (RuntimeError("FIND was unable to find an engine to execute this computation"), 2, "out of memory: lower"),
@@ -409,6 +417,51 @@ def test_what_the_user_or_the_machine_caused_is_one_line(error, code, expected, 
     err = capsys.readouterr().err
     assert expected in err
     assert err.count("\n") == bool(expected)
+
+
+def test_a_semaphore_for_which_there_is_no_shared_memory_is_no_full_disk(monkeypatch, capsys):
+    own = {"__name__": "multiprocessing.synchronize"}  # it is C, and raises in the module that calls it
+    exec(f"def full(*words): raise OSError({errno.ENOSPC}, 'No space left on device')", own)
+    monkeypatch.setattr("_multiprocessing.SemLock", own["full"])
+    assert cli.explained(lambda: multiprocessing.Lock() and 0) == 2
+    said = capsys.readouterr().err
+    assert "no shared memory left" in said and "--shm-size" in said and "disk" not in said
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["train", "cyclegan", "--root", ""],
+        ["train", "cyclegan", "--x", "", "--y", "b"],
+        ["train", "pix2pix", "--pairs="],
+        ["train", "cyclegan", "--root", "a", "--output", ""],
+        ["plan", "gan", "--root="],
+        ["demo", "--output", ""],
+        ["data", "check", ""],
+        ["data", "check", "--x", "a", "--y="],
+        ["data", "preview", "--root", "a", "--output="],
+        ["data", "embedded", "--output", ""],
+        ["data", "download", ""],
+        ["data", "download", "maps", "--output", ""],
+        ["translate", "", "a.png", "--output", "b"],
+        ["translate", "run", "", "--output", "b"],
+        ["translate", "run", "a.png", "--output", ""],
+        ["sample", "", "--output", "b"],
+        ["sample", "run", "--output="],
+        ["sample", "run", "--output", "b", "--invert", ""],
+        ["verify", ""],
+        ["export", "", "--output", "b"],
+        ["export", "run", "--output", ""],
+        ["import", "", "--output", "b"],
+    ],
+)
+def test_an_empty_path_never_means_the_working_directory(argv, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert command_line(argv) == 2
+    said = capsys.readouterr().err
+    assert "is empty" in said and said.count("\n") == 1
+    assert not list(Path().iterdir())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), FileNotFoundError("a bug")])

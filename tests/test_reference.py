@@ -333,8 +333,11 @@ def test_a_folder_of_theirs_becomes_a_run_that_translates_both_ways(tmp_path: Pa
     model = read_model(run)
     assert model.preprocessing == {"load_size": 286, "crop_size": 256, "fit": "squash"}
     assert dispatch(["verify", str(run)]) == 0
-    assert "--overwrite" in refused(dispatch, ["import", str(folder), "--output", str(run)])
+    assert "--existing overwrite" in refused(dispatch, ["import", str(folder), "--output", str(run)])
     assert dispatch(["import", str(folder), "--output", str(run), "--overwrite"]) == 0
+    written = (run / "model" / "model.json").stat().st_mtime_ns
+    assert dispatch(["import", str(folder), "--output", str(run), "--existing=skip"]) == 0
+    assert (run / "model" / "model.json").stat().st_mtime_ns == written
 
 
 def test_one_file_becomes_a_run_of_one_direction(tmp_path: Path):
@@ -391,7 +394,9 @@ def test_a_run_goes_there_and_back(tmp_path: Path, capsys):
         files = [tmp_path / run / "model" / f"{name}.safetensors" for run in ("run", "back")]
         assert files[0].read_bytes() == files[1].read_bytes()
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert "--overwrite" in refused(dispatch, ["export", str(tmp_path / "run"), "--output", str(out)])
+    assert "--existing overwrite" in refused(dispatch, ["export", str(tmp_path / "run"), "--output", str(out)])
+    (out / "test_opt.txt").unlink()
+    assert dispatch(["export", str(tmp_path / "run"), "--output", str(out), "--existing", "skip"]) == 0
     assert before == {path.name: path.read_bytes() for path in out.iterdir()}
     assert all(type(value) is Tensor for value in torch.load(out / "latest_net_G_A.pth", weights_only=True).values())
 

@@ -1,5 +1,8 @@
 """The laws of sampling: a seed is a picture, a condition is obeyed or refused, and the way back is found."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -248,6 +251,54 @@ def test_files_and_grids(run_of, tmp_path, capsys):
     assert sample(run, "--output", str(out), "--grid", "--label=zebra", "--count=1", "--overwrite") == 0
     assert Image.open(out / "grid.png").width < columns / 2
     assert "overwrite" in refused(sample, run, "--output", str(out), "--grid")
+
+
+def test_a_call_that_was_stopped_goes_on(run_of, tmp_path, monkeypatch, capsys):
+    run, whole, out = run_of("class"), tmp_path / "whole", tmp_path / "out"
+    words = ("--count=70", "--seed=3")
+    assert sample(run, "--output", str(whole), *words) == 0
+    shutil.copytree(whole, out)
+    names = pictures_in(out)
+    for name in names[5:40:2]:
+        (out / name).unlink()
+    there = {name: (out / name).stat().st_mtime_ns for name in pictures_in(out)}
+    assert "--existing skip" in refused(sample, run, "--output", str(out), *words)
+    assert sample(run, "--output", str(out), *words, "--existing=skip") == 0
+    assert f"{len(there)} of them there already" in capsys.readouterr().out
+    assert all((out / name).stat().st_mtime_ns == when for name, when in there.items())
+    assert pictures_in(out) == names
+    assert all((out / name).read_bytes() == (whole / name).read_bytes() for name in names)
+
+
+def test_sheets_and_films_that_are_there_stay(run_of, tmp_path):
+    run, out = run_of(None), ["--output", str(tmp_path / "out")]
+    assert sample(run, *out, "--walk=1,2", "--frames=3") == 0
+    strip, film = tmp_path / "out" / "walk.png", tmp_path / "out" / "walk.gif"
+    before = film.read_bytes()
+    strip.write_text("mine")
+    film.unlink()
+    assert sample(run, *out, "--walk=1,2", "--frames=3", "--existing=skip") == 0
+    assert (strip.read_text(), film.read_bytes()) == ("mine", before)
+    film.write_text("mine too")
+    assert sample(run, *out, "--walk=1,2", "--frames=3", "--existing=skip") == 0
+    assert film.read_text() == "mine too"
+
+
+@pytest.mark.parametrize("words", [("--count=2",), ("--grid", "--count=2"), ("--walk=1,2", "--frames=3")])
+def test_a_full_disk_leaves_what_was_there_and_nothing_half(run_of, tmp_path, monkeypatch, words):
+    run, out = run_of(None), tmp_path / "out"
+    assert sample(run, "--output", str(out), *words) == 0
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    original = Image.Image.save
+
+    def full(self, path, *args, **kwargs):
+        original(self, path, *args, **kwargs)
+        Path(path).write_bytes(b"")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert "No space left" in refused(sample, run, "--output", str(out), *words, "--overwrite")
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys, monkeypatch):

@@ -300,6 +300,37 @@ def test_weights_that_would_never_end_are_refused(run: Path):
     assert "it is no file" in refused(quagga.load, run)
 
 
+def test_a_file_of_another_size_is_named_with_both_before_it_is_read(run: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("G.safetensors", "golden.safetensors"):
+        path = run / "model" / name
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.truncate(1 << 40)  # sparse: a terabyte that takes no room
+        message = refused(quagga.load, run)
+        assert name in message and f"{1 << 40:,}" in message and f"{size:,}" in message and "model.json" in message
+        with path.open("r+b") as file:
+            file.truncate(size)
+    assert quagga.load(run).verify() <= 1e-5
+
+
+def test_a_model_that_states_no_sizes_loads_and_one_too_large_for_the_memory_is_named(run: Path, monkeypatch):
+    card = run / "model" / "model.json"
+    said = json.loads(card.read_text())
+    assert said.pop("bytes").keys() == said["files"].keys()
+    card.write_text(json.dumps(said))  # as models were written before
+    assert quagga.load(run).verify() <= 1e-5
+    read = Path.read_bytes
+
+    def short_of_memory(path: Path) -> bytes:
+        if path.name == "F.safetensors":
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", short_of_memory)
+    message = refused(quagga.load, run, "horse")
+    assert "F.safetensors has " in message and " bytes" in message and "memory" in message
+
+
 def test_a_newer_format_is_refused_in_words(run: Path):
     path = run / "model" / "model.json"
     card = json.loads(path.read_text()) | {"format": 2, "versions": {"quagga": "9.8"}, "options": "of a shape to come"}
@@ -779,7 +810,7 @@ def test_nothing_is_overwritten_unless_asked_for(run: Path, photos: Path, tmp_pa
     (out / "e.bmp").write_text("mine too")
     before = contents(out)
     message = refused(translate, run, photos, "--output", out)
-    assert "2 of 7" in message and "a.png" in message and "--overwrite" in message
+    assert "2 of 7" in message and "a.png" in message and "--existing skip" in message
     assert contents(out) == before
     refused(translate, run, photos, "--output", out, "--overwrite=false")
     refused(translate, run, photos, "--output", out, "--overwrite", "false")
@@ -787,6 +818,50 @@ def test_nothing_is_overwritten_unless_asked_for(run: Path, photos: Path, tmp_pa
     assert translate(run, photos, "--output", out, "--overwrite") == 0
     assert contents(out).keys() > before.keys()
     assert all(contents(out)[name] != before[name] for name in before)
+
+
+def test_a_call_that_was_stopped_goes_on(run: Path, photos: Path, tmp_path: Path, monkeypatch, capsys):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert translate(run, photos, "--output", whole, "--comparison") == 0
+    original = Image.Image.save
+
+    def stopped(self, path, *args, **kwargs):
+        original(self, path, *args, **kwargs)
+        if self.size[1] == 10:  # the fourth, half of which is written
+            Path(path).write_bytes(Path(path).read_bytes()[:20])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Image.Image, "save", stopped)
+        translate(run, photos, "--output", out, "--comparison")
+    first = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    assert 0 < len(first) < 7 and all(read_picture(path).size for path in first)
+    (out / "a.png").write_bytes(b"")  # as a power cut leaves it
+    assert "--existing skip" in refused(translate, run, photos, "--output", out, "--comparison")
+    capsys.readouterr()
+    assert translate(run, photos, "--output", out, "--comparison", "--existing", "skip") == 0
+    assert f"{len(first) - 1} of 7 pictures" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == when for path, when in first.items() if path.name != "a.png")
+    made, expected = contents(out), contents(whole)
+    sheets = [read_picture(folder / "comparison.png") for folder in (out, whole)]
+    differing = np.flatnonzero((sheets[0] != sheets[1]).any((1, 2)))
+    assert set(differing) <= set(range(11, 19))  # b.jpg's: those of the first call are shown as their files have them
+    assert {**made, "comparison.png": b""} == {**expected, "comparison.png": b""}
+    assert translate(run, photos, "--output", out, "--comparison", "--existing=skip") == 0
+    assert contents(out) == made
+
+
+def test_overwrite_is_the_older_name_of_existing(run: Path, photos: Path, tmp_path: Path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("mine")
+    for value, words in (("true", 0), ("false", None)):
+        (tmp_path / "options.yaml").write_text(f"overwrite: {value}\n")
+        call = (translate, run, photos / "a.png", "--output", tmp_path / "out", "--config", tmp_path / "options.yaml")
+        assert call[0](*call[1:]) == words if words == 0 else "exist" in refused(*call)
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "--existing {error,skip,overwrite}" in said and "--overwrite" not in said
 
 
 def test_two_pictures_never_become_one(run: Path, photos: Path, tmp_path: Path):
