@@ -16,6 +16,7 @@ from quagga.data.collection import divided, in_folder, in_order, taken
 from quagga.data.conditions import MOST, PLURAL, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
 from quagga.data.dataset import in_dataset, unprepared
 from quagga.data.deck import deck_of, wanted_of
+from quagga.data.folders import subfolders
 from quagga.data.form import Form
 from quagga.data.labels import Columns, Labelled, in_table
 from quagga.data.rows import Batch, Batches, Sample
@@ -296,8 +297,7 @@ def table_of(root: Path, condition: Kind) -> str | None:
         return None
     inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     tables = [path for path in inside if path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".json"]
-    folders = {path.name for path in inside if path.is_dir()}
-    if not tables or (condition == "class" and folders - {"images"}):
+    if not tables or (condition == "class" and set(subfolders(root)) - {"images"}):
         return None
     if len(tables) > 1:
         raise BadInput(
