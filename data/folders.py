@@ -56,9 +56,7 @@ def find_all(folder: str | Path) -> tuple[list[Path], list[str]]:
     for here, files in walk(_checked(top), made, _unreadable):
         others.update(suffix for name in files if (suffix := Path(name).suffix.lower()) in LEFT_OUT)
         found += [
-            path
-            for path in (here / name for name in files if _is_picture(name))
-            if path.is_file() or path.is_symlink()
+            path for path in (here / name for name in files if _is_picture(name)) if path.is_file() or path.is_symlink()
         ]
     lines = [
         f"{count} {suffix} file{' is' if count == 1 else 's are'} left out: {LEFT_OUT[suffix]}"
@@ -271,10 +269,7 @@ def _some_pictures(folder: Path) -> tuple[list[Path], list[str]]:
 def other_files(folder: Path) -> Counter[str]:
     """Suffix, or name where there is none -> how many files in a folder and below are no pictures by it."""
     return Counter(
-        Path(name).suffix.lower() or name
-        for _, names in walk(folder, [])
-        for name in names
-        if not _is_picture(name)
+        Path(name).suffix.lower() or name for _, names in walk(folder, []) for name in names if not _is_picture(name)
     )
 
 
