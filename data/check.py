@@ -7,7 +7,7 @@ picture that was saved twice is not found. Nothing is changed on the disk.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from quagga import BadInput
+from quagga.data.clean import Entry
 from quagga.data.decode import read_header, read_native
 from quagga.data.folders import other_files, two_folders
 from quagga.data.form import finite, on_white
 from quagga.data.look import SPARSE
+from quagga.data.sides import sides_in_table
 
 LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
@@ -70,21 +72,45 @@ class Finding(NamedTuple):
     names: list[str]
     advice: str
     fatal: bool = False  # a training would stop
+    files: Sequence[Path] = ()  # that it would stop at
 
 
 class Report(NamedTuple):
-    """What there is to say of two sides."""
+    """What there is to say of a set."""
 
-    lines: list[str]
+    head: list[str]  # tables and notices
+    findings: list[Finding]
     options: str  # that training needs for these pictures
-    warnings: int
-    fatal: str  # one line that says why a training would stop, or nothing
+    entries: list[Entry] | None  # what a list of them would hold, see `quagga.data.clean`; None: they are no files
+    names: Mapping[str, str]  # of the sides, "x" and "y", where that is more than their letters
+    refused: str = ""  # why a training would stop, where no finding tells
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, of each finding the first three names."""
+        return [*self.head, *stated(self.findings, SHOWN)]
+
+    @property
+    def in_full(self) -> list[str]:
+        """All of it, with all names."""
+        return [*self.head, *stated(self.findings)]
+
+    @property
+    def warnings(self) -> int:
+        """How many findings would not stop a training."""
+        return sum(not finding.fatal for finding in self.findings)
+
+    @property
+    def fatal(self) -> str:
+        """One line that says why a training would stop, or nothing."""
+        return next((finding.what for finding in self.findings if finding.fatal), self.refused)
 
 
 def check(
     root: str | None = None,
     x: str | None = None,
     y: str | None = None,
+    table: str | None = None,
     crop_size: int = 256,
     told: Callable[[], object] = lambda: None,
     counted: Callable[[int], object] = lambda number: None,
@@ -95,6 +121,7 @@ def check(
         root: A folder that holds trainA and trainB, perhaps testA and testB.
         x: Instead of root, the folder of domain X.
         y: Instead of root, the folder of domain Y.
+        table: Instead of folders, a table of the pictures of both sides, see `quagga.data.sides`.
         crop_size: Pixels a side that training cuts out; smaller pictures are told.
         told: Is called after each picture.
         counted: Is given the number of pictures before the first.
@@ -104,7 +131,7 @@ def check(
     """
     if crop_size < 1:
         raise BadInput(f"crop_size {crop_size}: must be 1 or more")
-    found = two_folders(root, x, y)
+    found = two_folders(root, x, y) if table is None else sides_in_table(table, skip=True)
     pools = [
         (f"{side.name} {split}", side.name, letter, pool)
         for letter, side in (("x", found.x), ("y", found.y))
@@ -114,32 +141,63 @@ def check(
     counted(sum(len(pool) for *_, pool in pools))
     parts = [Part(name, side, letter, look_at(pool, told)) for name, side, letter, pool in pools]
     places = [root] if root else [x, y]
-    top = Path(os.path.commonpath([Path(place).expanduser().absolute() for place in places if place]))
-    findings = list(find(parts, top, crop_size))
+    tops = [Path(place).expanduser().absolute() for place in places if place]
+    top = Path(os.path.commonpath(tops)) if tops else Path(table or "").expanduser().absolute().parent
+    findings = [*not_there(found.missing), *find(parts, top, crop_size)]
     others = [(place, kinds) for place in places if place and (kinds := other_files(Path(place).expanduser()))]
-    lines = [*table(parts, crop_size)]
+    lines = [*overview(parts, crop_size)]
     digests = [look.digest for part in parts for look in part.looks if look.digest]
     if copies := len(digests) - len(set(digests)):
         lines += ["", f"{copies:,} of {len(digests):,} files are copies of others, byte for byte"]
-    lines += ["", *found.notices] if found.notices else []
+    notices = [line for line in found.notices if not line.endswith(": passed over")]  # a finding says so
+    lines += ["", *notices] if notices else []
     for place, kinds in others:
         held = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
         lines.append(f"left out: {place} also holds {held}, by which no picture is known")
-    lines += stated(findings)
-    fatal = next((finding.what for finding in findings if finding.fatal), "")
     options = " ".join(dict.fromkeys(part.options for part in parts if part.options))
-    return Report(lines, options, sum(not finding.fatal for finding in findings), fatal)
+    useless = useless_files(findings)
+    entries = [
+        Entry(
+            digests_of([look], useless),
+            split,
+            {"side": part.letter, "file": look.path, "group": found.groups.get(look.path, "")},
+            part.letter,
+        )
+        for part in parts
+        for split in [part.name.rpartition(" ")[2]]
+        for look in part.looks
+    ]
+    return Report(lines, findings, options, entries, {"x": found.x.name, "y": found.y.name})
 
 
-def stated(findings: Iterable[Finding]) -> list[str]:
-    """What was found, in lines."""
+def stated(findings: Iterable[Finding], shown: int | None = None) -> list[str]:
+    """What was found, in lines; of each finding so many names, or all."""
     lines = []
     for finding in findings:
         lines += ["", f"{'ERROR' if finding.fatal else 'warning'}: {finding.what}: {finding.advice}"]
-        lines += [f"    {name}" for name in finding.names[:SHOWN]]
-        if len(finding.names) > SHOWN:
-            lines.append(f"    and {len(finding.names) - SHOWN:,} more")
+        lines += [f"    {name}" for name in finding.names[:shown]]
+        if shown is not None and len(finding.names) > shown:
+            lines.append(f"    and {len(finding.names) - shown:,} more")
     return lines
+
+
+def useless_files(findings: Iterable[Finding]) -> set[Path]:
+    """The files that a training would stop at."""
+    return {path for finding in findings for path in finding.files}
+
+
+def digests_of(looks: Iterable[Look], useless: Collection[Path]) -> tuple[bytes, ...]:
+    """The digests of files that are one entry of a list; none where one of them is useless."""
+    looks = list(looks)
+    return () if any(look.path in useless for look in looks) else tuple(look.digest for look in looks)
+
+
+def not_there(files: Sequence[str]) -> list[Finding]:
+    """What is to be said of files that a table names and that are not there."""
+    if not files:
+        return []
+    what = f"{_pictures(len(files))} of the table {'is' if len(files) == 1 else 'are'} not there"
+    return [Finding(what, list(files), "mend the table, or train with --unreadable skip", fatal=True)]
 
 
 def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) -> list[Look]:
@@ -219,6 +277,7 @@ def find(
             [f"{name(look)} ({look.fault})" for _, look in torn],
             "remove or replace them, or train with --unreadable skip",
             fatal=True,
+            files=[look.path for _, look in torn],
         )
     thin = [look for part in parts for look in part.looks if not look.fault and max(look.size) > THIN * min(look.size)]
     if thin:
@@ -227,6 +286,7 @@ def find(
             [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in thin],
             "leave them out, or train with --fit squash",
             fatal=True,
+            files=[look.path for look in thin],
         )
     yield from find_copies(parts, name)
     for part in parts:
@@ -260,6 +320,7 @@ def find(
                 [f"{name(look)} ({look.kind})" for look in unusual],
                 f"train with {part.options}" if part.options else "training refuses them among others, convert them",
                 fatal=not part.options,
+                files=[] if part.options else [look.path for look in unusual],
             )
         grey = [look for look in good if look.kind.partition(" ")[0] in ("1", "L", "LA", "I;16", "I;16B", "grey")]
         if 0 < len(grey) < len(good):
@@ -274,7 +335,7 @@ def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[
     """Files of the same bytes: on both sides, in training and test, and within a part."""
     groups: dict[bytes, list[tuple[Part, Look]]] = {}
     for part in parts:
-        for look in part.looks:
+        for look in {look.path: look for look in part.looks}.values():  # one with several captions is no copy
             if look.digest:
                 groups.setdefault(look.digest, []).append((part, look))
     across, leaks = [], []
@@ -311,7 +372,7 @@ def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[
             )
 
 
-def table(parts: Sequence[Part], crop_size: int) -> list[str]:
+def overview(parts: Sequence[Part], crop_size: int) -> list[str]:
     """Aligned columns, a row for each part."""
     rows = [["", "pictures", "smallest", "median", "largest", f"below {crop_size}", "kinds"]]
     for part in parts:

@@ -217,6 +217,7 @@ class Conditioned:
         if self.condition == "class":
             found, names = self._classes(found)
         collection = self.collection = found.collection
+        self.labelled = found  # what the table or the folders say of each picture
         labels = collection.labels or []
         strata = labels if self.condition == "class" else [""] * len(found.values)
         test, lines = divided(collection, strata, found.groups)
@@ -259,7 +260,7 @@ class Conditioned:
             some = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
             self.notices.append(f"{len(labels) - len(chosen)} pictures of other classes are left out: {some}")
             groups = found.groups and [found.groups[number] for number in chosen]
-            found = Labelled(taken(collection, chosen), found.attributes, found.values[chosen], groups)
+            found = found._replace(collection=taken(collection, chosen), values=found.values[chosen], groups=groups)
         return found, names
 
     def _learnable(self, c: Tensor, test: np.ndarray) -> None:

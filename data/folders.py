@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ class TwoFolders(NamedTuple):
     x: Side
     y: Side
     notices: list[str]  # what was decided for the user
+    groups: Mapping[Path, str] = {}  # of pictures that a table lists: a patient, a scene
+    missing: Sequence[str] = ()  # files that a table names and that are not there
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
@@ -47,8 +49,8 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 
 def find_all(folder: str | Path) -> tuple[list[Path], list[str]]:
-    """The pictures as `find_pictures` has them, and lines on what is left out: "12 .heic files are left out: pip install
-    'quagga[heic]'"; the folders of pictures that Quagga has made."""
+    """The pictures as `find_pictures` has them, and lines on what is left out: files that cannot be read on this
+    machine ("12 .heic files are left out: pip install 'quagga[heic]'"), and folders that Quagga has made."""
     top = Path(folder).expanduser()
     found: list[Path] = []
     made: list[Path] = []
@@ -166,7 +168,8 @@ def two_folders(
             return _two_trees(first, second, x_name, y_name)
     if root is None or x is not None or y is not None:
         raise BadInput(
-            "name the pictures: two folders, --x DIR --y DIR, or one with trainA and trainB in it, --root DIR"
+            "name the pictures: two folders, --x DIR --y DIR, one with trainA and trainB in it, --root DIR, or a list"
+            " of them, --table FILE"
         )
     return _one_tree(Path(root).expanduser(), x_name, y_name)
 
@@ -215,10 +218,14 @@ def _one_tree(root: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
     return TwoFolders(sides[0], sides[1], notices)
 
 
+def held_out_count(pictures: int) -> int:
+    """How many of so many pictures are held out of training: 5 %, 4 to 64, at most half."""
+    return min(max(round(HELD_OUT_SHARE * pictures), HELD_OUT_LEAST), HELD_OUT_MOST, pictures // 2)
+
+
 def hold_out(name: str, pictures: list[Path]) -> tuple[Side, str]:
     """Splits the pictures of a domain: (its two parts, a line that says so)."""
-    count = round(HELD_OUT_SHARE * len(pictures))
-    count = min(max(count, HELD_OUT_LEAST), HELD_OUT_MOST, len(pictures) // 2)
+    count = held_out_count(len(pictures))
     copies: dict[bytes, list[Path]] = {}
     for path in pictures:
         copies.setdefault(fingerprint(path), []).append(path)

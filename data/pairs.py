@@ -66,7 +66,8 @@ def find_pairs(
         y: The folder of the other; a picture's partner has the same path in its folder, but for the suffix. Unicode
             forms are made equal (NFC), and upper and lower case where no two names differ in nothing else.
         pairs: Instead of both, a list: CSV (comma, semicolon or tab; the first line names the columns) or JSON (a list
-            of objects), with x and y, relative to the list, and perhaps split (train, val, test) and group.
+            of objects), with x and y, relative to the list, and perhaps split (train, val, test) and group. Where both
+            name one file, it holds them side by side.
         of_y: x is made of y: the folder `x`, and the column x, are not needed.
         unmatched: What to do with pictures without a partner: "error", or "skip" and say how many.
 
@@ -312,7 +313,15 @@ def _listed(path: Path, of_y: bool, unmatched: str) -> Pairs:
         train, test, line = split(found[""])
         lines = [line]
     val = found["val"] if found["test"] else []
-    return Pairs({"x": "x", "y": "y"}, train, test, False, [*notices, *lines], gone, val)
+    beside = [pair.x == pair.y for pair in (*train, *test, *val)]
+    if any(beside) and not all(beside):
+        raise BadInput(
+            f"{path}: {sum(beside)} of {len(beside)} pairs name one file for x and y, which then holds both side by"
+            " side, and the others two: put them into two lists"
+        )
+    if any(beside):
+        _check_shape([pair.y for pair in train], path, of_y)
+    return Pairs({"x": "x", "y": "y"}, train, test, any(beside), [*notices, *lines], gone, val)
 
 
 def read_list(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

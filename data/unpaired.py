@@ -16,12 +16,13 @@ from quagga.data.augment import Augment, Fit
 from quagga.data.cache import Cache, Shelf, afford
 from quagga.data.decode import read_fitted
 from quagga.data.feed import batches
-from quagga.data.folders import Side, two_folders
+from quagga.data.folders import Side, TwoFolders, two_folders
 from quagga.data.form import Form
 from quagga.data.gallery import Files, shelf_of
 from quagga.data.look import look
 from quagga.data.paired import Paired
 from quagga.data.rows import Batch, Batches, Sample, first_readable, key, place, places
+from quagga.data.sides import sides_in_table
 from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_row, with_floats
 
@@ -37,6 +38,9 @@ class Unpaired:
         root: A folder that holds trainA and trainB, perhaps testA and testB.
         x: Instead of root, the folder of domain X; pictures are found in it and below.
         y: Instead of root, the folder of domain Y.
+        table: Instead of folders, a CSV, TSV or JSON file with a line for each picture: columns side (x or y) and file,
+            relative to it, and perhaps split (train or test) and group: a group, such as a patient, is in training or
+            in the test, never in both, on neither side.
         pairs: A list, CSV or JSON, of pictures that belong together, columns x and y; they are trained on as well.
         pair_every: Every so many rows one is a pair; batch_size is a multiple of it, so that all batches hold as many.
         unmatched: What to do with pairs of which a file is missing: "error" stops, "skip" leaves them out.
@@ -69,6 +73,7 @@ class Unpaired:
     root: str | None = None
     x: str | None = None
     y: str | None = None
+    table: str | None = None
     pairs: str | None = None
     pair_every: int = 2
     unmatched: Literal["error", "skip"] = "error"
@@ -96,7 +101,7 @@ class Unpaired:
         check_side("y", self.y_channels, self.y_value_range)
         check_workers(self.workers, self.worker_timeout)
         self.channels = {"x": self.x_channels, "y": self.y_channels}
-        found = two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
+        found = self._found()
         self.sides: dict[str, Side] = {"x": found.x, "y": found.y}
         self.names = {name: side.name for name, side in self.sides.items()}
         self.notices = list(found.notices)
@@ -264,6 +269,14 @@ class Unpaired:
     def domains(self) -> dict[str, dict[str, Any]]:
         """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
         return {side: form.card(self.names[side]) for side, form in self.forms.items()}
+
+    def _found(self) -> TwoFolders:
+        """The pictures of both sides."""
+        if self.table is None:
+            return two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
+        if self.root is not None or self.x is not None or self.y is not None:
+            raise BadInput(f"--table {self.table} lists the pictures of both sides: leave out --root, --x and --y")
+        return sides_in_table(self.table, self.x_name, self.y_name, self.unreadable == "skip")
 
     def _pairs(self) -> Paired:
         """The pairs, in the forms of the loose pictures."""

@@ -1,7 +1,7 @@
 """What a command may replace: what it has written itself. Anything else is refused, before any work is done.
 
-A contact sheet says in its EXIF what has written it. A run's folder holds its lock or a checkpoint. Files of `translate`,
-`sample`, `export` and `import` bear no mark, and are replaced only where the user says so.
+A contact sheet says in its EXIF what has written it. A run's folder holds its lock or a checkpoint. Files of
+`translate`, `sample`, `export` and `import` bear no mark, and are replaced only where the user says so.
 """
 
 import os
@@ -25,8 +25,8 @@ def check_sheet(path: Path) -> None:
 
 
 def check_run(folder: Path) -> None:
-    """Raises BadInput where a run would replace what no run has written: in a folder without a run, files and folders of
-    the names that it gives to its own."""
+    """Raises BadInput where a run would replace what no run has written: in a folder without a run, files and folders
+    of the names that it gives to its own."""
     checkpoints = folder / CHECKPOINTS
     if (folder / ".lock").exists() or any(any(checkpoints.glob(f"{at}*/{MANIFEST}")) for at in ("", f"{ASIDE}/")):
         return

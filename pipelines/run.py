@@ -106,8 +106,8 @@ def train(
         watch: is shown the strips whenever they are drawn.
 
     Raises:
-        BadInput: options, folders or devices cannot work, the folder holds another run, is being played in or holds what
-            no run has written under a run's names, or a loss is not finite.
+        BadInput: options, folders or devices cannot work, the folder holds another run, is being played in or holds
+            what no run has written under a run's names, or a loss is not finite.
         DataFault: a worker that reads pictures died, hung or raised.
         Stopped: a signal came; the run has been saved.
     """

@@ -1,6 +1,7 @@
 """A run whose folder lies among the pictures that it is trained on sees the same pictures when it goes on."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,14 +37,15 @@ def names_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("pipeline", GAMES)
 @pytest.mark.parametrize("itself", [False, True])  # whether the run lies in the top folder itself
 def test_a_run_goes_on_with_the_pictures_that_it_began_with(pipeline, itself, tmp_path, capsys):
+    kind: Any
     kind, options, data, place = GAMES[pipeline]
     root = embedded.write(tmp_path / "set", train=12, test=2, size=32, kind=kind)
     run = root if itself else root / place
     sizes = {word[2:].partition("=")[0]: int(word.partition("=")[2]) for word in options if "size" in word}
 
     def seen() -> list[list[str]]:
-        names = {"names": ["horse", "zebra"]} if data is Conditioned else {}
-        rows = data(root=str(root), workers=0, **sizes, **names)
+        names: dict[str, Any] = {"names": ["horse", "zebra"]} if data is Conditioned else {}
+        rows: Any = data(root=str(root), workers=0, **sizes, **names)
         return [rows.files(row) for row in range(3 * rows.images_per_epoch)]
 
     before = seen()
