@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from quagga import BadInput
 from quagga.data.folders import Side, TwoFolders, held_out_count, hold_out
@@ -55,7 +56,7 @@ def sides_in_table(
             raise BadInput(f"{table} lists no picture of the side {side}: both sides need some")
     names = {"x": x_name or "x", "y": y_name or "y"}
     pools = {side: [path for path, label in zip(pictures, labels, strict=True) if label == side] for side in SIDES}
-    groups = dict(zip(pictures, found.groups, strict=True)) if found.groups is not None else {}
+    groups = {path: normalize("NFC", group) for path, group in zip(pictures, found.groups or [], strict=False)}
     held, notices = found.collection.test, list(found.collection.notices)
     if held is None and not groups:
         parts = {}

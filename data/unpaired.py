@@ -103,6 +103,7 @@ class Unpaired:
         self.channels = {"x": self.x_channels, "y": self.y_channels}
         found = self._found()
         self.sides: dict[str, Side] = {"x": found.x, "y": found.y}
+        self.groups = found.groups
         self.names = {name: side.name for name, side in self.sides.items()}
         self.notices = list(found.notices)
         self.forms: dict[str, Form] = {}
@@ -304,18 +305,25 @@ class Unpaired:
         return found
 
     def _keep_apart(self, pairs: Paired) -> None:
-        """The files of pairs may be among the loose ones: what is held out of the one is held out of the other."""
+        """The files of pairs may be among the loose ones, or of their groups: what is held out of the one is held out
+        of the other."""
         tests = {name: {path.resolve() for path in side.test} for name, side in self.sides.items()}
+        groups = {self.groups[path] for side in self.sides.values() for path in side.test if path in self.groups}
         ours = [tuple(path.resolve() for path in (pair.x, pair.y) if path) for pair in pairs.train]
-        kept = [not (x in tests["x"] or y in tests["y"]) for x, y in ours]
+        kept = [
+            not (x in tests["x"] or y in tests["y"] or pair.group in groups)
+            for (x, y), pair in zip(ours, pairs.train, strict=True)
+        ]
         held = {path.resolve() for pair in pairs.test for path in (pair.x, pair.y) if path}
+        groups = {pair.group for pair in pairs.test if pair.group}
         if dropped := len(kept) - sum(kept):
             pairs.train = [pair for pair, keep in zip(pairs.train, kept, strict=True) if keep]
-            self.notices.append(f"pairs: {dropped} are left out, since a picture of theirs is held out as a loose one")
+            why = "since a picture of theirs, or of their group, is held out as a loose one"
+            self.notices.append(f"pairs: {dropped} are left out, {why}")
         if not pairs.train:
             raise BadInput(f"of the pairs of {self.pairs} none is left to train on: all are of held-out pictures")
         for name, side in self.sides.items():
-            loose = [path for path in side.train if path.resolve() not in held]
+            loose = [p for p in side.train if p.resolve() not in held and self.groups.get(p) not in groups]
             if dropped := len(side.train) - len(loose):
                 self.sides[name] = side._replace(train=loose)
                 self.notices.append(f"{dropped} pictures of {side.name} are held out, as their pairs are")
