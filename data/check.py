@@ -7,7 +7,7 @@ picture that was saved twice is not found. Nothing is changed on the disk.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from quagga import BadInput
 from quagga.data.clean import Entry
 from quagga.data.decode import read_header, read_native
+from quagga.data.findings import Finding, Report, not_there, pictures, useless_files
 from quagga.data.folders import other_files, two_folders
 from quagga.data.form import finite, on_white
 from quagga.data.look import SPARSE
@@ -26,7 +27,6 @@ from quagga.data.sides import sides_in_table
 LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
 THIN = 32.0  # above which training refuses a picture, unless it is squashed: THINNEST of quagga.data.augment
-SHOWN = 3  # names of each finding
 AT_ONCE = 512  # pictures that are under way: what is kept of each is small, so memory stays flat
 DEPTHS = {"uint16": "16 bits", "float32": "floats"}
 CONTRAST_SIDE = 128  # pixels a side, about, that the contrast is measured on
@@ -63,47 +63,6 @@ class Part(NamedTuple):
         needed = Counter(look.options for look in good).most_common(1)[0][0]
         low, high = min(look.low for look in good), max(look.high for look in good)
         return needed.replace("--x_", f"--{self.letter}_").replace("LOW, HIGH", f"{low:g}, {high:g}")
-
-
-class Finding(NamedTuple):
-    """Something to know, and what to do."""
-
-    what: str
-    names: list[str]
-    advice: str
-    fatal: bool = False  # a training would stop
-    files: Sequence[Path] = ()  # that it would stop at
-
-
-class Report(NamedTuple):
-    """What there is to say of a set."""
-
-    head: list[str]  # tables and notices
-    findings: list[Finding]
-    options: str  # that training needs for these pictures
-    entries: list[Entry] | None  # what a list of them would hold, see `quagga.data.clean`; None: they are no files
-    names: Mapping[str, str]  # of the sides, "x" and "y", where that is more than their letters
-    refused: str = ""  # why a training would stop, where no finding tells
-
-    @property
-    def lines(self) -> list[str]:
-        """All of it, of each finding the first three names."""
-        return [*self.head, *stated(self.findings, SHOWN)]
-
-    @property
-    def in_full(self) -> list[str]:
-        """All of it, with all names."""
-        return [*self.head, *stated(self.findings)]
-
-    @property
-    def warnings(self) -> int:
-        """How many findings would not stop a training."""
-        return sum(not finding.fatal for finding in self.findings)
-
-    @property
-    def fatal(self) -> str:
-        """One line that says why a training would stop, or nothing."""
-        return next((finding.what for finding in self.findings if finding.fatal), self.refused)
 
 
 def check(
@@ -170,34 +129,10 @@ def check(
     return Report(lines, findings, options, entries, {"x": found.x.name, "y": found.y.name})
 
 
-def stated(findings: Iterable[Finding], shown: int | None = None) -> list[str]:
-    """What was found, in lines; of each finding so many names, or all."""
-    lines = []
-    for finding in findings:
-        lines += ["", f"{'ERROR' if finding.fatal else 'warning'}: {finding.what}: {finding.advice}"]
-        lines += [f"    {name}" for name in finding.names[:shown]]
-        if shown is not None and len(finding.names) > shown:
-            lines.append(f"    and {len(finding.names) - shown:,} more")
-    return lines
-
-
-def useless_files(findings: Iterable[Finding]) -> set[Path]:
-    """The files that a training would stop at."""
-    return {path for finding in findings for path in finding.files}
-
-
 def digests_of(looks: Iterable[Look], useless: Collection[Path]) -> tuple[bytes, ...]:
     """The digests of files that are one entry of a list; none where one of them is useless."""
     looks = list(looks)
     return () if any(look.path in useless for look in looks) else tuple(look.digest for look in looks)
-
-
-def not_there(files: Sequence[str]) -> list[Finding]:
-    """What is to be said of files that a table names and that are not there."""
-    if not files:
-        return []
-    what = f"{_pictures(len(files))} of the table {'is' if len(files) == 1 else 'are'} not there"
-    return [Finding(what, list(files), "mend the table, or train with --unreadable skip", fatal=True)]
 
 
 def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) -> list[Look]:
@@ -273,7 +208,7 @@ def find(
     torn = [(part, look) for part in parts for look in part.looks if look.fault]
     if torn:
         yield Finding(
-            f"{_pictures(len(torn))} cannot be read",
+            f"{pictures(len(torn))} cannot be read",
             [f"{name(look)} ({look.fault})" for _, look in torn],
             "remove or replace them, or train with --unreadable skip",
             fatal=True,
@@ -282,7 +217,7 @@ def find(
     thin = [look for part in parts for look in part.looks if not look.fault and max(look.size) > THIN * min(look.size)]
     if thin:
         yield Finding(
-            f"{_pictures(len(thin))} more than {THIN:g} times as long as wide",
+            f"{pictures(len(thin))} more than {THIN:g} times as long as wide",
             [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in thin],
             "leave them out, or train with --fit squash",
             fatal=True,
@@ -295,28 +230,28 @@ def find(
         if flat:
             flat.sort(key=lambda look: look.contrast)
             yield Finding(
-                f"{_pictures(len(flat))} of {part.name} with a contrast below {LOW_CONTRAST:g} of 255",
+                f"{pictures(len(flat))} of {part.name} with a contrast below {LOW_CONTRAST:g} of 255",
                 [f"{name(look)} ({look.contrast:.1f})" for look in flat],
                 "look at them, an empty picture teaches to be empty",
             )
         long = [look for look in good if LONGISH * min(look.size) < max(look.size) <= THIN * min(look.size)]
         if long:
             yield Finding(
-                f"{_pictures(len(long))} of {part.name} more than {LONGISH:g} times as long as wide",
+                f"{pictures(len(long))} of {part.name} more than {LONGISH:g} times as long as wide",
                 [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in long],
                 "a square cut shows little of them, cut them yourself or leave them out",
             )
         small = [look for look in good if min(look.size) < crop_size]
         if small:
             yield Finding(
-                f"{_pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
+                f"{pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
                 [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in small],
                 f"they are enlarged and so blurred, find larger ones or lower {sizes}",
             )
         unusual = [look for look in good if look.options]
         if unusual:
             yield Finding(
-                f"{_pictures(len(unusual))} of {part.name} of an unusual kind",
+                f"{pictures(len(unusual))} of {part.name} of an unusual kind",
                 [f"{name(look)} ({look.kind})" for look in unusual],
                 f"train with {part.options}" if part.options else "training refuses them among others, convert them",
                 fatal=not part.options,
@@ -325,7 +260,7 @@ def find(
         grey = [look for look in good if look.kind.partition(" ")[0] in ("1", "L", "LA", "I;16", "I;16B", "grey")]
         if 0 < len(grey) < len(good):
             yield Finding(
-                f"{_pictures(len(grey))} of {part.name} grey among coloured ones",
+                f"{pictures(len(grey))} of {part.name} grey among coloured ones",
                 [name(look) for look in grey],
                 "they become three equal channels, leave them out where colour is to change",
             )
@@ -353,13 +288,13 @@ def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[
                 within[part_name] += [f"{same[0]} = {other}" for other in same[1:]]
     if across:
         yield Finding(
-            f"{_pictures(len(across))} on both sides",
+            f"{pictures(len(across))} on both sides",
             across,
             "what is of both kinds teaches neither, remove them from one side or both",
         )
     if leaks:
         yield Finding(
-            f"{_pictures(len(leaks))} both in training and in the test",
+            f"{pictures(len(leaks))} both in training and in the test",
             leaks,
             "the test would show what was learned by heart, remove them from one of the two",
         )
@@ -390,7 +325,3 @@ def overview(parts: Sequence[Part], crop_size: int) -> list[str]:
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:6], widths[1:]), row[6]]).rstrip() for row in rows
     ]
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"

@@ -12,23 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quagga.data.check import (
-    Finding,
-    Look,
-    Part,
-    Report,
-    contrast_of,
-    digests_of,
-    find,
-    look_at,
-    not_there,
-    overview,
-    useless_files,
-)
+from quagga.data.check import Look, Part, contrast_of, digests_of, find, look_at, overview
 from quagga.data.clean import Entry
 from quagga.data.conditioned import Conditioned
 from quagga.data.conditions import tokens
 from quagga.data.deck import Deck
+from quagga.data.findings import Finding, Report, not_there, useless_files
 from quagga.data.gallery import Files
 from quagga.data.pictures import Pictures
 

@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 
 from quagga import BadInput
-from quagga.data.check import Finding, Look, Part, Report, digests_of, look_at, overview, useless_files
+from quagga.data.check import Look, Part, digests_of, look_at, overview
 from quagga.data.check import find as find_in
 from quagga.data.clean import Entry
 from quagga.data.decode import SUFFIXES, read_header, read_native
+from quagga.data.findings import Finding, Report, useless_files
 from quagga.data.form import Native
 from quagga.data.inputs import halves
 from quagga.data.pairs import Pair, Pairs, find_pairs

@@ -13,8 +13,8 @@ from quagga.pipelines.whole import write_file
 from quagga.pipelines.words import read_line
 
 if TYPE_CHECKING:
-    from quagga.data.check import Report
     from quagga.data.conditioned import Conditioned
+    from quagga.data.findings import Report
     from quagga.data.pictures import Pictures
 
 
@@ -78,12 +78,16 @@ class Check:
     write: str | None = None
 
 
+Listed = Callable[[str], tuple[str, Callable[[], object]]]  # a list's name -> the words after `quagga train` that train
+# on it, and what makes its data
+
+
 class Looked(NamedTuple):
     """What `looked_through` has found."""
 
     report: "Report"
     command: str  # the words after `quagga train` that train on these pictures
-    listed: Callable[[str], tuple[str, Callable[[], object]]]  # a list's name -> such words, and what makes its data
+    listed: Listed
 
 
 def check(argv: list[str]) -> None:
@@ -112,7 +116,7 @@ def check(argv: list[str]) -> None:
 def free(path: Path) -> Path:
     """A place for a list. Raises BadInput where there is something already, or its name is not that of a CSV file."""
     if path.suffix.lower() != ".csv":
-        raise BadInput(f"--write {path}: a list is a CSV file, name it {path.with_suffix('.csv').name}")
+        raise BadInput(f"--write {path}: a list is a CSV file, such as clean.csv")
     if path.exists() or path.is_symlink():
         raise BadInput(f"{path} exists: name another list with --write, or remove it")
     return path
@@ -219,11 +223,9 @@ def conditioned(chosen: Check) -> bool:
     return asked or not any((Path(chosen.root or "").expanduser() / name).exists() for name in ("trainA", "trainB"))
 
 
-def rows_of(
-    chosen: Check,
-) -> tuple["Conditioned | Pictures", str, Callable[[], object], Callable[[str], tuple[str, Callable[[], object]]]]:
-    """The pictures, the words after `quagga train` that train on them, and what makes them as training does, which
-    passes over nothing; and for the name of a list, these two of the list."""
+def rows_of(chosen: Check) -> tuple["Conditioned | Pictures", str, Callable[[], object], Listed]:
+    """The pictures, the words after `quagga train` that train on them, what makes them as training does, which passes
+    over nothing, and the same for a list of them."""
     from quagga.data.collection import in_folder
     from quagga.data.conditioned import Conditioned, table_of
     from quagga.data.labels import lists_files_only

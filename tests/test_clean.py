@@ -334,7 +334,7 @@ def test_the_command_writes_a_list_that_training_takes_and_replaces_nothing(root
     assert command_line([*words, "--write", "lists/clean.csv"]) == 2
     assert "lists/clean.csv exists" in capsys.readouterr().err and Path("lists/clean.csv").read_bytes() == before
     assert command_line([*words, "--write", "clean.json"]) == 2
-    assert "name it clean.csv" in capsys.readouterr().err
+    assert "a list is a CSV file, such as clean.csv" in capsys.readouterr().err
 
 
 def test_the_list_of_each_kind_is_taken_by_its_command(tmp_path, capsys):
