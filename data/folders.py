@@ -129,13 +129,15 @@ def _holds_ours(folder: Path) -> bool:
 
 
 def claim(folder: Path) -> None:
-    """Marks a folder: Quagga has made all the pictures in it, and no training takes them for data. Not for a folder in
-    which others keep pictures.
+    """Makes a folder for pictures of Quagga's, and marks it, so that no training takes them for data. One that holds
+    anything already is left as it is: others may keep their pictures there.
 
     Raises:
-        OSError: the mark cannot be written.
+        OSError: the folder cannot be made, or the mark not be written.
     """
-    (folder / OURS).write_text("Quagga has made the pictures in this folder: they are not taken for data.\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / OURS).write_text("Quagga has made the pictures in this folder: they are not taken for data.\n")
 
 
 def two_folders(

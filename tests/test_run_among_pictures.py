@@ -82,11 +82,18 @@ def test_runs_and_marked_folders_are_left_out_and_said(tmp_path):
     assert names_in(tmp_path) == [*everything[:2], "run/mine.png", *everything[2:]]
     [line] = find_all(tmp_path)[1]
     assert line.endswith(f"{tmp_path / 'copied/samples'}, {tmp_path / 'run/samples'}")
-    claim(tmp_path / "zebras")
+    touch(tmp_path, f"zebras/{OURS}")
     assert names_in(tmp_path) == ["a.png", "model/c.png", "run/mine.png", "samples/b.png"]
     assert subfolders(tmp_path) == ["model", "samples"]
     assert names_in(tmp_path / "zebras") == ["d.png", "in/e.png"]  # what is named is taken
     assert names_in(tmp_path / "run" / "samples") == ["f.png"]
+
+
+def test_only_a_folder_of_our_own_is_marked(tmp_path):
+    claim(tmp_path / "new" / "made")
+    touch(tmp_path, "new/made/1.png", "new/2.png", "mine/3.png")
+    claim(tmp_path / "mine")
+    assert names_in(tmp_path) == ["mine/3.png", "new/2.png"]
 
 
 def test_no_file_is_opened_to_find_pictures(tmp_path, monkeypatch):
