@@ -7,7 +7,7 @@ picture that was saved twice is not found. Nothing is changed on the disk.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -16,15 +16,17 @@ from typing import NamedTuple
 import numpy as np
 
 from quagga import BadInput
+from quagga.data.clean import Entry
 from quagga.data.decode import read_header, read_native
+from quagga.data.findings import Finding, Report, not_there, pictures, useless_files
 from quagga.data.folders import other_files, two_folders
 from quagga.data.form import finite, on_white
 from quagga.data.look import SPARSE
+from quagga.data.sides import sides_in_table
 
 LOW_CONTRAST = 5.0  # standard deviation of the grey values, of 255: below, one sees a plain area
 LONGISH = 4.0  # longer side : shorter side, above which a square cut shows little of a picture
 THIN = 32.0  # above which training refuses a picture, unless it is squashed: THINNEST of quagga.data.augment
-SHOWN = 3  # names of each finding
 AT_ONCE = 512  # pictures that are under way: what is kept of each is small, so memory stays flat
 DEPTHS = {"uint16": "16 bits", "float32": "floats"}
 CONTRAST_SIDE = 128  # pixels a side, about, that the contrast is measured on
@@ -63,28 +65,11 @@ class Part(NamedTuple):
         return needed.replace("--x_", f"--{self.letter}_").replace("LOW, HIGH", f"{low:g}, {high:g}")
 
 
-class Finding(NamedTuple):
-    """Something to know, and what to do."""
-
-    what: str
-    names: list[str]
-    advice: str
-    fatal: bool = False  # a training would stop
-
-
-class Report(NamedTuple):
-    """What there is to say of two sides."""
-
-    lines: list[str]
-    options: str  # that training needs for these pictures
-    warnings: int
-    fatal: str  # one line that says why a training would stop, or nothing
-
-
 def check(
     root: str | None = None,
     x: str | None = None,
     y: str | None = None,
+    table: str | None = None,
     crop_size: int = 256,
     told: Callable[[], object] = lambda: None,
     counted: Callable[[int], object] = lambda number: None,
@@ -95,6 +80,7 @@ def check(
         root: A folder that holds trainA and trainB, perhaps testA and testB.
         x: Instead of root, the folder of domain X.
         y: Instead of root, the folder of domain Y.
+        table: Instead of folders, a table of the pictures of both sides, see `quagga.data.sides`.
         crop_size: Pixels a side that training cuts out; smaller pictures are told.
         told: Is called after each picture.
         counted: Is given the number of pictures before the first.
@@ -104,7 +90,7 @@ def check(
     """
     if crop_size < 1:
         raise BadInput(f"crop_size {crop_size}: must be 1 or more")
-    found = two_folders(root, x, y)
+    found = two_folders(root, x, y) if table is None else sides_in_table(table, skip=True)
     pools = [
         (f"{side.name} {split}", side.name, letter, pool)
         for letter, side in (("x", found.x), ("y", found.y))
@@ -114,32 +100,39 @@ def check(
     counted(sum(len(pool) for *_, pool in pools))
     parts = [Part(name, side, letter, look_at(pool, told)) for name, side, letter, pool in pools]
     places = [root] if root else [x, y]
-    top = Path(os.path.commonpath([Path(place).expanduser().absolute() for place in places if place]))
-    findings = list(find(parts, top, crop_size))
+    tops = [Path(place).expanduser().absolute() for place in places if place]
+    top = Path(os.path.commonpath(tops)) if tops else Path(table or "").expanduser().absolute().parent
+    findings = [*not_there(found.missing), *find(parts, top, crop_size)]
     others = [(place, kinds) for place in places if place and (kinds := other_files(Path(place).expanduser()))]
-    lines = [*table(parts, crop_size)]
+    lines = [*overview(parts, crop_size)]
     digests = [look.digest for part in parts for look in part.looks if look.digest]
     if copies := len(digests) - len(set(digests)):
         lines += ["", f"{copies:,} of {len(digests):,} files are copies of others, byte for byte"]
-    lines += ["", *found.notices] if found.notices else []
+    notices = [line for line in found.notices if not line.endswith(": passed over")]  # a finding says so
+    lines += ["", *notices] if notices else []
     for place, kinds in others:
         held = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(4))
         lines.append(f"left out: {place} also holds {held}, by which no picture is known")
-    lines += stated(findings)
-    fatal = next((finding.what for finding in findings if finding.fatal), "")
     options = " ".join(dict.fromkeys(part.options for part in parts if part.options))
-    return Report(lines, options, sum(not finding.fatal for finding in findings), fatal)
+    useless = useless_files(findings)
+    entries = [
+        Entry(
+            digests_of([look], useless),
+            split,
+            {"side": part.letter, "file": look.path, "group": found.groups.get(look.path, "")},
+            part.letter,
+        )
+        for part in parts
+        for split in [part.name.rpartition(" ")[2]]
+        for look in part.looks
+    ]
+    return Report(lines, findings, options, entries, {"x": found.x.name, "y": found.y.name})
 
 
-def stated(findings: Iterable[Finding]) -> list[str]:
-    """What was found, in lines."""
-    lines = []
-    for finding in findings:
-        lines += ["", f"{'ERROR' if finding.fatal else 'warning'}: {finding.what}: {finding.advice}"]
-        lines += [f"    {name}" for name in finding.names[:SHOWN]]
-        if len(finding.names) > SHOWN:
-            lines.append(f"    and {len(finding.names) - SHOWN:,} more")
-    return lines
+def digests_of(looks: Iterable[Look], useless: Collection[Path]) -> tuple[bytes, ...]:
+    """The digests of files that are one entry of a list; none where one of them is useless."""
+    looks = list(looks)
+    return () if any(look.path in useless for look in looks) else tuple(look.digest for look in looks)
 
 
 def look_at(paths: Iterable[Path], told: Callable[[], object] = lambda: None) -> list[Look]:
@@ -215,18 +208,20 @@ def find(
     torn = [(part, look) for part in parts for look in part.looks if look.fault]
     if torn:
         yield Finding(
-            f"{_pictures(len(torn))} cannot be read",
+            f"{pictures(len(torn))} cannot be read",
             [f"{name(look)} ({look.fault})" for _, look in torn],
             "remove or replace them, or train with --unreadable skip",
             fatal=True,
+            files=[look.path for _, look in torn],
         )
     thin = [look for part in parts for look in part.looks if not look.fault and max(look.size) > THIN * min(look.size)]
     if thin:
         yield Finding(
-            f"{_pictures(len(thin))} more than {THIN:g} times as long as wide",
+            f"{pictures(len(thin))} more than {THIN:g} times as long as wide",
             [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in thin],
             "leave them out, or train with --fit squash",
             fatal=True,
+            files=[look.path for look in thin],
         )
     yield from find_copies(parts, name)
     for part in parts:
@@ -235,36 +230,37 @@ def find(
         if flat:
             flat.sort(key=lambda look: look.contrast)
             yield Finding(
-                f"{_pictures(len(flat))} of {part.name} with a contrast below {LOW_CONTRAST:g} of 255",
+                f"{pictures(len(flat))} of {part.name} with a contrast below {LOW_CONTRAST:g} of 255",
                 [f"{name(look)} ({look.contrast:.1f})" for look in flat],
                 "look at them, an empty picture teaches to be empty",
             )
         long = [look for look in good if LONGISH * min(look.size) < max(look.size) <= THIN * min(look.size)]
         if long:
             yield Finding(
-                f"{_pictures(len(long))} of {part.name} more than {LONGISH:g} times as long as wide",
+                f"{pictures(len(long))} of {part.name} more than {LONGISH:g} times as long as wide",
                 [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in long],
                 "a square cut shows little of them, cut them yourself or leave them out",
             )
         small = [look for look in good if min(look.size) < crop_size]
         if small:
             yield Finding(
-                f"{_pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
+                f"{pictures(len(small))} of {part.name} smaller than the cut of {crop_size}",
                 [f"{name(look)} ({look.size[0]}x{look.size[1]})" for look in small],
                 f"they are enlarged and so blurred, find larger ones or lower {sizes}",
             )
         unusual = [look for look in good if look.options]
         if unusual:
             yield Finding(
-                f"{_pictures(len(unusual))} of {part.name} of an unusual kind",
+                f"{pictures(len(unusual))} of {part.name} of an unusual kind",
                 [f"{name(look)} ({look.kind})" for look in unusual],
                 f"train with {part.options}" if part.options else "training refuses them among others, convert them",
                 fatal=not part.options,
+                files=[] if part.options else [look.path for look in unusual],
             )
         grey = [look for look in good if look.kind.partition(" ")[0] in ("1", "L", "LA", "I;16", "I;16B", "grey")]
         if 0 < len(grey) < len(good):
             yield Finding(
-                f"{_pictures(len(grey))} of {part.name} grey among coloured ones",
+                f"{pictures(len(grey))} of {part.name} grey among coloured ones",
                 [name(look) for look in grey],
                 "they become three equal channels, leave them out where colour is to change",
             )
@@ -274,7 +270,7 @@ def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[
     """Files of the same bytes: on both sides, in training and test, and within a part."""
     groups: dict[bytes, list[tuple[Part, Look]]] = {}
     for part in parts:
-        for look in part.looks:
+        for look in {look.path: look for look in part.looks}.values():  # one with several captions is no copy
             if look.digest:
                 groups.setdefault(look.digest, []).append((part, look))
     across, leaks = [], []
@@ -292,13 +288,13 @@ def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[
                 within[part_name] += [f"{same[0]} = {other}" for other in same[1:]]
     if across:
         yield Finding(
-            f"{_pictures(len(across))} on both sides",
+            f"{pictures(len(across))} on both sides",
             across,
             "what is of both kinds teaches neither, remove them from one side or both",
         )
     if leaks:
         yield Finding(
-            f"{_pictures(len(leaks))} both in training and in the test",
+            f"{pictures(len(leaks))} both in training and in the test",
             leaks,
             "the test would show what was learned by heart, remove them from one of the two",
         )
@@ -311,7 +307,7 @@ def find_copies(parts: Sequence[Part], name: Callable[[Look], str]) -> Iterable[
             )
 
 
-def table(parts: Sequence[Part], crop_size: int) -> list[str]:
+def overview(parts: Sequence[Part], crop_size: int) -> list[str]:
     """Aligned columns, a row for each part."""
     rows = [["", "pictures", "smallest", "median", "largest", f"below {crop_size}", "kinds"]]
     for part in parts:
@@ -329,7 +325,3 @@ def table(parts: Sequence[Part], crop_size: int) -> list[str]:
     return [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:6], widths[1:]), row[6]]).rstrip() for row in rows
     ]
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"

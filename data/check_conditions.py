@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from quagga.data.check import Finding, Look, Part, Report, contrast_of, find, look_at, stated, table
+from quagga.data.check import Look, Part, contrast_of, digests_of, find, look_at, overview
+from quagga.data.clean import Entry
 from quagga.data.conditioned import Conditioned
 from quagga.data.conditions import tokens
 from quagga.data.deck import Deck
+from quagga.data.findings import Finding, Report, not_there, useless_files
 from quagga.data.gallery import Files
 from quagga.data.pictures import Pictures
 
@@ -45,7 +47,8 @@ def check_rows(
     files = isinstance(deck.gallery, Files)
     top = Path(os.path.commonpath([look.path.absolute().parent for part in parts for look in part.looks]))
     findings = list(find(parts, top if files else Path.cwd(), deck.size, sizes="--size"))
-    lines = table(parts, deck.size)
+    findings[:0] = not_there(rows.labelled.missing)
+    lines = overview(parts, deck.size)
     if isinstance(rows, Conditioned):
         lines += ["", *{"class": of_classes, "attributes": of_attributes, "caption": of_captions}[rows.condition](rows)]
         if rows.condition == "class":
@@ -56,11 +59,42 @@ def check_rows(
             findings += contradicting(rows, looks, numbers)
     elif rows.modes:
         lines += ["", *counts_of(rows.modes, deck.more["mode"].numpy(), deck)]
-    lines += ["", *rows.notices] if rows.notices else []
-    lines += stated(findings)
-    fatal = next((finding.what for finding in findings if finding.fatal), "")
+    notices = [line for line in rows.notices if not line.endswith(": passed over")]  # a finding says so
+    lines += ["", *notices] if notices else []
     options = " ".join(dict.fromkeys(part.options for part in parts if part.options))
-    return Report(lines, options, sum(not finding.fatal for finding in findings), fatal)
+    return Report(lines, findings, options, entries_of(rows, looks, numbers, findings) if files else None, {})
+
+
+def entries_of(
+    rows: Conditioned | Pictures,
+    looks: dict[str, list[Look]],
+    numbers: dict[str, np.ndarray],
+    findings: Sequence[Finding],
+) -> list[Entry]:
+    """What a list of the pictures would hold, in their order; a picture with several captions is one entry."""
+    useless = useless_files(findings)
+    kind = rows.condition if isinstance(rows, Conditioned) else None
+    collection, groups = rows.labelled.collection, rows.labelled.groups
+    entries: dict[Path, Entry] = {}
+    of_all = [
+        (number, look, split)
+        for split, some in looks.items()
+        for look, number in zip(some, numbers[split].tolist(), strict=True)
+    ]
+    for number, look, split in sorted(of_all, key=lambda one: one[0]):
+        label = collection.labels[number] if collection.labels and kind else ""
+        if kind == "caption" and look.path in entries:
+            before = entries[look.path]
+            entries[look.path] = before._replace(captions=[*before.captions, label])
+            continue
+        said: dict[str, str] = {"label": label} if kind == "class" else {}
+        if kind == "attributes":
+            values = rows.labelled.values[number].tolist()
+            said = {name: f"{value:.9g}" for name, value in zip(rows.labelled.attributes, values, strict=True)}
+        cells = {"file": look.path, **said, "group": groups[number] if groups else ""}
+        captions = [label] if kind == "caption" else []
+        entries[look.path] = Entry(digests_of([look], useless), split, cells, repr(said), captions)
+    return list(entries.values())
 
 
 def looked_at(deck: Deck, numbers: np.ndarray, told: Callable[[], object]) -> list[Look]:

@@ -5,6 +5,7 @@ partners of different sizes, files that are in training and in the test, and par
 other.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +15,11 @@ import cv2
 import numpy as np
 
 from quagga import BadInput
-from quagga.data.check import SHOWN, Finding, Look, Part, Report, look_at, table
+from quagga.data.check import Look, Part, digests_of, look_at, overview
+from quagga.data.check import find as find_in
+from quagga.data.clean import Entry
 from quagga.data.decode import SUFFIXES, read_header, read_native
+from quagga.data.findings import Finding, Report, useless_files
 from quagga.data.form import Native
 from quagga.data.inputs import halves
 from quagga.data.pairs import Pair, Pairs, find_pairs
@@ -33,6 +37,7 @@ def check_pairs(
     x: str | None = None,
     y: str | None = None,
     pairs: str | None = None,
+    of_y: bool = False,
     side: Literal["left", "right"] = "left",
     crop_size: int = 256,
     told: Callable[[], object] = lambda: None,
@@ -41,7 +46,7 @@ def check_pairs(
     """Looks at all pictures of a set of pairs.
 
     Args:
-        root, x, y, pairs: Where they are, as for `quagga.data.pairs.find_pairs`.
+        root, x, y, pairs, of_y: Where they are, as for `quagga.data.pairs.find_pairs`.
         side: Which half of side-by-side pictures is x.
         crop_size: Pixels a side that training cuts out; smaller pictures are told.
         told: Is called after each picture.
@@ -52,7 +57,7 @@ def check_pairs(
     """
     if crop_size < 1:
         raise BadInput(f"crop_size {crop_size}: must be 1 or more")
-    found = find_pairs(root, x, y, pairs, unmatched="skip")
+    found = find_pairs(root, x, y, pairs, of_y, unmatched="skip")
     splits = {"train": found.train, "test": found.test, "val": list(found.unused)}
     paths = list(dict.fromkeys(path for part in splits.values() for pair in part for path in (pair.x, pair.y) if path))
     counted(len(paths))
@@ -66,19 +71,34 @@ def check_pairs(
                 (found.names["x"], "x", [pair.x for pair in some]),
                 (found.names["y"], "y", [pair.y for pair in some]),
             )
-            parts += [Part(f"{name} {split}", name, letter, [looks[p] for p in of if p]) for name, letter, of in named]
-    findings = list(find(found, splits, looks, side, crop_size))
+            parts += [
+                Part(f"{name} {split}", name, letter, [looks[p] for p in of if p])
+                for name, letter, of in named
+                if any(of)
+            ]
+    if of_y and not found.side_by_side:
+        findings = list(find_in(parts, Path(os.path.commonpath([path.absolute().parent for path in paths])), crop_size))
+    else:
+        findings = list(find(found, splits, looks, side, crop_size))
     how = f"side by side, x ({found.names['x']}) is the {side} half" if found.side_by_side else "two files each"
-    lines = [f"{sum(map(len, splits.values())):,} pairs, {how}", "", *table(parts, crop_size)]
-    notices = [line for line in found.notices if "without a partner" not in line]
+    how = "y alone, of which x is made" if of_y and not found.side_by_side else how
+    lines = [f"{sum(map(len, splits.values())):,} pairs, {how}", "", *overview(parts, crop_size)]
+    told_below = ("without a partner", "whose files are not there")
+    notices = [line for line in found.notices if not any(words in line for words in told_below)]
     lines += ["", *notices] if notices else []
-    for finding in findings:
-        lines += ["", f"{'ERROR' if finding.fatal else 'warning'}: {finding.what}: {finding.advice}"]
-        lines += [f"    {name}" for name in finding.names[:SHOWN]]
-        if len(finding.names) > SHOWN:
-            lines.append(f"    and {len(finding.names) - SHOWN:,} more")
-    fatal = next((finding.what for finding in findings if finding.fatal), "")
-    return Report(lines, "--side right" if found.side_by_side and side == "right" else "", len(findings), fatal)
+    useless = useless_files(findings)
+    entries = [
+        Entry(
+            digests_of([looks[path] for path in (pair.x, pair.y) if path], useless),
+            split,
+            {**({"x": pair.x} if pair.x else {}), "y": pair.y, "group": pair.group},
+        )
+        for split, some in splits.items()
+        for pair in some
+    ]
+    options = ["--side right"] if found.side_by_side and side == "right" else []
+    options += [part.options for part in parts if part.options and of_y and not found.side_by_side]
+    return Report(lines, findings, " ".join(dict.fromkeys(options)), entries, found.names)
 
 
 def are_pairs(root: str | None) -> bool:
@@ -107,6 +127,7 @@ def find(
             [f"{look.path.name} ({look.fault})" for look in torn],
             "remove or replace them, or train with --unreadable skip",
             fatal=True,
+            files=[look.path for look in torn],
         )
     if found.unmatched:
         yield Finding(
@@ -124,6 +145,7 @@ def find(
             [f"{p.name} ({'x'.join(map(str, sizes[p][0]))} and {'x'.join(map(str, sizes[p][1]))})" for p in different],
             "make them equal, or train with --sizes fit",
             fatal=True,
+            files=[pair.y for pair in different],
         )
     odd = [pair for pair in whole if found.side_by_side and sizes[pair][1][0] % 2]
     if odd:
@@ -132,6 +154,7 @@ def find(
             [f"{pair.name} ({'x'.join(map(str, sizes[pair][1]))})" for pair in odd],
             "cut them to an even one",
             fatal=True,
+            files=[pair.y for pair in odd],
         )
     yield from copies(splits, looks, whole)
     small = [pair for pair in whole if min(_side(sizes[pair][1], found.side_by_side)) < crop_size]
@@ -143,7 +166,8 @@ def find(
         )
     broken = {*different, *odd}
     usable = [pair for pair in whole if pair not in broken and pair.x]
-    shift = shifted([two(pair, found.side_by_side, side) for pair in usable[:: -(-len(usable) // LOOKED_AT)]])
+    some = usable[:: max(1, -(-len(usable) // LOOKED_AT))]
+    shift = shifted([two(pair, found.side_by_side, side) for pair in some])
     if shift:
         right, down = shift
         yield Finding(

@@ -11,7 +11,7 @@ import numpy as np
 from quagga import BadInput
 from quagga.data.conditions import name_of
 from quagga.data.decode import SUFFIXES
-from quagga.data.folders import HELD_OUT_LEAST, HELD_OUT_MOST, HELD_OUT_SHARE, find_all, fingerprint
+from quagga.data.folders import find_all, fingerprint, held_out_count
 from quagga.data.gallery import Joined
 from quagga.data.idx import idx_files, idx_labels, idx_pictures
 
@@ -108,8 +108,7 @@ def held_out(keys: Sequence[bytes], classes: Sequence[Hashable]) -> np.ndarray:
     Adding pictures leaves the choice nearly as it was. What has the same key (a copy, another picture of the same
     patient) stays together, and no class gives away more than half of its pictures.
     """
-    count = round(HELD_OUT_SHARE * len(keys))
-    count = min(max(count, HELD_OUT_LEAST), HELD_OUT_MOST, len(keys) // 2)
+    count = held_out_count(len(keys))
     together: dict[bytes, list[int]] = {}
     for number, key in enumerate(keys):
         together.setdefault(key, []).append(number)

@@ -16,6 +16,7 @@ from quagga.data.collection import divided, in_folder, in_order, taken
 from quagga.data.conditions import MOST, PLURAL, Conditions, Kind, did_you_mean, name_of, tokens, vocabulary
 from quagga.data.dataset import in_dataset, unprepared
 from quagga.data.deck import deck_of, wanted_of
+from quagga.data.folders import subfolders
 from quagga.data.form import Form
 from quagga.data.labels import Columns, Labelled, in_table
 from quagga.data.rows import Batch, Batches, Sample
@@ -216,6 +217,7 @@ class Conditioned:
         if self.condition == "class":
             found, names = self._classes(found)
         collection = self.collection = found.collection
+        self.labelled = found  # what the table or the folders say of each picture
         labels = collection.labels or []
         strata = labels if self.condition == "class" else [""] * len(found.values)
         test, lines = divided(collection, strata, found.groups)
@@ -258,7 +260,7 @@ class Conditioned:
             some = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
             self.notices.append(f"{len(labels) - len(chosen)} pictures of other classes are left out: {some}")
             groups = found.groups and [found.groups[number] for number in chosen]
-            found = Labelled(taken(collection, chosen), found.attributes, found.values[chosen], groups)
+            found = found._replace(collection=taken(collection, chosen), values=found.values[chosen], groups=groups)
         return found, names
 
     def _learnable(self, c: Tensor, test: np.ndarray) -> None:
@@ -296,8 +298,7 @@ def table_of(root: Path, condition: Kind) -> str | None:
         return None
     inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     tables = [path for path in inside if path.suffix.lower() in SUFFIXES and path.suffix.lower() != ".json"]
-    folders = {path.name for path in inside if path.is_dir()}
-    if not tables or (condition == "class" and folders - {"images"}):
+    if not tables or (condition == "class" and set(subfolders(root)) - {"images"}):
         return None
     if len(tables) > 1:
         raise BadInput(

@@ -1,7 +1,8 @@
 """One file from a web server, however often the line breaks: what has come stays, and the rest is asked for.
 
     datasets/horse2zebra.zip.part        what has come so far
-    datasets/horse2zebra.zip.part.json   of which file of the server: its address, its ETag or date, its length
+    datasets/horse2zebra.zip.part.json   of which file of the server: its address, its ETag or date, its length; a part
+                                         without this note is somebody else's
 
 So the server is asked for the rest only if its file is still the same (RFC 9110, If-Range); else all starts over.
 """
@@ -60,6 +61,10 @@ def fetch(
     if not url.startswith(("http://", "https://")):
         raise BadInput(f"{url}: an address begins with http:// or https://")
     part = target.with_name(f"{target.name}.part")
+    if part.exists() and not _note(part).exists():  # browsers, too, call their unfinished files so
+        raise BadInput(
+            f"{part} exists, and is no download of Quagga's: rename or remove it, or choose another --output"
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(url, part, size, waits, timeout)
@@ -122,9 +127,8 @@ def _try(url: str, part: Path, size: int | None, timeout: float) -> None:
             _room(part, length, start)
             if not start:
                 _forget(part)  # before the note, which must never describe another file's bytes
-                if length is not None and (validator := _validator(answer)):
-                    note = {"url": url, "validator": validator, "length": length}
-                    _note(part).write_text(json.dumps(note), "utf-8")
+                note = {"url": url, "validator": _validator(answer), "length": length}  # None: there is no going on
+                _note(part).write_text(json.dumps(note), "utf-8")
             _receive(answer, part, start, length if size is None else size)
     except urllib.error.HTTPError as error:
         with contextlib.closing(error):

@@ -198,7 +198,8 @@ def write(
         raise BadInput(f"{folder} holds other things: give a folder that is empty or does not exist")
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file: give a folder that is empty or does not exist")
-    unfinished = folder.with_name(folder.name + ".unfinished")  # renamed at the end, so that a stop leaves no half set
+    place = folder.absolute()
+    unfinished = place.with_name(f".{place.name}.draft")  # renamed at the end, so that a stop leaves no half set
     if unfinished.exists():
         shutil.rmtree(unfinished)
     if kind == "unpaired":

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from quagga import BadInput
 from quagga.data.decode import LEFT_OUT, SUFFIXES
 
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 4, 64
+OURS = ".quagga"  # a file in a folder whose pictures Quagga has made: none of them is data
+OF_A_RUN = ("samples", "checkpoints", "model", "best")  # folders that a run makes in its own
+SHOWN = 3  # folders that are named in a notice
 
 
 class Side(NamedTuple):
@@ -27,13 +31,16 @@ class TwoFolders(NamedTuple):
     x: Side
     y: Side
     notices: list[str]  # what was decided for the user
+    groups: Mapping[Path, str] = {}  # of pictures that a table lists: a patient, a scene
+    missing: Sequence[str] = ()  # files that a table names and that are not there
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
     """All pictures in a folder and below, sorted by their path in it.
 
-    Known by suffix, in upper or lower case. Hidden files and folders, the `._*` twins of macOS and `__MACOSX` are left
-    out. Links are followed, each folder is visited once. A link that leads nowhere is listed: reading it tells.
+    Known by suffix, in upper or lower case. Hidden files and folders, the `._*` twins of macOS, `__MACOSX` and what
+    Quagga itself has made (see `walk`) are left out. Links are followed, each folder is visited once. A link that leads
+    nowhere is listed: reading it tells.
 
     Raises:
         BadInput: the folder is missing, no folder, or may not be read.
@@ -42,30 +49,95 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 
 def find_all(folder: str | Path) -> tuple[list[Path], list[str]]:
-    """The pictures as `find_pictures` has them, and a line for each kind of those that cannot be read on this machine:
-    "12 .heic files are left out: pip install 'quagga[heic]'"."""
+    """The pictures as `find_pictures` has them, and lines on what is left out: files that cannot be read on this
+    machine ("12 .heic files are left out: pip install 'quagga[heic]'"), and folders that Quagga has made."""
     top = Path(folder).expanduser()
-    found, visited = [], set()
+    found: list[Path] = []
+    made: list[Path] = []
     others: Counter[str] = Counter()
-    for here, folders, files in os.walk(_checked(top), followlinks=True, onerror=_unreadable):
-        status = Path(here).stat()
-        if (status.st_dev, status.st_ino) in visited:
-            folders.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _ignored(name))
-        seen = [name for name in files if not _ignored(name)]
-        others.update(suffix for name in seen if (suffix := Path(name).suffix.lower()) in LEFT_OUT)
+    for here, files in walk(_checked(top), made, _unreadable):
+        others.update(suffix for name in files if (suffix := Path(name).suffix.lower()) in LEFT_OUT)
         found += [
-            path
-            for path in (Path(here, name) for name in seen if _is_picture(name))
-            if path.is_file() or path.is_symlink()
+            path for path in (here / name for name in files if _is_picture(name)) if path.is_file() or path.is_symlink()
         ]
     lines = [
         f"{count} {suffix} file{' is' if count == 1 else 's are'} left out: {LEFT_OUT[suffix]}"
         for suffix, count in sorted(others.items())
     ]
+    if made:
+        some = ", ".join(map(str, made[:SHOWN])) + (f" and {len(made) - SHOWN} more" if len(made) > SHOWN else "")
+        lines.append(f"left out, as Quagga itself has made what is in it: {some}")
     return sorted(found, key=lambda path: path.relative_to(top).as_posix()), lines
+
+
+def walk(
+    top: Path, made: list[Path], unreadable: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below it, each with the names of its files, without what is hidden.
+
+    Left out, and added to `made`, are the folders that Quagga has made: those that `claim` has marked, and the samples,
+    models and checkpoints of a run. So a run whose folder lies among its own pictures trains on the same ones when it
+    goes on. Folders are judged by the names in them: no file is opened. `top` itself is never left out.
+
+    A folder that may not be read is passed over, unless `unreadable` raises.
+    """
+    visited = set()
+    for here, folders, files in os.walk(top, followlinks=True, onerror=unreadable):
+        place = Path(here)
+        status = place.stat()
+        if (status.st_dev, status.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        if OURS in files and place != top:
+            made.append(place)
+            folders.clear()
+            continue
+        own = [name for name in sorted(folders) if name in OF_A_RUN] if is_run(folders, files) else []
+        made += [place / name for name in own if name == OF_A_RUN[0]]  # of the others nobody expects pictures
+        folders[:] = sorted(name for name in folders if not _ignored(name) and name not in own)
+        yield place, [name for name in files if not _ignored(name)]
+
+
+def is_run(folders: Collection[str], files: Collection[str]) -> bool:
+    """Whether a folder with folders and files of these names is that of a run."""
+    return "config.yaml" in files and (".lock" in files or "checkpoints" in folders)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted, without hidden ones, runs, and what `walk` leaves out.
+
+    Raises:
+        BadInput: the folder may not be read.
+    """
+    try:
+        inside = {path.name: path for path in folder.iterdir()}
+        names = sorted(name for name, path in inside.items() if path.is_dir() and not _ignored(name))
+        of_a_run = OF_A_RUN if is_run(names, inside) else ()
+        return [name for name in names if name not in of_a_run and not _holds_ours(inside[name])]
+    except OSError as error:
+        raise BadInput(f"the folder {folder} cannot be read ({error.strerror}): check its permissions") from error
+
+
+def _holds_ours(folder: Path) -> bool:
+    """Whether a folder is that of a run, or marked by `claim`; of one that may not be read it is not known."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:
+        return False
+    return OURS in names or is_run(names, names)
+
+
+def claim(folder: Path) -> None:
+    """Makes a folder for pictures of Quagga's, and marks it, so that no training takes them for data. One that holds
+    anything already is left as it is: others may keep their pictures there.
+
+    Raises:
+        OSError: the folder cannot be made, or the mark not be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / OURS).write_text("Quagga has made the pictures in this folder: they are not taken for data.\n")
 
 
 def two_folders(
@@ -98,7 +170,8 @@ def two_folders(
             return _two_trees(first, second, x_name, y_name)
     if root is None or x is not None or y is not None:
         raise BadInput(
-            "name the pictures: two folders, --x DIR --y DIR, or one with trainA and trainB in it, --root DIR"
+            "name the pictures: two folders, --x DIR --y DIR, one with trainA and trainB in it, --root DIR, or a list"
+            " of them, --table FILE"
         )
     return _one_tree(Path(root).expanduser(), x_name, y_name)
 
@@ -126,9 +199,9 @@ def _one_tree(root: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
     _checked(root)
     missing = [name for name in ("trainA", "trainB") if not (root / name).is_dir()]
     if missing:
-        subfolders = _subfolders(root)
-        hint = f"with --x {root / subfolders[0]} --y {root / subfolders[1]}?" if len(subfolders) == 2 else ""
-        inside = f"; it holds the folders {', '.join(subfolders[:6])}" if subfolders else ""
+        there = subfolders(root)
+        hint = f"with --x {root / there[0]} --y {root / there[1]}?" if len(there) == 2 else ""
+        inside = f"; it holds the folders {', '.join(there[:6])}" if there else ""
         raise BadInput(f"{root} has no {' and no '.join(missing)}{inside}: {hint or 'name the two with --x and --y'}")
     couple = re.fullmatch(r"(.+?)2(.+)", root.resolve().name)
     guessed = couple.groups() if couple else ("A", "B")
@@ -147,10 +220,14 @@ def _one_tree(root: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
     return TwoFolders(sides[0], sides[1], notices)
 
 
+def held_out_count(pictures: int) -> int:
+    """How many of so many pictures are held out of training: 5 %, 4 to 64, at most half."""
+    return min(max(round(HELD_OUT_SHARE * pictures), HELD_OUT_LEAST), HELD_OUT_MOST, pictures // 2)
+
+
 def hold_out(name: str, pictures: list[Path]) -> tuple[Side, str]:
     """Splits the pictures of a domain: (its two parts, a line that says so)."""
-    count = round(HELD_OUT_SHARE * len(pictures))
-    count = min(max(count, HELD_OUT_LEAST), HELD_OUT_MOST, len(pictures) // 2)
+    count = held_out_count(len(pictures))
     copies: dict[bytes, list[Path]] = {}
     for path in pictures:
         copies.setdefault(fingerprint(path), []).append(path)
@@ -187,7 +264,7 @@ def _some_pictures(folder: Path) -> tuple[list[Path], list[str]]:
     if pictures:
         return pictures, left_out
     expected = f"{folder.name} has 0 images: expected {', '.join(SUFFIXES)} in {folder}"
-    if {"trainA", "trainB"} <= set(_subfolders(folder)):
+    if {"trainA", "trainB"} <= set(subfolders(folder)):
         raise BadInput(f"{expected}; did you mean --root {folder}?")
     if left_out:
         raise BadInput(f"{folder.name} has 0 images that can be read: {'; '.join(left_out)}")
@@ -201,10 +278,7 @@ def _some_pictures(folder: Path) -> tuple[list[Path], list[str]]:
 def other_files(folder: Path) -> Counter[str]:
     """Suffix, or name where there is none -> how many files in a folder and below are no pictures by it."""
     return Counter(
-        Path(name).suffix.lower() or name
-        for _, _, names in os.walk(folder)
-        for name in names
-        if not _ignored(name) and not _is_picture(name)
+        Path(name).suffix.lower() or name for _, names in walk(folder, []) for name in names if not _is_picture(name)
     )
 
 
@@ -214,19 +288,12 @@ def _checked(folder: Path) -> Path:
     if folder.exists():
         raise BadInput(f"{folder} is a file: name the folder of the pictures")
     known = next((parent for parent in folder.parents if parent.is_dir()), Path())
-    inside = ", ".join(_subfolders(known)[:6])
+    inside = ", ".join(subfolders(known)[:6])
     raise BadInput(f"there is no folder {folder}: {known} holds {inside or 'no folders'}")
 
 
 def _unreadable(error: OSError) -> None:
     raise BadInput(f"the folder {error.filename} cannot be read ({error.strerror}): check its permissions") from error
-
-
-def _subfolders(folder: Path) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not _ignored(path.name))
-    except OSError as error:
-        raise BadInput(f"the folder {folder} cannot be read ({error.strerror}): check its permissions") from error
 
 
 def _ignored(name: str) -> bool:

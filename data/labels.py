@@ -4,8 +4,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ USUAL = {  # columns that are known by their names where none is named
     "file": ("file", "filename", "file_name", "image", "path", "image_id"),
     "label": ("label", "class"),
     "caption": ("caption", "text", "tags"),
+    "side": ("side",),
     "split": ("split",),
     "group": ("group",),
 }
@@ -42,12 +44,28 @@ class Labelled(NamedTuple):
     attributes: list[str]  # the names of its attributes
     values: np.ndarray  # float32 (N, A)
     groups: list[str] | None
+    missing: Sequence[str] = ()  # files that are not there
+
+
+def lists_files_only(table: str | Path) -> bool:
+    """Whether a table says nothing of its pictures but where they are, and perhaps their split and group.
+
+    Raises:
+        BadInput: it is no table.
+    """
+    columns = set(read_table(Path(table).expanduser()).columns)
+    return bool(columns & set(USUAL["file"])) and columns <= {*USUAL["file"], *USUAL["split"], *USUAL["group"]}
+
+
+def unlisted(collection: Collection) -> Labelled:
+    """Pictures of which no table says anything."""
+    return Labelled(collection, [], np.zeros((0, 0), np.float32), None)
 
 
 def in_table(
     table: str | Path,
     images: str | Path | None,
-    condition: Kind,
+    condition: Kind | Literal["side"] | None,
     names: Sequence[str] | None,
     columns: Columns,
     skip: bool = False,
@@ -57,7 +75,8 @@ def in_table(
     Args:
         table: A CSV, TSV or JSON file.
         images: The folder in which its files are looked for. None: "images" beside the table, or the table's own.
-        condition: What is asked for.
+        condition: What is asked for: the condition of each picture; the side that it belongs to, of two domains; or
+            nothing but the pictures.
         names: Attributes that are wanted, in order. None: all columns that have no other meaning.
         columns: Which column says what.
         skip: Whether files that are missing are passed over.
@@ -69,40 +88,54 @@ def in_table(
     path = Path(table).expanduser()
     beside = path.parent / "images"
     folder = Path(images).expanduser() if images else beside if beside.is_dir() else path.parent
-    found, notices = find_all(folder)
-    places = _places(found, folder)
+    notices: list[str] = []
+
+    @cache
+    def inside() -> tuple[list[Path], dict[str, Path | None]]:
+        """The pictures of the folder, and the names by which a table may mean them."""
+        found, lines = find_all(folder)
+        notices.extend(lines)
+        return found, _places(found, folder)
+
+    def file_of(cell: str) -> Path | None:
+        """The file that a cell means. A table's own folder may hold anything, a whole home: it is gone through only
+        where a file does not lie where the table says."""
+        if folder == path.parent and (direct := _direct(cell, path)):
+            return direct
+        return inside()[1].get(_plain(cell.replace("\\", "/").removeprefix("./"))) or _direct(cell, path)
 
     def is_header(first: list[str]) -> bool:
         """Unless it names a picture, and the file's column goes by no name that was asked for."""
         wanted = {columns.file} if columns.file else set(USUAL["file"])
-        return bool(wanted & set(map(name_of, first))) or not any(_place(cell, places, path) for cell in first)
+        return bool(wanted & set(map(name_of, first))) or not any(map(file_of, first))
 
     read = read_table(path, is_header)
     if not read.rows:
         raise BadInput(f"{path} has a header and no line below it: list the pictures there")
     if not read.columns:
-        if condition == "attributes" or len(read.rows[0]) != 2:
+        if condition not in KEY or len(read.rows[0]) != 2:
             raise BadInput(
                 f"{path} has no header, and {len(read.rows[0])} columns: name them in a first line, such as"
                 " file,smiling,blond"
             )
-        read = read._replace(columns=["file", "label" if condition == "class" else "caption"])
+        read = read._replace(columns=["file", KEY[condition]])
         columns = Columns()
-        notices = [*notices, f"{path} has no header: its columns are taken as {' and '.join(read.columns)}"]
+        notices += [f"{path} has no header: its columns are taken as {' and '.join(read.columns)}"]
 
     file = _chosen(read, columns.file, "file")
     split = _optional(read, columns.split, "split")
     group = _optional(read, columns.group, "group")
     cells = [read.rows[row][file] for row in range(len(read.rows))]
-    paths = [_place(cell, places, path) for cell in cells]
+    paths = [file_of(cell) for cell in cells]
     kept = [row for row, place in enumerate(paths) if place]
-    if len(kept) < len(paths):
-        missing = [cell for cell, place in zip(cells, paths, strict=True) if not place]
+    missing = [cell for cell, place in zip(cells, paths, strict=True) if not place]
+    if missing:
         some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
         line = f"{len(missing)} of {len(cells)} files of {path} are not in {folder}: {some}"
         if not skip or not kept:
-            raise BadInput(f"{line}: name their folder with --pictures, or mend the table")
-        notices = [*notices, f"{line}: passed over"]
+            folders = "" if condition in ("side", None) else "name their folder with --pictures, or "
+            raise BadInput(f"{line}: {folders}mend the table")
+        notices += [f"{line}: passed over"]
 
     attributes: list[str] = []
     values = np.zeros((len(kept), 0), np.float32)
@@ -122,36 +155,39 @@ def in_table(
         columns_of = [read.columns.index(name) for name in attributes]
         values = np.array([[number(read, row, place) for place in columns_of] for row in kept], np.float32)
         values, line = _zero_or_one(values, attributes)
-        notices = [*notices, *line]
+        notices += line
         said: list[object] = [tuple(row) for row in values.tolist()]
+    elif condition is None:
+        said = [None] * len(kept)
     else:
-        place = _chosen(read, columns.label if condition == "class" else columns.caption, _KEY[condition], file)
+        named = {"class": columns.label, "caption": columns.caption}.get(condition)
+        place = _chosen(read, named, KEY[condition], file)
         texts = [read.rows[row][place] for row in kept]
         for row, text in zip(kept, texts, strict=True):
             if not (tokens(text) if condition == "caption" else name_of(text)):
-                empty = (
-                    f"the caption of {cells[row]} is empty" if condition == "caption" else f"{cells[row]} has no label"
-                )
+                empty = f"{cells[row]} has no {KEY[condition]}"
+                empty = f"the caption of {cells[row]} is empty" if condition == "caption" else empty
                 raise BadInput(f"{read.where(row)}: {empty}: write one, or leave the line out")
         texts = texts if condition == "caption" else [name_of(text) for text in texts]
         said = list(texts)
 
     chosen, more = _without_repeats(read, kept, [str(paths[row]) for row in kept], said, condition)
-    notices = [*notices, *more]
+    notices += more
     rows = [kept[at] for at in chosen]
     pictures = [place for row in rows if (place := paths[row])]
     groups = [read.rows[row][group] or cells[row] for row in rows] if group is not None else None
     test = _test(read, rows, split) if split is not None else None
     if test is not None:
         _apart(read, test, groups if groups is not None else [str(picture) for picture in pictures])
+    found = inside()[0] if folder != path.parent or inside.cache_info().currsize else []
     if unlisted := len(found) - len(set(pictures) & set(found)):
-        notices = [*notices, f"{unlisted} of {len(found)} pictures in {folder} are not in {path} and are left out"]
+        notices += [f"{unlisted} of {len(found)} pictures in {folder} are not in {path} and are left out"]
     title = title_of(path.parent) if path.parent.resolve().name else path.stem
     labels = [texts[at] for at in chosen] if texts is not None else None
-    return Labelled(Collection(title, pictures, labels, test, notices), attributes, values[chosen], groups)
+    return Labelled(Collection(title, pictures, labels, test, notices), attributes, values[chosen], groups, missing)
 
 
-_KEY = {"class": "label", "caption": "caption"}
+KEY = {"class": "label", "caption": "caption", "side": "side"}  # what is asked for -> the column that says it
 
 
 def _chosen(table: Table, name: str | None, key: str, file: int | None = None) -> int:
@@ -161,6 +197,8 @@ def _chosen(table: Table, name: str | None, key: str, file: int | None = None) -
     usual = one_of(table.columns, USUAL[key])
     if usual is not None:
         return table.columns.index(usual)
+    if key == "side":
+        raise BadInput(f"{table.path} has no column 'side': name one so, with x or y for each picture")
     captioned = key == "label" and one_of(table.columns, USUAL["caption"]) is not None
     if file is not None and len(table.columns) == 2 and not captioned:
         return 1 - file
@@ -189,11 +227,8 @@ def _places(found: Sequence[Path], folder: Path) -> dict[str, Path | None]:
     return places | {_plain(path.relative_to(folder).as_posix()): path for path in found}
 
 
-def _place(cell: str, places: dict[str, Path | None], table: Path) -> Path | None:
-    """The file that a table means."""
-    name = _plain(cell.replace("\\", "/").removeprefix("./"))
-    if found := places.get(name):
-        return found
+def _direct(cell: str, table: Path) -> Path | None:
+    """The picture that lies where a cell says, seen from the table."""
     direct = table.parent / cell
     with suppress(OSError, ValueError):  # a name too long for any disk, or with a zero byte, is no file's
         return direct if cell.lower().endswith(SUFFIXES) and direct.is_file() else None
@@ -216,7 +251,7 @@ def _zero_or_one(values: np.ndarray, attributes: list[str]) -> tuple[np.ndarray,
 
 
 def _without_repeats(
-    table: Table, kept: list[int], files: list[str], said: list[object], condition: Kind
+    table: Table, kept: list[int], files: list[str], said: list[object], condition: str | None
 ) -> tuple[list[int], list[str]]:
     """Which of the rows stay, each picture once, with captions once each; BadInput where one has two conditions."""
     first: dict[str, int] = {}
@@ -234,7 +269,7 @@ def _without_repeats(
         chosen.append(at)
     if torn:
         file, one, other = torn[0]
-        shown = f"{said[one]!r} and {said[other]!r}" if condition == "class" else "other values"
+        shown = f"{said[one]!r} and {said[other]!r}" if condition in KEY else "other values"
         lines = f"{table.unit}s {table.lines[kept[one]]} and {table.lines[kept[other]]}"
         raise BadInput(
             f"{table.path}: {len(torn)} picture{'s stand' if len(torn) > 1 else ' stands'} twice with different"

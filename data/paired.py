@@ -61,7 +61,8 @@ class Paired:
         x: Instead of root, the folder of x.
         y: The folder of y; partners have the same name, but for the suffix.
         pairs: Instead of both, a list, CSV or JSON, with columns x and y, relative to it, and perhaps split (train,
-            val, test) and group: a group, such as a patient, is in training or in the test, never in both.
+            val, test) and group: a group, such as a patient, is in training or in the test, never in both. Where x and
+            y name one file, it holds them side by side.
         side: Which half of a side-by-side picture is x: "left" or "right".
         x_as: What x is: "picture"; "labels", of which the networks see a plane each; "edges" or "grey", made of y.
         labels: How many labels there are where their colours are noisy, as in JPEGs: the most common, and each pixel

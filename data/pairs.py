@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from PIL import Image
 
 from quagga import BadInput
-from quagga.data.folders import find_all, find_pictures, fingerprint
+from quagga.data.folders import find_all, fingerprint
 from quagga.data.rows import key
 
 TEST_SHARE = 0.1  # of the groups, where the data does not say what is for the test
@@ -66,7 +66,8 @@ def find_pairs(
         y: The folder of the other; a picture's partner has the same path in its folder, but for the suffix. Unicode
             forms are made equal (NFC), and upper and lower case where no two names differ in nothing else.
         pairs: Instead of both, a list: CSV (comma, semicolon or tab; the first line names the columns) or JSON (a list
-            of objects), with x and y, relative to the list, and perhaps split (train, val, test) and group.
+            of objects), with x and y, relative to the list, and perhaps split (train, val, test) and group. Where both
+            name one file, it holds them side by side.
         of_y: x is made of y: the folder `x`, and the column x, are not needed.
         unmatched: What to do with pictures without a partner: "error", or "skip" and say how many.
 
@@ -86,26 +87,38 @@ def find_pairs(
         )
     if pairs is not None:
         return _listed(Path(pairs).expanduser(), of_y, unmatched)
+    left_out: list[str] = []
+    found = _in_folders(root, x, y, of_y, unmatched, left_out)
+    return found._replace(notices=[*dict.fromkeys(left_out), *found.notices])
+
+
+# -- side by side, and two folders ------------------------------------------------------------------------------------
+
+
+def _in_folders(
+    root: str | None, x: str | None, y: str | None, of_y: bool, unmatched: str, left_out: list[str]
+) -> Pairs:
+    """The pairs of folders; what is left out of these is added to `left_out`, in lines."""
     if root is not None:
         place = Path(root).expanduser()
         if (place / "trainA").is_dir() and (place / "trainB").is_dir():
-            return _two_by_two(place, of_y, unmatched)
-        found = _side_by_side(place)
+            return _two_by_two(place, of_y, unmatched, left_out)
+        found = _side_by_side(place, left_out)
         _check_shape([pair.y for pair in found.train], place, of_y)
         return found
     assert y is not None
     other = Path(y).expanduser()
     if of_y:
-        found, left_out = find_all(other)
-        train, test, line = split([Pair(_stem(path, other), None, path) for path in _some(found, other)])
-        return Pairs({"x": "x", "y": other.resolve().name}, train, test, False, [*left_out, line], [])
+        paths = _some(_pictures(other, left_out), other)
+        train, test, line = split([Pair(_stem(path, other), None, path) for path in paths])
+        return Pairs({"x": "x", "y": other.resolve().name}, train, test, False, [line], [])
     assert x is not None
     one = Path(x).expanduser()
     if one.resolve() == other.resolve():
         raise BadInput(f"x and y are the same folder, {x}: give each side its own, or --root for pictures side by side")
     if (one.name, other.name) == ("trainA", "trainB") and one.parent == other.parent:
-        return _two_by_two(one.parent, of_y, unmatched)
-    found, alone = matched(one, other)
+        return _two_by_two(one.parent, of_y, unmatched, left_out)
+    found, alone = matched(one, other, left_out)
     _complain(alone, unmatched, f"{one} and {other}")
     train, test, line = split(found)
     names = {"x": one.resolve().name, "y": other.resolve().name}
@@ -113,15 +126,19 @@ def find_pairs(
     return Pairs(names, train, test, False, [*_skipped(alone), line], alone)
 
 
-# -- side by side, and two folders ------------------------------------------------------------------------------------
+def _pictures(folder: Path, left_out: list[str]) -> list[Path]:
+    """The pictures of a folder; lines on what is left out of it are added to `left_out`."""
+    paths, lines = find_all(folder)
+    left_out += lines
+    return paths
 
 
-def _side_by_side(root: Path) -> Pairs:
-    folders = {name: find_pictures(root / name) for name in ("train", "val", "test") if (root / name).is_dir()}
+def _side_by_side(root: Path, left_out: list[str]) -> Pairs:
+    folders = {name: _pictures(root / name, left_out) for name in ("train", "val", "test") if (root / name).is_dir()}
     couple = re.fullmatch(r"(.+?)2(.+?)(_.*)?", root.resolve().name)
     names = dict(zip("xy", couple.groups()[:2] if couple else ("A", "B"), strict=True))
     if "train" not in folders:
-        train, test, line = split([Pair(_stem(p, root), p, p) for p in _some(find_pictures(root), root)])
+        train, test, line = split([Pair(_stem(p, root), p, p) for p in _some(_pictures(root, left_out), root)])
         return Pairs(names, train, test, True, [line], [])
     train = [Pair(_stem(p, root), p, p) for p in _some(folders["train"], root / "train")]
     held = next((name for name in ("test", "val") if folders.get(name)), None)
@@ -149,7 +166,7 @@ def _check_shape(paths: Sequence[Path], root: Path, of_y: bool) -> None:
         )
 
 
-def _two_by_two(root: Path, of_y: bool, unmatched: str) -> Pairs:
+def _two_by_two(root: Path, of_y: bool, unmatched: str, left_out: list[str]) -> Pairs:
     couple = re.fullmatch(r"(.+?)2(.+)", root.resolve().name)
     names = dict(zip("xy", couple.groups() if couple else ("A", "B"), strict=True))
     found: dict[str, list[Pair]] = {}
@@ -157,10 +174,10 @@ def _two_by_two(root: Path, of_y: bool, unmatched: str) -> Pairs:
     for name in ("train", "test", "val"):
         one, other = root / f"{name}A", root / f"{name}B"
         if of_y and other.is_dir():
-            found[name] = [Pair(_stem(path, other), None, path) for path in find_pictures(other)]
+            found[name] = [Pair(_stem(path, other), None, path) for path in _pictures(other, left_out)]
         elif one.is_dir() and other.is_dir():
             try:
-                found[name], more = matched(one, other)
+                found[name], more = matched(one, other, left_out)
             except BadInput as error:
                 if name == "train":
                     hint = "which of them belong together? For pictures without partners: quagga train cyclegan"
@@ -176,13 +193,14 @@ def _two_by_two(root: Path, of_y: bool, unmatched: str) -> Pairs:
     return Pairs(names, found["train"], found[held], False, [*_skipped(alone), *_unused(found, held)], alone, val)
 
 
-def matched(x: Path, y: Path) -> tuple[list[Pair], list[str]]:
-    """The pairs of two folders by their names, and the pictures that have no partner.
+def matched(x: Path, y: Path, left_out: list[str]) -> tuple[list[Pair], list[str]]:
+    """The pairs of two folders by their names, and the pictures that have no partner; lines on what is left out of the
+    folders are added to `left_out`.
 
     Raises:
         BadInput: a folder is missing or empty, nothing matches, or two pictures of a folder have one name.
     """
-    found = {folder: _some(find_pictures(folder), folder) for folder in (x, y)}
+    found = {folder: _some(_pictures(folder, left_out), folder) for folder in (x, y)}
     for fold in (_casefolded, _stem):  # without case first; exactly, where that would make two of one
         stems = {folder: _by_stem(paths, folder, fold) for folder, paths in found.items()}
         if not any(len(paths) > 1 for names in stems.values() for paths in names.values()):
@@ -295,7 +313,15 @@ def _listed(path: Path, of_y: bool, unmatched: str) -> Pairs:
         train, test, line = split(found[""])
         lines = [line]
     val = found["val"] if found["test"] else []
-    return Pairs({"x": "x", "y": "y"}, train, test, False, [*notices, *lines], gone, val)
+    beside = [pair.x == pair.y for pair in (*train, *test, *val)]
+    if any(beside) and not all(beside):
+        raise BadInput(
+            f"{path}: {sum(beside)} of {len(beside)} pairs name one file for x and y, which then holds both side by"
+            " side, and the others two: put them into two lists"
+        )
+    if any(beside):
+        _check_shape([pair.y for pair in train], path, of_y)
+    return Pairs({"x": "x", "y": "y"}, train, test, any(beside), [*notices, *lines], gone, val)
 
 
 def read_list(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:

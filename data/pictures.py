@@ -14,6 +14,7 @@ from quagga.data.conditions import did_you_mean, name_of
 from quagga.data.dataset import held, joined, unprepared
 from quagga.data.deck import deck_of, wanted_of
 from quagga.data.form import Form
+from quagga.data.labels import Columns, Labelled, in_table, unlisted
 from quagga.data.rows import Batch, Batches, Sample
 from quagga.data.stated import check_workers
 
@@ -28,6 +29,8 @@ class Pictures:
 
     Args:
         root: A folder of pictures, at any depth, perhaps below train and test; or with MNIST's idx files.
+        table: Instead of root, a CSV, TSV or JSON file with a line for each picture: a column file, relative to it, and
+            perhaps split (train or test) and group: a group is in training or in the test, never in both.
         names: The classes that are taken, in order, where they are known. None: all.
         size: Side of the square pictures in pixels. None: that of the pictures, or 32, 64, 128 or 256.
         fit: "crop" scales the shorter side to size and cuts a square at random; "squash" scales both.
@@ -49,6 +52,7 @@ class Pictures:
     """
 
     root: str | None = None
+    table: str | None = None
     names: list[str] | None = None
     size: int | None = None
     fit: Literal["crop", "squash"] = "crop"
@@ -63,9 +67,14 @@ class Pictures:
     worker_timeout: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.root is None:
-            raise BadInput("name the pictures: --root DIR, a folder of pictures or of idx files")
-        self._prepare(in_folder(self.root))
+        if (self.root is None) == (self.table is None):
+            raise BadInput(
+                "name the pictures: --root DIR, a folder of pictures or of idx files, or --table FILE, a list"
+            )
+        if self.table is not None:
+            self._prepare(in_table(self.table, None, None, None, Columns(), self.unreadable == "skip"))
+        elif self.root is not None:
+            self._prepare(unlisted(in_folder(self.root)))
 
     @classmethod
     def of(cls, dataset: Any, test: Any = None, **options: Any) -> Self:
@@ -75,11 +84,11 @@ class Pictures:
         Args:
             dataset: Pictures: PIL images, arrays, or tensors in [-1, 1].
             test: Such a dataset too, held out. None: 5 % of the first.
-            options: As of the class, but for root and names.
+            options: As of the class, but for root, table and names.
         """
         made = unprepared(cls, options)
         together = joined(dataset, test)
-        made._prepare(Collection(together.title, together, None, held(together), []))
+        made._prepare(unlisted(Collection(together.title, together, None, held(together), [])))
         return made
 
     @property
@@ -141,8 +150,9 @@ class Pictures:
         names = {"names": self.modes} if self.modes else {}
         return {**names, "size": self.deck.size, "x_channels": self.deck.gallery.form.channels}
 
-    def _prepare(self, collection: Collection) -> None:
+    def _prepare(self, found: Labelled) -> None:
         check_workers(self.workers, self.worker_timeout)
+        collection, groups = found.collection, found.groups
         self.notices = list(collection.notices)
         there = in_order(collection.labels or [])
         if self.names is not None:
@@ -153,15 +163,17 @@ class Pictures:
             chosen = np.flatnonzero(np.isin(collection.labels or [], wanted))
             self.notices.append(f"{len(chosen)} of {len(collection.labels or [])} pictures are of the named classes")
             collection, there = taken(collection, chosen), wanted
+            groups = groups and [groups[number] for number in chosen]
         self.modes = there if 2 <= len(there) <= MODES else []
         labels = collection.labels if self.modes and collection.labels else []
         numbers = {name: number for number, name in enumerate(self.modes)}
         modes = [numbers[label] for label in labels] or [0] * count_of(collection.pictures)
-        test, lines = divided(collection, modes)
+        test, lines = divided(collection, modes, groups)
         self.notices += lines
         more = {"mode": torch.tensor(modes)} if self.modes else {}
         self.deck, lines = deck_of(collection, test, more, modes, wanted_of(self))
         self.notices = [self.deck.summary("classes", self.modes), *self.notices, *lines]
         self.collection = collection
+        self.labelled = found._replace(collection=collection, groups=groups)
         self.forms: dict[str, Form] = {"x": self.deck.gallery.form}
         self.skipped: Counter[str] = Counter()  # "path: why" -> how often another took its place

@@ -17,6 +17,7 @@ PAPER, INK = (250, 249, 246), (60, 58, 54)
 MARGIN, BETWEEN = 12, 4  # pixels: around the sheet, between pictures
 NARROW = 18  # letters of a caption that fit above a small picture
 CAPTION, LINE = 24, 14  # pixels: the height of a caption's first line, of each further one
+SOFTWARE = 0x0131  # EXIF's tag for the program that has written a picture
 SMALLEST = 128  # smaller pictures are enlarged to about this, by whole numbers, so that each pixel stays one square
 
 
@@ -24,6 +25,7 @@ def contact_sheet(
     columns: Mapping[str, Tensor | np.ndarray] | Sequence[tuple[str, Tensor | np.ndarray]],
     path: str | Path | None = None,
     abreast: int = 1,
+    software: str = "Quagga",
 ) -> np.ndarray:
     """Draws columns of pictures beside each other, row n with row n.
 
@@ -33,6 +35,7 @@ def contact_sheet(
             of 4 and more the first three, and the caption says so.
         path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
         abreast: Pictures side by side within a column.
+        software: What the file says has written it, see `software_of`.
 
     Returns:
         The sheet, uint8 (height, width, 3).
@@ -69,11 +72,13 @@ def contact_sheet(
             row, place = divmod(index, abreast)
             sheet.paste(Image.fromarray(picture), (left + place * cell_width, top + row * cell_height))
     if path is not None:
-        _save(sheet, path)
+        _save(sheet, path, software)
     return np.asarray(sheet)
 
 
-def captioned_sheet(pictures: Tensor, captions: Sequence[str], path: str | Path, abreast: int = 8) -> None:
+def captioned_sheet(
+    pictures: Tensor, captions: Sequence[str], path: str | Path, abreast: int = 8, software: str = "Quagga"
+) -> None:
     """Pictures (N, C, H, W) in [-1, 1], each below its caption, so many abreast; the sheet is saved.
 
     Raises:
@@ -88,12 +93,23 @@ def captioned_sheet(pictures: Tensor, captions: Sequence[str], path: str | Path,
     for sheet in sheets:
         whole.paste(Image.fromarray(sheet), (0, top))
         top += sheet.shape[0]
-    _save(whole, path)
+    _save(whole, path, software)
 
 
-def _save(sheet: Image.Image, path: str | Path) -> None:
+def software_of(path: Path) -> str | None:
+    """What has written a picture, by its EXIF (a PNG, JPEG, WebP or TIFF has such a tag); None where nothing says."""
+    try:
+        with Image.open(path) as image:
+            return str(image.getexif()[SOFTWARE])
+    except Exception:  # no picture, damaged in any way, or without the tag
+        return None
+
+
+def _save(sheet: Image.Image, path: str | Path, software: str) -> None:
+    exif = Image.Exif()
+    exif[SOFTWARE] = software
     with draft_of(Path(path)) as draft:
-        sheet.save(draft)
+        sheet.save(draft, exif=exif)
 
 
 def for_the_eye(

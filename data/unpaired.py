@@ -16,12 +16,13 @@ from quagga.data.augment import Augment, Fit
 from quagga.data.cache import Cache, Shelf, afford
 from quagga.data.decode import read_fitted
 from quagga.data.feed import batches
-from quagga.data.folders import Side, two_folders
+from quagga.data.folders import Side, TwoFolders, two_folders
 from quagga.data.form import Form
 from quagga.data.gallery import Files, shelf_of
 from quagga.data.look import look
 from quagga.data.paired import Paired
 from quagga.data.rows import Batch, Batches, Sample, first_readable, key, place, places
+from quagga.data.sides import sides_in_table
 from quagga.data.stated import check_side, check_workers
 from quagga.data.tensors import to_row, with_floats
 
@@ -37,6 +38,9 @@ class Unpaired:
         root: A folder that holds trainA and trainB, perhaps testA and testB.
         x: Instead of root, the folder of domain X; pictures are found in it and below.
         y: Instead of root, the folder of domain Y.
+        table: Instead of folders, a CSV, TSV or JSON file with a line for each picture: columns side (x or y) and file,
+            relative to it, and perhaps split (train or test) and group: a group, such as a patient, is in training or
+            in the test, never in both, on neither side.
         pairs: A list, CSV or JSON, of pictures that belong together, columns x and y; they are trained on as well.
         pair_every: Every so many rows one is a pair; batch_size is a multiple of it, so that all batches hold as many.
         unmatched: What to do with pairs of which a file is missing: "error" stops, "skip" leaves them out.
@@ -69,6 +73,7 @@ class Unpaired:
     root: str | None = None
     x: str | None = None
     y: str | None = None
+    table: str | None = None
     pairs: str | None = None
     pair_every: int = 2
     unmatched: Literal["error", "skip"] = "error"
@@ -96,8 +101,9 @@ class Unpaired:
         check_side("y", self.y_channels, self.y_value_range)
         check_workers(self.workers, self.worker_timeout)
         self.channels = {"x": self.x_channels, "y": self.y_channels}
-        found = two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
+        found = self._found()
         self.sides: dict[str, Side] = {"x": found.x, "y": found.y}
+        self.groups = found.groups
         self.names = {name: side.name for name, side in self.sides.items()}
         self.notices = list(found.notices)
         self.forms: dict[str, Form] = {}
@@ -265,6 +271,14 @@ class Unpaired:
         """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
         return {side: form.card(self.names[side]) for side, form in self.forms.items()}
 
+    def _found(self) -> TwoFolders:
+        """The pictures of both sides."""
+        if self.table is None:
+            return two_folders(self.root, self.x, self.y, self.x_name, self.y_name)
+        if self.root is not None or self.x is not None or self.y is not None:
+            raise BadInput(f"--table {self.table} lists the pictures of both sides: leave out --root, --x and --y")
+        return sides_in_table(self.table, self.x_name, self.y_name, self.unreadable == "skip")
+
     def _pairs(self) -> Paired:
         """The pairs, in the forms of the loose pictures."""
         if self.pair_every < 1:
@@ -291,18 +305,25 @@ class Unpaired:
         return found
 
     def _keep_apart(self, pairs: Paired) -> None:
-        """The files of pairs may be among the loose ones: what is held out of the one is held out of the other."""
+        """The files of pairs may be among the loose ones, or of their groups: what is held out of the one is held out
+        of the other."""
         tests = {name: {path.resolve() for path in side.test} for name, side in self.sides.items()}
+        groups = {self.groups[path] for side in self.sides.values() for path in side.test if path in self.groups}
         ours = [tuple(path.resolve() for path in (pair.x, pair.y) if path) for pair in pairs.train]
-        kept = [not (x in tests["x"] or y in tests["y"]) for x, y in ours]
+        kept = [
+            not (x in tests["x"] or y in tests["y"] or pair.group in groups)
+            for (x, y), pair in zip(ours, pairs.train, strict=True)
+        ]
         held = {path.resolve() for pair in pairs.test for path in (pair.x, pair.y) if path}
+        groups = {pair.group for pair in pairs.test if pair.group}
         if dropped := len(kept) - sum(kept):
             pairs.train = [pair for pair, keep in zip(pairs.train, kept, strict=True) if keep]
-            self.notices.append(f"pairs: {dropped} are left out, since a picture of theirs is held out as a loose one")
+            why = "since a picture of theirs, or of their group, is held out as a loose one"
+            self.notices.append(f"pairs: {dropped} are left out, {why}")
         if not pairs.train:
             raise BadInput(f"of the pairs of {self.pairs} none is left to train on: all are of held-out pictures")
         for name, side in self.sides.items():
-            loose = [path for path in side.train if path.resolve() not in held]
+            loose = [p for p in side.train if p.resolve() not in held and self.groups.get(p) not in groups]
             if dropped := len(side.train) - len(loose):
                 self.sides[name] = side._replace(train=loose)
                 self.notices.append(f"{dropped} pictures of {side.name} are held out, as their pairs are")

@@ -18,7 +18,7 @@ class Preview:
     """A contact sheet of what training will see, after augmentation.
 
     Args:
-        output: the picture that is written.
+        output: the picture that is written; one that is no such sheet is not replaced.
         count: rows of the run that are shown, from the first on.
     """
 
@@ -193,6 +193,7 @@ def preview(argv: list[str]) -> None:
     from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
     from quagga.data.preview import captioned_sheet, contact_sheet, windowed
     from quagga.data.tensors import with_floats
+    from quagga.pipelines.overwrite import PREVIEW, check_sheet
 
     files, typed = taken_out(argv, "--config")
     name = typed.pop(0) if typed and not typed[0].startswith("-") else None
@@ -209,19 +210,21 @@ def preview(argv: list[str]) -> None:
     chosen = Preview(**options["preview"])
     if chosen.count < 1:
         raise BadInput(f"--count is {chosen.count}: show 1 row or more")
+    output = Path(chosen.output).expanduser()
+    check_sheet(output)
     rows = kind(**options["data"])
     batch = with_floats(next(rows.batches(0, chosen.count)))
     deep = [side for side, form in rows.forms.items() if not form.eight_bits]
     if "c" in batch:
         described = [rows.conditions.describe(c) for c in batch["c"]]
         [shown] = windowed({"x": batch["x"]}, deep).values()
-        captioned_sheet(shown, described, chosen.output)
+        captioned_sheet(shown, described, output, software=PREVIEW)
     else:
         if isinstance(rows, Paired):
             batch = rows.for_the_eye(batch)
         names = {side: f"{side}: {about['name']}" for side, about in rows.domains().items()}
         columns = {name: batch[side] for side, name in names.items()}
-        contact_sheet(windowed(columns, [names[side] for side in deep]), chosen.output)
+        contact_sheet(windowed(columns, [names[side] for side in deep]), output, software=PREVIEW)
     for line in rows.notices:
         print(line)
     print(f"what training will see: {chosen.output}")

@@ -80,7 +80,7 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
     """Runs the demo and returns the translation error it reached."""
     folder = Path(chosen.output)
     if folder.exists() and any(folder.iterdir()):
-        if not (folder / "pictures" / embedded.CARD).is_file():
+        if not left_by_a_demo(folder):
             raise BadInput(f"{folder} holds something that no demo has left: choose another --output")
         with locked(folder):  # not of a demo that is being played
             for old in (*folder.glob("events.*"), *(folder / name for name in LEFT)):
@@ -114,6 +114,16 @@ a horse growing its stripes: {folder / "timelapse.png"}
 watch what happened: tensorboard --samples_per_plugin images=200 --logdir {folder}
 your own picture: quagga translate {folder} PICTURE --output zebras""")
     return error
+
+
+def left_by_a_demo(folder: Path) -> bool:
+    """Whether a folder holds a demo's pictures, and no run but of these."""
+    if not (folder / "pictures" / embedded.CARD).is_file():
+        return False
+    if not (folder / CONFIG).exists():
+        return not any((folder / name).exists() for name in LEFT[1:])
+    root = Path(str(options.read_config(str(folder / CONFIG)).get("root")))  # as it was typed then, perhaps elsewhere
+    return root.parts[-2:] in ((folder.absolute().name, "pictures"), ("pictures",))
 
 
 def recipe(chosen: DemoOptions, pictures: Path, folder: Path) -> dict[str, object]:

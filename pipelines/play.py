@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from quagga import BadInput
+from quagga.data.folders import claim
 from quagga.data.preview import contact_sheet, for_the_eye
 from quagga.data.rows import DataFault
 from quagga.pipelines import checkpoint
@@ -336,7 +337,7 @@ def keep_samples(strips: Mapping[str, Images], folder: Path, images_seen: int) -
         OSError: the folder cannot be made.
         BadInput: a sheet cannot be written.
     """
-    folder.mkdir(exist_ok=True)
+    claim(folder)  # it may lie among the pictures that are trained on
     for name, images in strips.items():
         contact_sheet(images, folder / f"{images_seen:09d} {name}.png")
 

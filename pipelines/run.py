@@ -32,6 +32,7 @@ from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Trainer, networks_of
 from quagga.pipelines.model_folder import save_model
+from quagga.pipelines.overwrite import check_run
 from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken
 from quagga.pipelines.play import AUTO, Play, Watch, gives
 from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
@@ -105,8 +106,8 @@ def train(
         watch: is shown the strips whenever they are drawn.
 
     Raises:
-        BadInput: options, folders or devices cannot work, the folder holds another run or is being played in, or a loss
-            is not finite.
+        BadInput: options, folders or devices cannot work, the folder holds another run, is being played in or holds
+            what no run has written under a run's names, or a loss is not finite.
         DataFault: a worker that reads pictures died, hung or raised.
         Stopped: a signal came; the run has been saved.
     """
@@ -147,6 +148,7 @@ def train(
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)
         if accelerator.is_main_process:
+            check_run(folder)
             stack.enter_context(locked(folder))
         resumed = resume(trainer, folder, run.resume, config, rows.images_per_epoch)
         # before anything is written: a picture that cannot be read, or is gone later, must not keep a run from saving

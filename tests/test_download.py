@@ -265,3 +265,15 @@ def test_the_table_of_sets_is_what_it_says():
     assert len({known.url for known in SETS.values()}) == len(SETS)
     assert len({known.sha256 for known in SETS.values() if known.sha256}) == 10
     assert SETS["horse2zebra"].pictures == 1067 + 1334 + 120 + 140
+
+
+def test_a_part_that_somebody_else_has_left_is_not_touched(server, tmp_path):
+    (tmp_path / "set.zip.part").write_bytes(b"a browser's")
+    refused("no download of Quagga's", server.url, tmp_path / "set.zip")
+    assert (tmp_path / "set.zip.part").read_bytes() == b"a browser's" and not server.asked
+
+
+def test_a_part_of_ours_is_known_as_such_where_the_server_names_no_version(server, tmp_path):
+    server.etag, server.breaks = None, [100_000]
+    refused("kept", server.url, tmp_path / "set.zip")
+    assert fetch(server.url, tmp_path / "set.zip") == SHA256

@@ -189,12 +189,19 @@ def test_writing_again_leaves_a_set_alone_and_other_folders_too(tmp_path):
 
 
 def test_a_set_whose_writing_was_stopped_is_written_anew(tmp_path):
-    stopped = tmp_path / "set.unfinished" / "trainA"
+    stopped = tmp_path / ".set.draft" / "trainA"
     stopped.mkdir(parents=True)
     (stopped / "horse_9999.png").write_bytes(b"half")
     folder = write(tmp_path / "set", train=1, test=1, size=32)
     assert [file.name for file in (folder / "trainA").iterdir()] == ["horse_0000.png"]
     assert not stopped.exists()
+
+
+def test_a_folder_beside_it_is_left_whatever_its_name(tmp_path):
+    (tmp_path / "set.unfinished").mkdir()
+    (tmp_path / "set.unfinished" / "mine.png").write_bytes(b"mine")
+    write(tmp_path / "set", train=1, test=1, size=32)
+    assert (tmp_path / "set.unfinished" / "mine.png").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("kind", ["classes", "attributes", "captions"])

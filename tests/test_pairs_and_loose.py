@@ -64,6 +64,18 @@ def test_all_pairs_and_all_loose_pictures_have_their_turn(places):
     }
 
 
+def test_a_group_of_pairs_and_of_loose_pictures_is_on_one_side(places, tmp_path):
+    loose = [f"{side},{side}/{number}.png,{'abc'[number % 3]}" for side in "xy" for number in range(9)]
+    (tmp_path / "loose.csv").write_text("\n".join(["side,file,group", *loose]))
+    pairs = [f"p{number}.png,q{number}.png,{'abcdef'[number]}" for number in range(6)]
+    (tmp_path / "grouped.csv").write_text("\n".join(["x,y,group", *pairs]))
+    rows = Unpaired(table=str(tmp_path / "loose.csv"), pairs=str(tmp_path / "grouped.csv"), **SMALL)
+    assert rows.paired is not None and rows.paired.test
+    train = {pair.group for pair in rows.paired.train} | {rows.groups[p] for s in rows.sides.values() for p in s.train}
+    test = {pair.group for pair in rows.paired.test} | {rows.groups[p] for s in rows.sides.values() for p in s.test}
+    assert train and test and not train & test
+
+
 def test_without_pairs_nothing_is_otherwise(places):
     del places["pairs"]
     batch = next(Unpaired(**places, **SMALL).batches(0, 3))
