@@ -195,20 +195,22 @@ def translate(
     side: Literal["left", "right"] | None = None,
 ) -> int:
     """Translates every picture; one that cannot be read is reported and left out. Returns the exit code."""
-    from tqdm import tqdm
+    from quagga.pipelines.progress import Progress
 
     failed = clipped = values = wide = photos = 0
     before, after = [], []
     begin = perf_counter()
-    with tqdm(jobs, unit="picture", disable=None) as progress:
-        for source, target in progress:
+    with Progress(len(jobs), "picture") as progress:
+        for number, (source, target) in enumerate(jobs):
+            progress.reach(number)
+            translator.progress = lambda share, number=number: progress.reach(number + share)
             try:
                 picture = translator.read(source, side)
                 result = translator.translated(picture)
             except BadInput as error:
                 failed += 1
                 message = str(error) if str(source) in str(error) else f"{source}: {error}"
-                progress.write(f"quagga: left out: {message}", file=sys.stderr)
+                progress.say(f"quagga: left out: {message}")
                 continue
             write(target, result)
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
