@@ -301,9 +301,7 @@ def summed(sampler: "Sampler", text: str, condition: str | None, chosen: SampleO
         for term in summands
     }
     points["= and around it"] = latent.around(latent.total(summands, sampler.z_size))
-    conditioned = {
-        name: (z, None if one is None else one.expand(len(z), *one.shape[1:])) for name, z in points.items()
-    }
+    conditioned = {name: (z, None if one is None else one.expand(len(z), *one.shape[1:])) for name, z in points.items()}
     sheet(sampler, decoded(sampler, conditioned), output / "arithmetic.png", abreast=3)
 
 

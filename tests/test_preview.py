@@ -109,7 +109,7 @@ LONG = [
 def test_no_caption_is_cut_off_or_leaves_its_column(shape, abreast, written):
     pictures = np.zeros((3, *shape, 3), np.uint8)
     pictures[..., 0] = 200
-    sheet = contact_sheet({caption: pictures for caption in LONG}, abreast=abreast)
+    sheet = contact_sheet(dict.fromkeys(LONG, pictures), abreast=abreast)
     red = (sheet == (200, 0, 0)).all(axis=-1)
     heads = {caption: [] for caption in LONG}
     lines = iter(written)
