@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,6 @@ def contact_sheet(
     if not pictures:
         raise BadInput("a contact sheet needs at least one picture: ask for more than 0")
     written = any(caption for caption, _ in listed)
-    cell_height = max(picture.shape[0] for picture in pictures) + BETWEEN
     cell_width = max(NARROWEST if written else 0, *(picture.shape[1] for picture in pictures)) + BETWEEN
     rows = max(-(-len(column) // abreast) for _, column in listed)
     blocks = -(-rows // (most_rows or rows))
@@ -66,8 +66,13 @@ def contact_sheet(
     captions = [_lines(caption, caption_width - AIR) for caption, _ in listed]
     top = MARGIN + (CAPTION + LINE * (max(map(len, captions)) - 1) if written else 0)
 
-    size = (2 * MARGIN + blocks * block_width - BLOCKS, top + rows * cell_height - BETWEEN + MARGIN)
-    sheet = Image.new("RGB", size, PAPER)
+    heights = [0] * rows  # each row is as high as its highest picture, in any block
+    for _, column in listed:
+        for index, picture in enumerate(column):
+            heights[index // abreast % rows] = max(heights[index // abreast % rows], picture.shape[0])
+    tops = list(accumulate((height + BETWEEN for height in heights), initial=top))
+
+    sheet = Image.new("RGB", (2 * MARGIN + blocks * block_width - BLOCKS, tops[-1] - BETWEEN + MARGIN), PAPER)
     pen = ImageDraw.Draw(sheet)
     for number in range(blocks):
         for place, (lines, (_, column)) in enumerate(zip(captions, listed, strict=True)):
@@ -77,8 +82,8 @@ def contact_sheet(
                 pen.text(middle, words, INK, font, anchor="mm")
             for index, picture in enumerate(column[number * rows * abreast :][: rows * abreast]):
                 row, cell = divmod(index, abreast)
-                aside, above = cell_width - BETWEEN - picture.shape[1], cell_height - BETWEEN - picture.shape[0]
-                at = left + cell * cell_width + aside // 2, top + row * cell_height + above // 2
+                aside, above = cell_width - BETWEEN - picture.shape[1], heights[row] - picture.shape[0]
+                at = left + cell * cell_width + aside // 2, tops[row] + above // 2
                 sheet.paste(Image.fromarray(picture), at)
     if path is not None:
         _save(sheet, path)

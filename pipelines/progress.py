@@ -31,6 +31,7 @@ class Progress:
             unit=unit,
             bar_format=BAR,
             dynamic_ncols=True,
+            smoothing=0,  # the mean speed: pictures differ in size
             leave=False,
             disable=None,  # where stderr is no terminal
         )

@@ -13,7 +13,7 @@ from test_translate import TINY, leave_model, pixels
 from quagga.data.decode import read_picture
 from quagga.data.inputs import made_of
 from quagga.data.preview import PAPER
-from quagga.pipelines import comparison, pix2pix
+from quagga.pipelines import pix2pix
 from quagga.pipelines.cli import command_line
 
 SIDE = 32  # pixels; four times as large on the sheet
@@ -160,5 +160,4 @@ def test_large_pictures_are_shown_small(tmp_path):
     leave_model(tmp_path / "run", **TINY)
     wide, tall = pixels(40, 900), pixels(700, 300, seed=2)
     sheet = compared(tmp_path / "run", save(tmp_path / "wide.png", wide), save(tmp_path / "tall.png", tall))
-    side = comparison.THUMBNAIL
-    assert sheet.shape[:2] == (36 + 2 * (side + 4) - 4 + 12, 24 + 2 * (side + 4) - 4)
+    assert sheet.shape[:2] == (36 + 256 + 4 + 11 + 12, 24 + 256 + 4 + 256)  # 40 x 900 become 11 x 256

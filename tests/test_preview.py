@@ -152,13 +152,17 @@ def test_many_rows_go_on_in_further_blocks_below_the_same_captions(count, blocks
             assert abs(y - (MARGIN + CAPTION + 64 + row * (128 + BETWEEN))) < 1
 
 
-def test_pictures_of_many_shapes_stand_in_the_middle_of_their_cells():
-    tall, wide = np.full((200, 20, 3), 200, np.uint8), np.full((20, 160, 3), 100, np.uint8)
-    sheet = contact_sheet({"": [tall, wide]})
-    for picture in (tall, wide):
+def test_pictures_of_many_shapes_stand_in_the_middle_of_their_cells_in_rows_as_high_as_they_must_be():
+    sizes = ((200, 20), (20, 160), (10, 99))
+    tall, wide, flat = (np.full((*size, 3), value, np.uint8) for value, size in enumerate(sizes))
+    sheet = contact_sheet([("", [tall, wide]), ("", [flat])])
+    assert sheet.shape[:2] == (2 * MARGIN + 200 + BETWEEN + 20, 2 * MARGIN + 160 + BETWEEN + 160)
+    first, second = MARGIN + 80, MARGIN + 160 + BETWEEN + 80
+    above, below = MARGIN + 100, MARGIN + 200 + BETWEEN + 10
+    for picture, at in ((tall, (first, above)), (wide, (first, below)), (flat, (second, above))):
         y, x = np.nonzero((sheet == picture[0, 0]).all(axis=-1))
-        assert len(x) == picture[..., 0].size and abs(x.mean() - sheet.shape[1] / 2) < 1
-        assert abs((y.mean() - MARGIN) % (200 + BETWEEN) - 100) < 1
+        assert len(x) == picture[..., 0].size
+        assert np.abs(np.array([x.mean(), y.mean()]) - at).max() <= 1
 
 
 def test_a_sheet_is_saved_where_it_is_asked_for(tmp_path):
