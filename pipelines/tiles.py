@@ -86,7 +86,7 @@ def in_strips(
 ) -> Tensor:
     """What `network(x)` gives, at the memory of a picture of about tile x tile pixels.
 
-    Beside it lie the picture and the result themselves, and in the folder for temporary files (TMPDIR) about 200 bytes
+    Beside it lie the picture and the result themselves, and in the folder for temporary files (TMPDIR) 320 bytes
     a pixel for a ResNet of width 64, in proportion to its width.
 
     Args:

@@ -121,6 +121,14 @@ def test_temporary_files_are_written_again_when_their_maps_have_been_read(name: 
     assert len(opened) <= files
 
 
+def test_temporary_files_take_no_more_of_the_disk_than_is_said(monkeypatch):
+    """320 bytes a pixel for a ResNet of width 64, as `in_strips` says."""
+    opened, original = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **how: opened.append(original(**how)) or opened[-1])
+    in_strips(ResnetGenerator(width=4, blocks=9).eval().requires_grad_(False), noise(1, 3, 64, 64), 16)
+    assert sum(os.fstat(file.fileno()).st_size for file in opened) == 320 * 4 / 64 * 64 * 64
+
+
 @pytest.mark.parametrize("name", ["resnet", "skip", "unet", "deep unet"])
 def test_how_much_of_the_work_is_done_is_told_after_every_strip(name: str):
     G, x = network(name), picture(256, 64)
