@@ -1,8 +1,9 @@
 """A contact sheet: pictures in captioned columns, to be looked at."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
-from textwrap import fill
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,27 +16,34 @@ from quagga.data.write import draft_of
 
 PAPER, INK = (250, 249, 246), (60, 58, 54)
 MARGIN, BETWEEN = 12, 4  # pixels: around the sheet, between pictures
-NARROW = 18  # letters of a caption that fit above a small picture
 CAPTION, LINE = 24, 14  # pixels: the height of a caption's first line, of each further one
 SOFTWARE = 0x0131  # EXIF's tag for the program that has written a picture
+LARGE, SMALL = 14, 11  # pixels: letters of a caption's first line, and of the others
 SMALLEST = 128  # smaller pictures are enlarged to about this, by whole numbers, so that each pixel stays one square
+NARROWEST = 96  # pixels of a column with a caption, for a word to fit above a picture that is narrower
+AIR = 8  # pixels between the captions of two columns, at least
+BLOCKS = 24  # pixels between two blocks of columns
+
+Pictures = Tensor | np.ndarray | Sequence[np.ndarray]
 
 
 def contact_sheet(
-    columns: Mapping[str, Tensor | np.ndarray] | Sequence[tuple[str, Tensor | np.ndarray]],
+    columns: Mapping[str, Pictures] | Sequence[tuple[str, Pictures]],
     path: str | Path | None = None,
     abreast: int = 1,
     software: str = "Quagga",
+    most_rows: int | None = None,
 ) -> np.ndarray:
-    """Draws columns of pictures beside each other, row n with row n.
+    """Draws columns of pictures beside each other, row n with row n, below captions of as many lines as they take.
 
     Args:
-        columns: Caption, perhaps of several lines -> pictures, or pairs of them: a tensor (N, C, H, W) in [-1, 1] or an
-            array (N, H, W, C) of uint8. Columns may differ in N, size and channels. Of 2 channels the first is shown,
-            of 4 and more the first three, and the caption says so.
+        columns: Caption, perhaps of several lines -> pictures, or pairs of them: a tensor (N, C, H, W) in [-1, 1], an
+            array (N, H, W, C) of uint8, or a list of such arrays (H, W, C). Columns may differ in N, size and channels.
+            Of 2 channels the first is shown, of 4 and more the first three, and the caption says so.
         path: Where to save the sheet, by its suffix; folders above it are made. None: nowhere.
         abreast: Pictures side by side within a column.
         software: What the file says has written it, see `software_of`.
+        most_rows: Of more rows the columns go on in further blocks to the right, with their captions. None: one block.
 
     Returns:
         The sheet, uint8 (height, width, 3).
@@ -43,34 +51,44 @@ def contact_sheet(
     Raises:
         BadInput: no pictures at all, or the sheet cannot be written.
     """
-    drawn = [
+    listed = [
         (_captioned(caption, column), [_shown(picture) for picture in _arrays(column)])
         for caption, column in (columns.items() if isinstance(columns, Mapping) else columns)
     ]
-    pictures = [picture for _, column in drawn for picture in column]
+    pictures = [picture for _, column in listed for picture in column]
     if not pictures:
         raise BadInput("a contact sheet needs at least one picture: ask for more than 0")
-    cell_height = max(picture.shape[0] for picture in pictures) + BETWEEN
-    cell_width = max(picture.shape[1] for picture in pictures) + BETWEEN
-    rows = max(-(-len(column) // abreast) for _, column in drawn)
+    written = any(caption for caption, _ in listed)
+    cell_width = max(NARROWEST if written else 0, *(picture.shape[1] for picture in pictures)) + BETWEEN
+    rows = max(-(-len(column) // abreast) for _, column in listed)
+    blocks = -(-rows // (most_rows or rows))
+    rows = -(-rows // blocks)  # blocks of about one height
     apart = BETWEEN if abreast == 1 else 3 * BETWEEN
-    column_width = abreast * cell_width - BETWEEN + apart
-    further = max(caption.count("\n") for caption, _ in drawn)
-    top = MARGIN + (CAPTION + further * LINE if any(caption for caption, _ in drawn) else 0)
+    caption_width = abreast * cell_width - BETWEEN
+    column_width = caption_width + apart
+    block_width = len(listed) * column_width - apart + BLOCKS
+    captions = [_lines(caption, caption_width - AIR) for caption, _ in listed]
+    top = MARGIN + (CAPTION + LINE * (max(map(len, captions)) - 1) if written else 0)
 
-    size = (2 * MARGIN + len(drawn) * column_width - apart, top + rows * cell_height - BETWEEN + MARGIN)
-    sheet = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(sheet)
-    for number, (caption, column) in enumerate(drawn):
-        left = MARGIN + number * column_width
-        middle = left + (abreast * cell_width - BETWEEN) / 2
-        for line, words in enumerate(caption.split("\n")):
-            font = ImageFont.load_default(size=11 if line else 14)
-            text = _shortened(words, lambda cut, font=font: pen.textlength(cut, font) <= abreast * cell_width)
-            pen.text((middle, MARGIN + CAPTION / 2 - 4 + line * LINE), text, INK, font, anchor="mm")
+    heights = [0] * rows  # each row is as high as its highest picture, in any block
+    for _, column in listed:
         for index, picture in enumerate(column):
-            row, place = divmod(index, abreast)
-            sheet.paste(Image.fromarray(picture), (left + place * cell_width, top + row * cell_height))
+            heights[index // abreast % rows] = max(heights[index // abreast % rows], picture.shape[0])
+    tops = list(accumulate((height + BETWEEN for height in heights), initial=top))
+
+    sheet = Image.new("RGB", (2 * MARGIN + blocks * block_width - BLOCKS, tops[-1] - BETWEEN + MARGIN), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for number in range(blocks):
+        for place, (lines, (_, column)) in enumerate(zip(captions, listed, strict=True)):
+            left = MARGIN + number * block_width + place * column_width
+            for line, (words, font) in enumerate(lines):
+                middle = left + caption_width / 2, MARGIN + CAPTION / 2 - 4 + line * LINE
+                pen.text(middle, words, INK, font, anchor="mm")
+            for index, picture in enumerate(column[number * rows * abreast :][: rows * abreast]):
+                row, cell = divmod(index, abreast)
+                aside, above = cell_width - BETWEEN - picture.shape[1], heights[row] - picture.shape[0]
+                at = left + cell * cell_width + aside // 2, tops[row] + above // 2
+                sheet.paste(Image.fromarray(picture), at)
     if path is not None:
         _save(sheet, path, software)
     return np.asarray(sheet)
@@ -84,8 +102,7 @@ def captioned_sheet(
     Raises:
         BadInput: the sheet cannot be written.
     """
-    lines = [fill(caption, NARROW, max_lines=4, placeholder=" ...") for caption in captions]
-    cells = [(caption, picture[None]) for caption, picture in zip(lines, pictures, strict=True)]
+    cells = [(caption, picture[None]) for caption, picture in zip(captions, pictures, strict=True)]
     sheets = [contact_sheet(cells[start : start + abreast]) for start in range(0, len(cells), abreast)]
     width = max(sheet.shape[1] for sheet in sheets)
     whole = Image.new("RGB", (width, sum(sheet.shape[0] for sheet in sheets)), PAPER)
@@ -116,21 +133,36 @@ def for_the_eye(
     strips: Mapping[str, Mapping[str, Tensor]],
     gives: Mapping[str, str],
     forms: Mapping[str, Form],
+    names: Mapping[str, str],
 ) -> dict[str, dict[str, Tensor]]:
-    """Strips of a game, the columns of sides that are not of 8 bits stretched.
+    """Strips of a game as they are looked at: the sides' names in the captions, above what stands there, and the
+    columns of sides that are not of 8 bits stretched.
 
     Args:
         strips: Name -> columns "x", "G(x)", "F(G(x))", each (N, C, H, W) in [-1, 1].
         gives: Network -> the side whose pictures it makes: F(G(x)) is of the side that F gives.
         forms: Side -> what its pictures are like.
+        names: Side -> what it is called: "horse".
     """
 
-    def stretched(column: str) -> bool:
+    def side_of(column: str) -> str:
         name = column.partition("(")[0]
-        side = gives.get(name, name)
-        return side in forms and not forms[side].eight_bits
+        return gives.get(name, name)
 
-    return {name: windowed(columns, [c for c in columns if stretched(c)]) for name, columns in strips.items()}
+    shown = {}
+    for strip, columns in strips.items():
+        captions: dict[str, str] = {}
+        for column in columns:
+            side, before = side_of(column), {side_of(other) for other in captions}
+            called = names.get(side)
+            if column == side and side in before:  # beside what was made of another
+                called = called and f"the true {called}"
+            elif re.fullmatch(rf"\w+\(\w+\({side}\)\)", column):  # there and back
+                called = called and f"{called} again"
+            captions[column] = f"{called}\n{column}" if called else column
+        stretched = [captions[c] for c in columns if side_of(c) in forms and not forms[side_of(c)].eight_bits]
+        shown[strip] = windowed({captions[column]: pictures for column, pictures in columns.items()}, stretched)
+    return shown
 
 
 def windowed(columns: Mapping[str, Tensor], which: Collection[str]) -> dict[str, Tensor]:
@@ -166,8 +198,11 @@ def _seen(channels: int) -> int:
     return 3 if channels >= 3 else 1
 
 
-def _captioned(caption: str, column: Tensor | np.ndarray) -> str:
-    channels = column.shape[1 if isinstance(column, Tensor) else 3]
+def _captioned(caption: str, column: Pictures) -> str:
+    if isinstance(column, Tensor):
+        channels = column.shape[1]
+    else:
+        channels = column.shape[-1] if isinstance(column, np.ndarray) else max((p.shape[2] for p in column), default=3)
     return caption if channels in (1, 3) else f"{caption}\n{shown_of(channels)}"
 
 
@@ -176,8 +211,8 @@ def shown_of(channels: int) -> str:
     return f"channel 1 of {channels}" if channels == 2 else f"channels 1 to 3 of {channels}"
 
 
-def _arrays(column: Tensor | np.ndarray) -> np.ndarray:
-    """(N, C, H, W) or (N, H, W, C) -> uint8 (N, H, W, C)"""
+def _arrays(column: Pictures) -> Iterable[np.ndarray]:
+    """Pictures in any of the ways `contact_sheet` takes them -> each uint8 (H, W, C)"""
     return to_uint8(column) if isinstance(column, Tensor) else column
 
 
@@ -188,8 +223,24 @@ def _shown(picture: np.ndarray) -> np.ndarray:
     return shown.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def _shortened(caption: str, fits) -> str:
-    """The caption, its end cut off where it is wider than its column."""
-    if fits(caption):
-        return caption
-    return next((cut for end in range(len(caption), 0, -1) if fits(cut := caption[:end].rstrip() + "...")), "")
+def _lines(caption: str, width: int) -> list[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]]:
+    """The lines that a caption takes in so many pixels, each with its font. The first is written in large letters if it
+    fits; what does not fit goes on in a further line, words that are too long included."""
+    large, small = ImageFont.load_default(LARGE), ImageFont.load_default(SMALL)
+    lines = []
+    for number, text in enumerate(caption.split("\n")):
+        font = large if number == 0 and large.getlength(text) <= width else small
+        line = ""
+        for word in re.findall(r"[^ _/-]*[ _/-]?", text):
+            if font.getlength((line + word).rstrip()) <= width:
+                line += word
+                continue
+            if line:
+                lines.append((line.rstrip(), font))
+            while font.getlength(word.rstrip()) > width:
+                end = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
+                lines.append((word[:end], font))
+                word = word[end:]
+            line = word
+        lines.append((line.rstrip(), font))
+    return lines

@@ -12,7 +12,6 @@ else it could win by looking at pictures alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from textwrap import fill
 from typing import Literal
 
 import torch
@@ -132,7 +131,7 @@ class Conditional:
             asked = [first[number] for number in sorted(first)]
         columns: Images = {}
         for picture, one in asked:
-            name = fill(self.conditions.describe(one.cpu()), 18)
+            name = self.conditions.describe(one.cpu())
             if name not in columns and len(columns) < COLUMNS:
                 columns[name] = torch.cat([picture[None], self.G(z, one.expand(SEEDS, *one.shape))])
         return {"real, and samples": columns}

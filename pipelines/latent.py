@@ -96,7 +96,13 @@ def around(z: Tensor, count: int = 9) -> Tensor:
 
 
 def invert(
-    G: Callable[[Tensor, int], Tensor], pictures: Tensor, z_size: int, steps: int, starts: int, kinds: int = 1
+    G: Callable[[Tensor, int], Tensor],
+    pictures: Tensor,
+    z_size: int,
+    steps: int,
+    starts: int,
+    kinds: int = 1,
+    progress: Callable[[float], object] = lambda done: None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The points whose pictures come nearest to given ones, by gradient (Zhu et al. 2016, Sec. 3.1,
     https://arxiv.org/abs/1609.03552).
@@ -108,6 +114,7 @@ def invert(
         steps: of Adam.
         starts: points to begin from, for each kind, as most ways down end elsewhere than at the bottom.
         kinds: conditions to be tried, 1 where there is nothing to try.
+        progress: is called after every step, with how many pictures are done, such as 1.25.
 
     Returns:
         z (N, z_size); which kind each came out best under, int64 (N,); and how far each picture is off: the mean of
@@ -126,6 +133,7 @@ def invert(
                     loss = _apart(G(z, kind), x.expand(starts, -1, -1, -1)).sum() + 1e-3 * z.square().mean(1).sum()
                     (z.grad,) = torch.autograd.grad(loss, z)
                 optimizer.step()
+                progress(number + (kind + (step + 1) / steps) / kinds)
             found = z.detach()
             distance = (G(found, kind) - x).abs().flatten(1).mean(1)
             nearest = int(distance.argmin())

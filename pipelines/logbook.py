@@ -2,6 +2,7 @@
 then a line."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ class Logbook:
 
     def __init__(self, folder: Path, config: Mapping[str, Any], images_seen: int, length: int):
         self.folder, self.length, self.told, self.started = folder, length, images_seen, images_seen > 0
+        self.pipeline = str(config.get("pipeline", "the game"))
         self.laid_out: set[str] = set()  # curves that TensorBoard shows side by side
         self.writer: SummaryWriter | None = None
         self.failed, self.seen = False, images_seen
@@ -106,7 +108,7 @@ class Logbook:
             held_out = [name.startswith("held_out/") for name in values]
             if not values.keys() <= self.laid_out and (not self.started or (any(held_out) and not all(held_out))):
                 self.laid_out |= values.keys()
-                writer.add_custom_scalars(layout(list(values)))
+                writer.add_custom_scalars(layout(list(values), self.pipeline))
             for name, value in values.items():
                 writer.add_scalar(name, value, images_seen)
 
@@ -142,8 +144,12 @@ class Logbook:
         self._write(lambda writer: writer.flush())
 
 
-def layout(names: list[str]) -> dict[str, dict[str, list[Any]]]:
-    """TensorBoard's custom scalars: side by side what one reads together."""
+def layout(names: list[str], pipeline: str) -> dict[str, dict[str, list[Any]]]:
+    """TensorBoard's custom scalars: side by side what one reads together, below the pipeline's name: TensorBoard joins
+    what the runs of a folder put below one name, so that runs of two pipelines would be drawn in each other's charts.
+
+    The curves of a chart are regular expressions to TensorBoard, of which it matches the beginning of names.
+    """
     judges = sorted({name.split("/")[0] for name in names if name.endswith("/real")})
     charts = {
         "losses of the generators": [n for n in names if n.startswith("generators/")],
@@ -157,4 +163,8 @@ def layout(names: list[str]) -> dict[str, dict[str, list[Any]]]:
     }
     rest = [n for n in names if n.startswith("held_out/") and not n.startswith(("held_out/D", "held_out/share/"))]
     charts |= {n.replace("held_out/", "held out: "): [n] for n in rest}  # apart, as their units differ
-    return {"the game": {title: ["Multiline", tags] for title, tags in charts.items() if tags}}
+    return {
+        pipeline: {
+            title: ["Multiline", [f"{re.escape(tag)}$" for tag in tags]] for title, tags in charts.items() if tags
+        }
+    }

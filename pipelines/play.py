@@ -229,11 +229,12 @@ class Play:
             if self.ear.asked:  # on a CPU strips take a while, and a launcher grants 30 seconds
                 return
             strips = look(self.trainer, self.held_out, self.statistics, averaged=which == "averaged")
-            strips = for_the_eye(strips, gives(self.trainer.game), self.rows.forms)
-            self.log.strips(strips, which, seen)
+            names = {side: domain["name"] for side, domain in self.rows.domains().items()}
+            sheets = for_the_eye(strips, gives(self.trainer.game), self.rows.forms, names)
+            self.log.strips(sheets, which, seen)
             if which == "averaged":
                 try:
-                    keep_samples(strips, self.folder / "samples", seen)
+                    keep_samples(sheets, self.folder / "samples", seen)
                 except (OSError, BadInput) as error:
                     self.log.say(f"the samples could not be kept ({_line(error)}); the run goes on")
                 if self.watch:

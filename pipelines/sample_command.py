@@ -1,7 +1,8 @@
 """`quagga sample`: pictures of noise and conditions, walks between them, sums, and the way back from a photo."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -206,7 +207,7 @@ def seeds_of(text: str, least: int) -> list[int]:
 def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output: Path) -> None:
     """A file a picture, called by its condition and seed."""
     from quagga.data.write import suffix_for
-    from quagga.pipelines.sampler import PORTION
+    from quagga.pipelines.progress import Progress
     from quagga.pipelines.translate import write
 
     suffix = suffix_for(".png", sampler.gives)
@@ -220,14 +221,18 @@ def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, ou
         raise BadInput("two of the conditions make the same file names: sample them one by one, or with --grid")
     made = kept(every, chosen.existing)
     z = sampler.latents(range(chosen.seed, chosen.seed + chosen.count), chosen.truncation)
-    for condition, some in zip(asked or [None], targets, strict=True):
-        c = sampler.condition(condition, chosen.count)
-        missing = [n for n, target in enumerate(some) if target not in made]
-        for start in range(0, len(missing), PORTION):
-            numbers = missing[start : start + PORTION]
-            pictures = sampler.shown(sampler.decode(z[numbers], None if c is None else c[numbers]))
-            for n, picture in zip(numbers, pictures, strict=True):
+    conditions = [sampler.condition(condition, chosen.count) for condition in asked or [None]]
+    done = len(made)
+    with Progress(len(every), "picture") as progress:
+        progress.reach(done)
+        for c, some in zip(conditions, targets, strict=True):
+            missing = [n for n, target in enumerate(some) if target not in made]
+            portions = sampler.portions(z[missing], None if c is None else c[missing])
+            pictures = chain.from_iterable(sampler.shown(portion) for portion in portions)
+            for n, picture in zip(missing, pictures, strict=True):
                 write(some[n], picture)
+                done += 1
+                progress.reach(done)
     what = "1 picture" if len(every) == 1 else f"{len(every)} pictures"
     there = f", {len(made)} of them there already and left as they are" if made else ""
     print(f"{what} in {output}, the first {every[0].name}{there}")
@@ -238,15 +243,33 @@ def grid(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, output
     z = sampler.latents(range(chosen.seed, chosen.seed + chosen.count), chosen.truncation)
     if sampler.conditions is None or len(asked) == 1:
         condition = asked[0] if asked else None
-        columns = {condition or sampler.target: sampler.decode(z, sampler.condition(condition, chosen.count))}
+        conditions = {condition or sampler.target: sampler.condition(condition, chosen.count)}
         abreast = max(1, round(chosen.count**0.5))
     else:
         if not asked and sampler.conditions.kind != "class":
             sampler.condition(None, 1)  # says what is missing
         wanted = asked or sampler.names
-        columns = {name: sampler.decode(z, sampler.condition(name, chosen.count)) for name in wanted}
+        conditions = {name: sampler.condition(name, chosen.count) for name in wanted}
         abreast = 1
+    columns = decoded(sampler, {name: (z, c) for name, c in conditions.items()})
     sheet(sampler, columns, output / "grid.png", chosen.existing, abreast)
+
+
+def decoded(sampler: "Sampler", points: "Mapping[str, tuple[Tensor, Tensor | None]]") -> "dict[str, Tensor]":
+    """Points (N, z_size), and perhaps raw conditions (N, ...) -> their pictures, (N, C, H, W) in [-1, 1], by name."""
+    import torch
+
+    from quagga.pipelines.progress import Progress
+
+    done, made = 0, {}
+    with Progress(sum(len(z) for z, _ in points.values()), "picture") as progress:
+        for name, (z, c) in points.items():
+            made[name] = []
+            for portion in sampler.portions(z, c):
+                made[name].append(portion)
+                done += len(portion)
+                progress.reach(done)
+    return {name: torch.cat(portions) for name, portions in made.items()}
 
 
 def one_condition(sampler: "Sampler", condition: str | None) -> "Tensor | None":
@@ -268,7 +291,8 @@ def walk(sampler: "Sampler", points: "Tensor", c: "Tensor | None", chosen: Sampl
 
     film = output / f"walk.{chosen.film}" if chosen.film != "none" else None
     frames = latent.walk(points, chosen.frames * (len(points) - 1) + 1)
-    pictures = sampler.decode(frames, None if c is None else c.expand(len(frames), *c.shape[1:]))
+    every = None if c is None else c.expand(len(frames), *c.shape[1:])
+    pictures = decoded(sampler, {sampler.target: (frames, every)})[sampler.target]
     count = min(STRIP, len(frames))
     chosen_frames = [round(n * (len(frames) - 1) / (count - 1)) for n in range(count)]
     sheet(sampler, {sampler.target: pictures[chosen_frames]}, output / "walk.png", chosen.existing, count)
@@ -284,15 +308,13 @@ def summed(sampler: "Sampler", text: str, condition: str | None, chosen: SampleO
     summands = latent.terms(text)
     one = one_condition(sampler, condition)
 
-    def decoded(z: "Tensor") -> "Tensor":
-        return sampler.decode(z, None if one is None else one.expand(len(z), *one.shape[1:]))
-
-    columns = {
-        f"{'-' if term.sign < 0 else '+'} {','.join(map(str, term.seeds))}": decoded(sampler.latents(term.seeds))
+    points = {
+        f"{'-' if term.sign < 0 else '+'} {','.join(map(str, term.seeds))}": sampler.latents(term.seeds)
         for term in summands
     }
-    columns["= and around it"] = decoded(latent.around(latent.total(summands, sampler.z_size)))
-    sheet(sampler, columns, output / "arithmetic.png", chosen.existing, abreast=3)
+    points["= and around it"] = latent.around(latent.total(summands, sampler.z_size))
+    conditioned = {name: (z, None if one is None else one.expand(len(z), *one.shape[1:])) for name, z in points.items()}
+    sheet(sampler, decoded(sampler, conditioned), output / "arithmetic.png", chosen.existing, abreast=3)
 
 
 def inverted(
@@ -304,6 +326,7 @@ def inverted(
     from quagga.data.augment import Augment
     from quagga.data.decode import read_fitted
     from quagga.data.tensors import to_tensor
+    from quagga.pipelines.progress import Progress
 
     if not paths:
         raise BadInput("--invert names no picture: --invert photo.png, or --invert '[one.png, two.png]'")
@@ -315,7 +338,8 @@ def inverted(
     pictures = torch.stack([to_tensor(fit(pixels)) for pixels in found])
     if condition is None and sampler.conditions and sampler.conditions.kind != "class":
         sampler.condition(None, 1)  # says what is missing
-    z, c, off = sampler.invert(pictures, condition, steps=chosen.steps)
+    with Progress(len(paths), "picture") as progress:
+        z, c, off = sampler.invert(pictures, condition, steps=chosen.steps, progress=progress.reach)
     sheet(sampler, {"given": pictures, "nearest": sampler.decode(z, c)}, output / "inverted.png", chosen.existing)
     seeds = sampler.latents(range(YARDSTICK))
     for number, path in enumerate(paths):

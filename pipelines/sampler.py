@@ -5,7 +5,7 @@
 >>> sheet = digits("7", count=16)  # uint8 (16, 28, 28, 1)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,19 +131,29 @@ class Sampler:
             raise BadInput(f"truncation is {truncation}: it must be above 0, such as 0.7, or null for none")
         return latent.latents(seeds, self.z_size, truncation)
 
-    @torch.inference_mode()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """(N, z_size), and raw conditions (N, ...) -> pictures (N, C, H, W) in [-1, 1], float32 on the CPU."""
+        return torch.cat(list(self.portions(z, c)))
+
+    @torch.inference_mode()
+    def portions(self, z: Tensor, c: Tensor | None = None) -> Iterator[Tensor]:
+        """What `decode` gives, 64 pictures or fewer at a time, each portion made when it is asked for."""
         conditions = [None] * -(-len(z) // PORTION) if c is None else c.to(self.device).split(PORTION)
-        parts = zip(z.to(self.device).split(PORTION), conditions, strict=True)
-        return torch.cat([self._through(*part).cpu() for part in parts])
+        for part in zip(z.to(self.device).split(PORTION), conditions, strict=True):
+            yield self._through(*part).cpu()
 
     def shown(self, pictures: Tensor) -> np.ndarray:
         """(N, C, H, W) in [-1, 1] -> (N, H, W, C) of the kind and value range it was trained on."""
         return to_form(pictures, self.gives)
 
     def invert(
-        self, pictures: Tensor, condition: str | None = None, *, steps: int = 300, starts: int = 4
+        self,
+        pictures: Tensor,
+        condition: str | None = None,
+        *,
+        steps: int = 300,
+        starts: int = 4,
+        progress: Callable[[float], object] = lambda done: None,
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """The points whose pictures come nearest to given ones, so that these can be walked between.
 
@@ -152,6 +162,7 @@ class Sampler:
             condition: What they show. None: of a model of classes every class is tried.
             steps: Of the search.
             starts: Points it begins from.
+            progress: Is called after every step, with how many pictures are done, such as 1.25.
 
         Returns:
             z (N, z_size), c (N, ...) or None, and how far each is off, the mean of abs(G(z) - x), (N,).
@@ -172,7 +183,7 @@ class Sampler:
             c = choices[kind]
             return self._through(z, None if c is None else c.expand(len(z), *c.shape))
 
-        z, kinds, off = latent.invert(G, pictures.to(self.device), self.z_size, steps, starts, len(choices))
+        z, kinds, off = latent.invert(G, pictures.to(self.device), self.z_size, steps, starts, len(choices), progress)
         return z.cpu(), None if tried is None else tried[kinds], off
 
     def verify(self) -> float:

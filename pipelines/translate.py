@@ -17,15 +17,12 @@ from quagga.pipelines.words import read_line
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image
 
     from quagga.data.form import Form
     from quagga.data.metadata import Metadata
     from quagga.pipelines.translator import Translator
 
 COMPARISON = "comparison.png"
-COMPARED = 16  # rows of the comparison
-THUMBNAIL = 256  # pixels of the longer side of a picture in it
 FLAGS = ("--overwrite", "--comparison", "--verify", "--from_photo")  # mean true where they stand without a value
 
 
@@ -40,7 +37,8 @@ class TranslateOptions:
             the model's first translation, from x to y.
         existing: what becomes of outputs that are there already: error refuses before any work, skip leaves them and
             translates the others (so a call that was stopped goes on), overwrite replaces them.
-        comparison: also write comparison.png, the first 16 pictures before and after.
+        comparison: also write comparison.png, the first 16 pictures before and after, and as they truly look where that
+            is known: of pairs side by side, or of folders of pairs.
         device: such as cuda, cuda:1, mps or cpu; None takes the best there is.
         resolution: model translates at the scale of training and carries the change back to the picture's own size, so
             that what does not change stays sharp; full translates at the picture's own size; a number of pixels is the
@@ -195,18 +193,20 @@ def translate(
 ) -> int:
     """Translates every picture whose target is not made yet; one that cannot be read is reported and left out. Returns
     the exit code. The comparison shows what was made before, too."""
-    from tqdm import tqdm
-
     from quagga.data.decode import read_native
     from quagga.data.metadata import read_metadata
+    from quagga.pipelines.comparison import MOST, Comparison
+    from quagga.pipelines.progress import Progress
 
     failed = clipped = values = wide = photos = 0
-    before, after = [], []
+    comparison = Comparison(translator, side) if sheet else None
     begin = perf_counter()
-    with tqdm(jobs, unit="picture", disable=None) as progress:
-        for source, target in progress:
+    with Progress(len(jobs), "picture") as progress:
+        for number, (source, target) in enumerate(jobs):
+            progress.reach(number)
+            translator.progress = lambda share, number=number: progress.reach(number + share)
             there = target in made
-            if there and not (sheet and len(before) < COMPARED):
+            if there and not (comparison and len(comparison.rows) < MOST):
                 continue
             try:
                 picture = translator.read(source, side)
@@ -214,24 +214,23 @@ def translate(
             except BadInput as error:
                 failed += not there
                 message = str(error) if str(source) in str(error) else f"{source}: {error}"
-                progress.write(f"quagga: left out: {printable(message)}", file=sys.stderr)
+                progress.say(f"quagga: left out: {printable(message)}")
                 continue
             if not there:
                 write(target, result, read_metadata(source))
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
             wide += picture.pixels.shape[1] == 2 * picture.pixels.shape[0]
             photos += translator.input.kind == "edges" and not translator.from_photo and no_drawing(picture.pixels)
-            if sheet and len(before) < COMPARED:
-                before.append(_thumbnail(picture.pixels))
-                after.append(_thumbnail(result))
+            if comparison:
+                comparison.add(source, picture, result)
     left = len(jobs) - sum(target in made for _, target in jobs)
     done = left - failed
     if left < len(jobs):
         print(f"{len(jobs) - left} of {len(jobs)} pictures are in {output} already and stay as they are")
-    if sheet and before:
-        write(sheet, _comparison(_column(before, translator.takes), _column(after, translator.gives)))
-        captions = _caption(translator.source, translator.takes), _caption(translator.target, translator.gives)
-        print(f"{' | '.join(captions)}: {sheet}")
+    if sheet and comparison and comparison.rows:
+        columns, drawn = comparison.sheet()
+        write(sheet, drawn)
+        print(f"{' | '.join(columns)}: {sheet}")
     if clipped:
         low, high = translator.takes.value_range
         print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")
@@ -266,60 +265,3 @@ def write(target: Path, picture: "np.ndarray", metadata: "Metadata | None" = Non
 
     with draft_of(target) as draft:
         save(draft, picture, target.suffix, metadata or NOTHING)
-
-
-def _thumbnail(picture: "np.ndarray") -> "np.ndarray":
-    """(H, W, C) -> (h, w, 1 or 3), uint8 or float32: what is shown of it, small."""
-    import cv2
-    import numpy as np
-    from PIL import Image
-
-    shown = picture[..., : 3 if picture.shape[2] >= 3 else 1]
-    if shown.dtype == np.uint8:
-        image = Image.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown)
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        small = np.asarray(image)
-    else:
-        scale = min(1.0, THUMBNAIL / max(shown.shape[:2]))
-        size = [max(1, round(side * scale)) for side in shown.shape[1::-1]]
-        small = cv2.resize(np.ascontiguousarray(shown, np.float32), size, interpolation=cv2.INTER_AREA)
-    return small[..., None] if small.ndim == 2 else small
-
-
-def _column(pictures: "Sequence[np.ndarray]", form: "Form") -> "list[Image.Image]":
-    """Thumbnails as they are looked at: those that are not of 8 bits are stretched, all alike."""
-    import numpy as np
-    from PIL import Image
-
-    from quagga.data.form import grey_or_rgb
-    from quagga.data.preview import window
-
-    if not form.eight_bits:
-        low, high = window(np.concatenate([picture.ravel() for picture in pictures]))
-        pictures = [np.rint(np.clip((p - low) / (high - low), 0, 1) * 255).astype(np.uint8) for p in pictures]
-    return [Image.fromarray(grey_or_rgb(picture, 3)) for picture in pictures]
-
-
-def _caption(name: str, form: "Form") -> str:
-    """A domain's name, and how its pictures are shown where it is not as they are."""
-    from quagga.data.preview import shown_of
-
-    notes = [] if form.eight_bits else ["1st to 99th percentile"]
-    if form.channels not in (1, 3):
-        notes.append(shown_of(form.channels))
-    return f"{name} ({', '.join(notes)})" if notes else name
-
-
-def _comparison(before: "Sequence[Image.Image]", after: "Sequence[Image.Image]") -> "np.ndarray":
-    """Rows of before | after, (H, W, 3) uint8."""
-    import numpy as np
-    from PIL import Image
-
-    gap = 4
-    sheet = Image.new("RGB", (2 * THUMBNAIL + gap, sum(left.height + gap for left in before) - gap), "white")
-    top = 0
-    for left, right in zip(before, after, strict=True):
-        sheet.paste(left, (THUMBNAIL - left.width, top))
-        sheet.paste(right, (THUMBNAIL + gap, top))
-        top += left.height + gap
-    return np.asarray(sheet)

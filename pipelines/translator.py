@@ -61,6 +61,8 @@ class Translator:
         own_mode: What the model says of that, with which its golden picture was made.
         from_photo: Whether it takes photos of the target domain and draws their edges first.
         mixed_precision: "bf16": products in 16 bits, but for pictures that go in strips; "no": all in float32.
+        progress: Is told, after each strip of a picture that goes in strips, what share of the work is done, 0 to 1;
+            None: nobody is.
     """
 
     network: nn.Module = field(repr=False)
@@ -78,6 +80,7 @@ class Translator:
     own_mode: Mode = PLAIN
     from_photo: bool = False
     mixed_precision: Precision = "no"
+    progress: Callable[[float], object] | None = field(default=None, repr=False)
 
     @property
     def channels(self) -> int:
@@ -256,7 +259,7 @@ class Translator:
     def _through(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H, W) on the device: the network itself, in strips where the picture is large."""
         if self.tile and x.shape[2] * x.shape[3] > self.tile**2 and can_be_cut(self.network):
-            return torch.cat([self._in_strips(one, self.tile) for one in x.split(1)])
+            return torch.cat([self._in_strips(one, self.tile, n, len(x)) for n, one in enumerate(x.split(1))])
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision == "bf16"):
             y = used(self.network, x.to(self.device, torch.float32), self.mode).float()
         if y.shape[-2:] != x.shape[-2:]:
@@ -266,9 +269,15 @@ class Translator:
             )
         return y
 
-    def _in_strips(self, x: Tensor, tile: int) -> Tensor:
+    def _in_strips(self, x: Tensor, tile: int, number: int, count: int) -> Tensor:
+        """Picture `number` of `count`, (1, C, H, W) -> (1, C', H, W)."""
+
+        def tell(share: float) -> None:
+            if self.progress:
+                self.progress((number + share) / count)
+
         with in_mode(self.network, self.mode):
-            return in_strips(self.network, x, tile)
+            return in_strips(self.network, x, tile, tell)
 
 
 def load_translation(

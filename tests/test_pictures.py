@@ -129,9 +129,10 @@ def test_any_two_kinds_are_trained_on_and_translated_into_one_another(pair, home
             assert found.min() >= low and found.max() <= high and len(np.unique(found)) > 20
         assert read_picture(out / "comparison.png").std() > 20
     assert ("were clipped" in capsys.readouterr().out) == (pair[0] == "ct")
-    for path in (run / "samples").glob("*.png"):  # pictures of 128 pixels below captions of so many further lines
+    for path in (run / "samples").glob("*.png"):  # pictures of 128 pixels below captions of so many further lines:
+        # G(x), that it is stretched, and which channels are shown
         rest = (read_picture(path).shape[0] - 2 * MARGIN - CAPTION + BETWEEN) % (128 + BETWEEN)
-        assert rest == LINE * (2 if "satellite" in pair else 1)
+        assert rest == LINE * (3 if "satellite" in pair else 2)
     assert command_line(["data", "preview", *words[:-1], *TINY[:2], f"--output={run}.png"]) == 0
     assert (home / "runs" / f"{run.name}.png").is_file() and list((run / "samples").glob("*.png"))
 
@@ -141,10 +142,10 @@ def test_columns_are_stretched_where_their_side_is_not_of_8_bits():
     gives, forms = {"G": "y", "F": "x"}, {"x": FORMS["ct"], "y": FORMS["photo"]}
     strips = {"there": ("x", "G(x)", "F(G(x))"), "back": ("y", "F(y)", "G(F(y))")}
     empty = {name: dict.fromkeys(columns, torch.zeros(1, 1, 4, 4)) for name, columns in strips.items()}
-    shown = for_the_eye(empty, gives, forms)
-    stretched = {caption.split("\n")[0] for columns in shown.values() for caption in columns if "percentile" in caption}
+    shown = for_the_eye(empty, gives, forms, {"x": "head", "y": "photo"})
+    stretched = {caption.split("\n")[1] for columns in shown.values() for caption in columns if "percentile" in caption}
     assert stretched == {"x", "F(G(x))", "F(y)"}
-    assert {name: [caption.split("\n")[0] for caption in columns] for name, columns in shown.items()} == {
+    assert {name: [caption.split("\n")[1] for caption in columns] for name, columns in shown.items()} == {
         name: list(columns) for name, columns in strips.items()
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
+from PIL import Image, ImageDraw
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import quagga
@@ -97,6 +97,21 @@ def test_tensorboard_shows_every_curve_and_strip(run):
     assert read.Tensors("config/text_summary")
     [said] = read.Tensors("custom_scalars__config__")[-1].tensor_proto.string_val
     assert all(name.encode() in said for name in ("generators/G", "D_Y/real", "held_out/cycle_x"))
+
+
+def test_strips_carry_the_names_of_the_sides(pictures, tmp_path, monkeypatch):
+    written, draw = [], ImageDraw.ImageDraw.text
+
+    def text(self, at, words, *more, **named):
+        written.append(words)
+        draw(self, at, words, *more, **named)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    words = ("--root", pictures, "--output", tmp_path / "run", "--images=4")
+    assert train(*words, "--x_name=horse", "--y_name=zebra") == 0
+    assert written[:6] == ["horse", "x", "zebra", "G(x)", "horse again", "F(G(x))"]
+    assert written[6:12] == ["zebra", "y", "horse", "F(y)", "zebra again", "G(F(y))"]
+    assert set(written) == set(written[:12])
 
 
 def test_the_config_repeats_the_run(run, tmp_path):

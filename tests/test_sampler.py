@@ -1,7 +1,9 @@
 """The laws of sampling: a seed is a picture, a condition is obeyed or refused, and the way back is found."""
 
 import errno
+import itertools
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 import quagga
 from quagga import BadInput
-from quagga.pipelines import latent, sample_command, verify
+from quagga.pipelines import latent, progress, sample_command, verify
 from quagga.pipelines.latent import Term, latents, terms, total, walk
 from quagga.pipelines.model_folder import save_model
 from quagga.pipelines.sample_command import listed
@@ -361,6 +363,35 @@ def test_sums_and_the_way_back(run_of, tmp_path, capsys):
     (tmp_path / "none").mkdir()
     assert "0 images" in refused(sample, run, "--output=x", f"--invert={tmp_path / 'none'}")
     assert pictures_in(out) == ["arithmetic.png", "inverted.png", "walk.gif", "walk.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "last", "total"),
+    [
+        (["--label=[horse, zebra]", "--count=70"], 139, 140),
+        (["--grid", "--count=70"], 204, 210),  # a column of 70 for each of three classes, in portions of 64 and 6
+        (["--walk=3,4", "--frames=100", "--film=none"], 64, 101),
+        (["--invert", "ONE", "--steps=20"], 0, 1),
+    ],
+    ids=["separate", "grid", "walk", "invert"],
+)
+def test_sample_tells_how_far_it_is(words, last, total, run_of, tmp_path, capsys, monkeypatch):
+    run = run_of("class")
+    Image.fromarray(np.full((8, 8), 90, np.uint8)).save(tmp_path / "one.png")
+    words = [str(tmp_path / "one.png") if word == "ONE" else word for word in words]
+    assert sample(run, "--output", str(tmp_path / "quick"), *words) == 0
+    assert capsys.readouterr().err == ""
+    seconds = itertools.count(step=int(progress.EVERY))
+    monkeypatch.setattr(progress, "perf_counter", lambda: next(seconds))
+    assert sample(run, "--output", str(tmp_path / "slow"), *words) == 0
+    said = [re.fullmatch(r"(\d+) of (\d+) pictures?, (\d+)%, .* left", line) for line in error_lines(capsys)]
+    assert all(said) and {int(line[2]) for line in said if line} == {total}
+    done, shares = zip(*((int(line[1]), int(line[3])) for line in said if line), strict=True)
+    assert list(shares) == sorted(shares) and done[-1] == last
+
+
+def error_lines(capsys) -> list[str]:
+    return capsys.readouterr().err.splitlines()
 
 
 def test_what_cannot_be_sampled_is_refused(run_of, tmp_path):

@@ -110,6 +110,42 @@ def test_no_temporary_file_is_left(tmp_path, monkeypatch):
     assert after <= before
 
 
+@pytest.mark.parametrize(("name", "files"), [("resnet", 3), ("unet", 5)])
+def test_temporary_files_are_written_again_when_their_maps_have_been_read(name: str, files: int, monkeypatch):
+    """A ResNet needs those of a block's input, of one layer in it and of the next, however many blocks it has; a U-Net
+    those that its skips keep and one more."""
+    opened, original = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **how: opened.append(how) or original(**how))
+    G = ResnetGenerator(width=4, blocks=6).double().eval() if name == "resnet" else network(name)
+    in_strips(G.requires_grad_(False), picture(40, 30), 8)
+    assert len(opened) <= files
+
+
+def test_temporary_files_take_no_more_of_the_disk_than_is_said(monkeypatch):
+    """320 bytes a pixel for a ResNet of width 64, as `in_strips` says."""
+    opened, original = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **how: opened.append(original(**how)) or opened[-1])
+    in_strips(ResnetGenerator(width=4, blocks=9).eval().requires_grad_(False), noise(1, 3, 64, 64), 16)
+    assert sum(os.fstat(file.fileno()).st_size for file in opened) == 320 * 4 / 64 * 64 * 64
+
+
+@pytest.mark.parametrize("name", ["resnet", "skip", "unet", "deep unet"])
+def test_how_much_of_the_work_is_done_is_told_after_every_strip(name: str):
+    G, x = network(name), picture(256, 64)
+    told, convolved = [], []
+
+    def tell(share: float) -> None:
+        told.append(share)
+        convolved.append(watch.convolved)
+
+    with Watch(*x.shape) as watch:
+        made = in_strips(G, x, 16, tell)
+    assert told == sorted(told) and told[-1] == 1 and len(told) > 50
+    assert max(b - a for a, b in zip([0, *told], told, strict=False)) < 0.05
+    assert 0.2 < convolved[next(n for n, share in enumerate(told) if share >= 0.5)] / watch.convolved < 0.8
+    assert torch.equal(made, in_strips(G, x, 16))
+
+
 def test_a_full_disk_is_answered_with_what_to_do(monkeypatch):
     class Full:
         def seek(self, _place):
@@ -147,9 +183,9 @@ def test_the_translator_cuts_what_is_larger_than_a_tile(tmp_path, monkeypatch):
     leave_model(tmp_path, **TINY)
     cut = []
 
-    def counted(network, x, tile):
+    def counted(network, x, tile, progress):
         cut.append((tuple(x.shape), tile))
-        return in_strips(network, x, tile)
+        return in_strips(network, x, tile, progress)
 
     monkeypatch.setattr(translator_module, "in_strips", counted)
     x = noise(2, 3, 70, 60)
@@ -163,6 +199,20 @@ def test_the_translator_cuts_what_is_larger_than_a_tile(tmp_path, monkeypatch):
     assert torch.equal(outside(x), x) and len(cut) == 2
     with pytest.raises(BadInput, match="tile"):
         load(tmp_path, tile=8)
+
+
+def test_the_translator_tells_how_far_it_is_where_it_is_asked_to(tmp_path, capfd):
+    leave_model(tmp_path, **TINY)
+    translator, x = load(tmp_path, tile=32), noise(2, 3, 70, 60)
+    silent = translator(x)
+    told: list[float] = []
+    translator.progress = told.append
+    assert torch.equal(translator(x), silent)
+    assert told == sorted(told) and 0 < told[0] < 0.1 and 0.5 in told and told[-1] == 1
+    told.clear()
+    translator(x[..., :20, :20])  # which goes in one piece
+    assert not told
+    assert capfd.readouterr() == ("", "")
 
 
 def test_only_known_networks_are_cut():

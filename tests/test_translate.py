@@ -23,6 +23,7 @@ import quagga
 from quagga import BadInput
 from quagga.data.decode import read_native, read_picture
 from quagga.data.form import Form
+from quagga.data.preview import BETWEEN, CAPTION, MARGIN
 from quagga.data.tensors import to_tensor, to_uint8
 from quagga.models import ResnetGenerator
 from quagga.pipelines import cyclegan
@@ -637,7 +638,8 @@ def test_files_are_written_in_the_target_s_kind(tmp_path: Path, capsys):
     said = capsys.readouterr().out
     assert "horse: 12 of 540 values lay outside 0..4095 and were clipped" in said
     assert "horse (1st to 99th percentile) | zebra (1st to 99th percentile): " in said
-    assert np.ptp(read_picture(out / "comparison.png", 1)[:9, -256:-244]) > 200  # stretched
+    shown = read_picture(out / "comparison.png", 1)[-MARGIN - 128 : -MARGIN, -MARGIN - 128 : -MARGIN]
+    assert np.ptp(shown) > 200  # stretched
     assert translate(tmp_path / "run", out / "c.npy", "--to", "x", "--output", tmp_path / "back") == 0
     assert read_native(tmp_path / "back" / "c.npy").pixels.dtype == np.uint16
     (photos / "a.tif").write_bytes((photos / "b.TIF").read_bytes())  # a.png becomes a.tif, too
@@ -921,13 +923,16 @@ def test_a_full_disk_leaves_no_half_written_picture(run: Path, photos: Path, tmp
         read_picture(path)
 
 
-def test_the_comparison_shows_before_and_after(run: Path, photos: Path, tmp_path: Path):
-    out, plain = tmp_path / "out", tmp_path / "plain.png"
-    Image.new("RGB", (16, 16), (200, 120, 40)).save(plain)
-    assert translate(run, "--comparison", plain, photos / "e.bmp", "--output", out) == 0
-    sheet, made = read_picture(out / "comparison.png"), read_picture(out / "plain.png")
-    assert np.array_equal(sheet[:16, 240:256], read_picture(plain))
-    assert np.array_equal(sheet[:16, 260:276], made)
+def test_the_comparison_shows_before_and_after(run: Path, tmp_path: Path):
+    out, sources = tmp_path / "out", [tmp_path / "plain.png", tmp_path / "other.png"]
+    for source, colour in zip(sources, ((200, 120, 40), (20, 30, 250)), strict=True):
+        Image.new("RGB", (16, 16), colour).save(source)
+    assert translate(run, "--comparison", *sources, "--output", out) == 0
+    sheet = read_picture(out / "comparison.png")
+    for row, source in enumerate(sources):  # enlarged eight times, below a line of headings
+        for column, picture in enumerate((read_picture(source), read_picture(out / source.name))):
+            top, left = MARGIN + CAPTION + row * (128 + BETWEEN), MARGIN + column * (128 + BETWEEN)
+            assert np.array_equal(sheet[top : top + 128 : 8, left : left + 128 : 8], picture)
 
 
 def test_options_may_stand_anywhere(run: Path, photos: Path, tmp_path: Path):
