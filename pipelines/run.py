@@ -27,6 +27,7 @@ from torch.utils.data import default_collate
 from quagga import BadInput
 from quagga.data.rows import Rows
 from quagga.pipelines import checkpoint
+from quagga.pipelines.agreement import Meeting, parts_of
 from quagga.pipelines.init_from import init_from
 from quagga.pipelines.launcher import asked_for_several, check_launcher, started
 from quagga.pipelines.lock import locked
@@ -133,6 +134,7 @@ def train(
         ear = stack.enter_context(listening())
         accelerator = start(run.device, run.mixed_precision, run.deterministic)
         stack.push(ending(accelerator))
+        meeting = stack.enter_context(Meeting(accelerator))
         rows = rows_of(build, data, options)
         build_options, config = with_known(options["build"], config, rows.known())
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
@@ -161,11 +163,14 @@ def train(
         networks = networks_of(game)
         means = run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
         pace, slower = pace_for(accelerator.device, *means, networks, accelerator.mixed_precision)
+        settled = {"output": str(folder), "mixed_precision": accelerator.mixed_precision}
+        meeting.compare(partial(parts_of, {**config, **settled}, rows, length))
         pace, others_slower = agreed(pace, accelerator)
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)
-        if accelerator.is_main_process:
-            stack.enter_context(locked(folder))
+        with Meeting(accelerator):
+            if accelerator.is_main_process:
+                stack.enter_context(locked(folder))
         resumed = resume(trainer, folder, run.resume, config, rows.images_per_epoch)
         # before anything is written: a picture that cannot be read, or is gone later, must not keep a run from saving
         example = rows.held_out(1)
