@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NoReturn
 
 from quagga import BadInput, __version__
+from quagga.pipelines.launcher import first, first_here, several
 from quagga.pipelines.printable import escaping, printable
 from quagga.pipelines.stop import Stopped, listening
 
@@ -49,6 +51,7 @@ PLAYED = ("train", "demo")  # what saves when a signal comes
 # so short a look costs nothing on a quiet machine (benchmarks/cpu_means.py).
 SPINNING = {"GOMP_SPINCOUNT": "10000"}
 ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # gloo's and NCCL's words
+UNREACHED = ("DistBackendError", "DistNetworkError", "DistStoreError")  # torch's errors between processes
 # Torch's words and its libraries'. Of cuDNN's engines only those are found that have room.
 NO_MEMORY = ("out of memory", "can't allocate memory", "unable to find an engine", "ALLOC_FAILED", "ALLOCATION_FAILED")
 SHARED_MEMORY = ("</torch_", "shared memory")  # where torch cannot hand a tensor to another process
@@ -58,7 +61,9 @@ HELP = ("-h", "--help")
 
 def command_line(argv: Sequence[str]) -> int:
     """Obeys `quagga ARGV...`; returns the exit code: 0; 2 for bad input or a machine that cannot (one line on stderr);
-    128 + its number for a signal, such as 130 for Ctrl-C and 143 for SIGTERM; 1 for a bug of ours (a traceback)."""
+    128 + its number for a signal, such as 130 for Ctrl-C and 143 for SIGTERM; 1 for a bug of ours (one line, with the
+    file that holds the traceback)."""
+    open_streams()
     spin_briefly()
     return explained(lambda: dispatch(list(argv)))
 
@@ -84,8 +89,25 @@ def main(
         defaults: options whose defaults are others than data, `Schedule` and `RunOptions` have: {"batch_size": 64}
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
     spin_briefly()
-    sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults)))
+    sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults), ours=False))
+
+
+def open_streams() -> None:
+    """Opens the null device in place of standard streams that are closed, as daemons are often started. Else printing
+    raises, and the next file to be opened takes their number, and with it what C libraries print."""
+    streams = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+    for number in range(len(streams)):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free number, which is this one, is taken
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name, mode in streams:
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def spin_briefly() -> None:
@@ -176,8 +198,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f": there is {', '.join(spelled.values())}" if len(spelled) < 10 else ": --help lists all there are"
 
 
-def explained(action: Callable[[], int]) -> int:
-    """Runs `action`; what the user or the machine caused becomes one line on stderr. Our bugs keep their traceback."""
+def explained(action: Callable[[], int], ours: bool = True) -> int:
+    """Runs `action`; what the user or the machine caused becomes one line on stderr. So does a bug of ours; with `ours`
+    False the code of somebody else is played, who needs the traceback, and the exception is passed on."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -191,7 +214,7 @@ def explained(action: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes when Python ends
         return 141
     except Stopped as stop:
-        if os.environ.get("RANK", "0") == "0":
+        if first():
             with suppress(OSError):  # the terminal may have gone
                 print(f"quagga: {printable(str(stop))}", file=sys.stderr, flush=True)
         return stop.code
@@ -201,29 +224,43 @@ def explained(action: Callable[[], int]) -> int:
         return left(2)
     except Exception as error:
         reason = exhausted(error) or lost(error)
-        if reason is None:
-            if several():
-                traceback.print_exc()
-                return left(1)
+        if reason is not None:
+            for note in getattr(error, "__notes__", []):  # where a worker raised: that may be a bug of ours
+                with escaping():
+                    print(note, file=sys.stderr)
+            complain(reason)
+            return left(2)
+        if ours:
+            complain(bug(error))
+        elif several():
+            traceback.print_exc()
+        else:
             raise
-        for note in getattr(error, "__notes__", []):  # where a worker raised: that may be a bug of ours
-            with escaping():
-                print(note, file=sys.stderr)
-        complain(reason)
-        return left(2)
+        return left(1)
 
 
-def several() -> bool:
-    """Whether this is one process of several that train together."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def bug(error: Exception) -> str:
+    """What to say of an error that nobody foresaw. Its traceback is kept in a file, since nobody may be looking."""
+    last = str(error).strip().splitlines()[-1:]
+    what = ": ".join([type(error).__name__, *last])[:200]
+    try:
+        how = {"mode": "w", "encoding": "utf-8", "errors": "backslashreplace"}
+        with NamedTemporaryFile(prefix="quagga-traceback-", suffix=".txt", delete=False, **how) as file:
+            traceback.print_exception(error, file=file)
+        where = f"which is in {file.name}"
+    except OSError:  # there is no room for a file
+        traceback.print_exception(error)
+        where = "which stands above"
+    return f"this is a bug of Quagga ({what}): please report it to its authors with the traceback, {where}"
 
 
 def left(code: int) -> int:
     """Of several processes, one that fails ends at once: on the way out of Python it could wait for the others, and
     they for it. The launcher ends them."""
     if several():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
     return code
 
@@ -235,6 +272,9 @@ def lost(error: Exception) -> str | None:
     text = str(error)
     if several() and any(words in text for words in ENDED):
         return "another process of this run has ended: its message says why"
+    if type(error).__name__ in UNREACHED:
+        why = " ".join(text.split())[:200]
+        return f"the processes of this run cannot work together ({why}): docs/many_gpus.md has lines that start them"
     return None
 
 
@@ -275,7 +315,7 @@ def complain(message: str) -> None:
     """Prints `quagga: error: MESSAGE` on stderr, in one line; all but the first process of a machine wait 3 s."""
     # Of several processes that fail alike one speaks: the launcher ends the others while they wait. Where only
     # another one failed it speaks after all, and nothing is lost.
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not first_here():
         time.sleep(3)
     with suppress(OSError):
         print(f"quagga: error: {printable(message)}", file=sys.stderr, flush=True)

@@ -4,7 +4,6 @@ Put `plan` in place of `train`: a few real steps of the game are played on the p
 nothing is written. Where and how an entry is played is in `plan_entry`.
 """
 
-import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from quagga import BadInput
-from quagga.pipelines.cli import several
+from quagga.pipelines.launcher import first, several
 from quagga.pipelines.options import for_a_pipeline, resolve, taken_out
 
 GROWTH = 1.05  # what a doubled batch must gain in images/s to count as a gain
@@ -54,7 +53,7 @@ def plan(
 ) -> int:
     """Prints the plan of a training; takes what `quagga.pipelines.options.train` takes."""
     if several():
-        if os.environ.get("RANK", "0") != "0":  # one says it
+        if not first():  # one says it
             return 0
         raise BadInput("a plan is of one process, and its --batch_size that of each: start it without the launcher")
     config, options = resolve(name, build, data, argv, prog, defaults, {"plan": PlanOptions})

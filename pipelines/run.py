@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.data import default_collate
@@ -27,7 +27,9 @@ from torch.utils.data import default_collate
 from quagga import BadInput
 from quagga.data.rows import Rows
 from quagga.pipelines import checkpoint
+from quagga.pipelines.agreement import Meeting, parts_of
 from quagga.pipelines.init_from import init_from
+from quagga.pipelines.launcher import asked_for_several, check_launcher, started
 from quagga.pipelines.lock import locked
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Trainer, networks_of
@@ -40,12 +42,19 @@ from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.stop import Stopped, listening
 
+PRECISIONS = ("no", "bf16", "fp16")
 STATISTICS_ROWS = 256
 STATISTICS_BYTES = 1 << 26
 
 
 def start(device: str, mixed_precision: str | None, deterministic: bool = False) -> Accelerator:
-    """The processes, the device and the precision a run is played with."""
+    """The processes, the device and the precision a run is played with.
+
+    Raises:
+        BadInput: there is no such device or precision here, or the processes that a launcher has started cannot train
+            together.
+    """
+    check_launcher()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it, before its first call
         torch.backends.cudnn.benchmark = False
@@ -59,19 +68,29 @@ def start(device: str, mixed_precision: str | None, deterministic: bool = False)
     on_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
     if on_gpu and not deterministic:
         torch.backends.cudnn.benchmark = True  # batches are of one size: the fastest algorithms are found once
-    precision = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION")
-    if precision is None:
+    precision = mixed_precision or os.environ.get("ACCELERATE_MIXED_PRECISION", "").lower()
+    if not precision:
         on_mps = device in ("auto", "mps") and torch.backends.mps.is_available()
         precision = "bf16" if has_bf16(on_gpu) and not on_mps else "no"
+    if precision not in PRECISIONS:
+        raise BadInput(f"ACCELERATE_MIXED_PRECISION asks for {precision}: say --mixed_precision no, bf16 or fp16")
     if precision == "fp16" and not on_gpu:
         raise BadInput("fp16 needs a CUDA GPU: take --mixed_precision no or bf16")
     # Else it refuses another precision than that of an earlier run of this process, and keeps to that one's device.
     AcceleratorState._reset_state(reset_partial_state=not dist.is_initialized())
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
-    if accelerator.distributed_type in (DistributedType.DEEPSPEED, DistributedType.FSDP):
+    # Only of processes that are said to be on the CPU does accelerate make a group there.
+    on_cpu = device == "cpu" or (device == "auto" and not torch.accelerator.is_available())
+    try:
+        accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision)
+    except (ValueError, NotImplementedError, dist.DistError) as error:
+        why = str(error).strip().partition("\n")[0]
         raise BadInput(
-            f"{accelerator.distributed_type.value} pairs one engine with one model and a game has several: "
-            "choose plain multi-GPU in `accelerate config`"
+            f"this process cannot begin ({why}): docs/many_gpus.md has the lines that start several"
+        ) from error
+    if accelerator.num_processes < started():
+        raise BadInput(
+            f"{started()} processes were started, and on {accelerator.device.type} each would train alone: start one,"
+            " or add --device cpu"
         )
     if accelerator.device.type == "cpu":
         keep_memory()
@@ -116,6 +135,7 @@ def train(
         ear = stack.enter_context(listening())
         accelerator = start(run.device, run.mixed_precision, run.deterministic)
         stack.push(ending(accelerator))
+        meeting = stack.enter_context(Meeting(accelerator))
         rows = rows_of(build, data, options)
         build_options, config = with_known(options["build"], config, rows.known())
         rows.check(schedule.batch_size * accelerator.num_processes * schedule.accumulation)
@@ -144,12 +164,15 @@ def train(
         networks = networks_of(game)
         means = run.compile, run.channels_last, run.gradient_checkpointing, run.deterministic
         pace, slower = pace_for(accelerator.device, *means, networks, accelerator.mixed_precision)
+        settled = {"output": str(folder), "mixed_precision": accelerator.mixed_precision}
+        meeting.compare(partial(parts_of, {**config, **settled}, rows, length))
         pace, others_slower = agreed(pace, accelerator)
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)
-        if accelerator.is_main_process:
-            check_run(folder)
-            stack.enter_context(locked(folder))
+        with Meeting(accelerator):
+            if accelerator.is_main_process:
+                check_run(folder)
+                stack.enter_context(locked(folder))
         resumed = resume(trainer, folder, run.resume, config, rows.images_per_epoch)
         # before anything is written: a picture that cannot be read, or is gone later, must not keep a run from saving
         example = rows.held_out(1)
@@ -268,14 +291,20 @@ def not_deterministic(trainer: Trainer) -> list[str]:
 
 
 def idle(accelerator: Accelerator) -> list[str]:
-    """A line where GPUs stand by that a run could use."""
-    count = torch.cuda.device_count() if accelerator.device.type == "cuda" else 1
-    if accelerator.num_processes > 1 or count == 1:
+    """A line where more could train than do: GPUs that stand by, processes that were asked for and not started."""
+    if accelerator.num_processes > 1:
         return []
-    return [
-        f"one of {count} GPUs is used: `accelerate launch --multi_gpu --num_processes {count} -m quagga train ...` uses"
-        " all, docs/many_gpus.md"
-    ]
+    on_gpu = accelerator.device.type == "cuda"
+    if on_gpu and (count := torch.cuda.device_count()) > 1:
+        return [
+            f"one of {count} GPUs is used: `accelerate launch --multi_gpu --num_processes {count} -m quagga train ...`"
+            " uses all, docs/many_gpus.md"
+        ]
+    if not asked_for_several():
+        return []
+    two = "`torchrun --standalone --nproc_per_node 2 -m quagga train ...` starts two, docs/many_gpus.md"
+    why = "this machine has one GPU" if on_gpu else f"on a CPU it starts no more; {two}"
+    return [f"`accelerate launch` was asked for several processes and has started one: {why}"]
 
 
 def describe(trainer: Trainer, folder: Path) -> str:

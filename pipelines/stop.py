@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 
+from quagga.pipelines.launcher import first
+
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 # Ctrl-C reaches a process and its launcher, which passes it on: within these seconds that is one signal, not two.
 TOGETHER = 2.0
@@ -114,7 +116,7 @@ def listening(alone: bool = False) -> Iterator[Ear]:
 
 
 def _say(line: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
+    if first():
         # Not print: the signal may have come in the middle of one, and files are not re-entrant. SIGHUP comes when the
         # terminal has gone, and cannot be written to.
         with suppress(OSError):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -371,6 +372,10 @@ class OutOfMemoryError(RuntimeError):
     """Stands for torch's class of this name."""
 
 
+class DistBackendError(RuntimeError):
+    """Stands for torch's class of this name."""
+
+
 def fails_with(error: BaseException) -> Callable[[], int]:
     def action() -> int:
         raise error
@@ -408,6 +413,11 @@ def fails_with(error: BaseException) -> Callable[[], int]:
             "--compile false plays them",
         ),
         (InductorError("RuntimeError: no kernel\n for you"), 2, "--compile false plays them as they are written"),
+        (
+            DistBackendError("NCCL error: invalid usage\nDuplicate GPU"),
+            2,
+            "cannot reach one another (NCCL error: invalid",
+        ),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(None), 0, ""),
     ],
@@ -464,16 +474,54 @@ def test_an_empty_path_never_means_the_working_directory(argv, tmp_path, monkeyp
     assert not list(Path().iterdir())
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), FileNotFoundError("a bug")])
-def test_our_bugs_keep_their_traceback(error):
-    with pytest.raises(type(error), match="a bug"):
-        cli.explained(fails_with(error))
+@pytest.fixture
+def kept(monkeypatch, tmp_path) -> Path:
+    """The folder for temporary files."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("two lines:\na bug"), FileNotFoundError("a bug")])
+def test_a_bug_of_ours_is_one_line_that_says_so_and_names_the_file_with_its_traceback(error, kept, capsys):
+    assert cli.explained(fails_with(error)) == 1
+    err = capsys.readouterr().err
+    [file] = kept.iterdir()
+    assert f"this is a bug of Quagga ({type(error).__name__}: a bug): please report it" in err
+    assert err.endswith(f"with the traceback, which is in {file}\n") and err.count("\n") == 1
+    assert "Traceback (most recent call last)" in file.read_text() and "raise error" in file.read_text()
+
+
+def test_every_process_that_meets_a_bug_keeps_its_traceback(kept, monkeypatch):
+    """Before it waits for its turn to speak: the launcher may end it meanwhile."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(cli, "left", lambda code: code)  # which would end this process
+    monkeypatch.setattr("time.sleep", lambda _: sys.exit(15))
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with suppress(SystemExit):
+            cli.explained(fails_with(RuntimeError(f"a bug of process {rank}")))
+    assert sorted(file.read_text().splitlines()[-1][-9:] for file in kept.iterdir()) == ["process 0", "process 1"]
+
+
+def test_where_there_is_no_room_for_its_traceback_it_is_printed(kept, monkeypatch, capsys):
+    monkeypatch.setattr("tempfile.tempdir", str(kept / "nowhere"))
+    assert cli.explained(fails_with(RuntimeError("a bug"))) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback (most recent call last)") and err.endswith("which stands above\n")
+
+
+def test_a_game_from_outside_keeps_its_traceback_on_the_screen(monkeypatch):
+    """Whose bug it is we cannot know."""
+    monkeypatch.setattr("quagga.pipelines.run.train", lambda *_: {}["of theirs"])
+    with pytest.raises(KeyError, match="of theirs"):
+        cli.main(build, Pictures, ["train"])
 
 
 def test_of_several_processes_the_first_speaks_before_the_others(monkeypatch, capsys):
     """The launcher ends the others while they wait; a failure that only they met is told after all."""
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     for rank, expected in (("0", 0), ("1", 1)):
         monkeypatch.setenv("LOCAL_RANK", rank)
         cli.complain("torn")

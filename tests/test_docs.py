@@ -1,23 +1,27 @@
 """What docs/gan.md and docs/conditional.md tell people to type works, with overrides that only make it small; what
 docs/many_gpus.md does is understood."""
 
+import os
 import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_run
 import yaml
 from accelerate.commands.launch import launch_command_parser
 from PIL import Image
 from test_conditioned import digits as idx_digits
 from torch.distributed.run import get_args_parser as torchrun_parser
 
+from quagga.data import embedded
 from quagga.data.pictures import Pictures
-from quagga.pipelines import cli, gan
+from quagga.pipelines import checkpoint, cli, gan
 from quagga.pipelines.cli import command_line
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -93,7 +97,7 @@ def test_the_page_of_conditions(home, capsys):
 def test_the_launchers_and_quagga_know_what_the_page_of_many_gpus_types(capsys):
     text = "\n".join(blocks("many_gpus.md", "sh")).replace("\\\n", " ")
     launched = [line for line in text.splitlines() if " -m quagga " in line]
-    assert len(launched) == 4
+    assert len(launched) == 5
     for line in launched:
         launcher, typed = line.split(" -m quagga ")
         words = [*shlex.split(launcher), "-m", "quagga", "train"]
@@ -105,6 +109,21 @@ def test_the_launchers_and_quagga_know_what_the_page_of_many_gpus_types(capsys):
             assert known.module and known.training_script == "quagga" and known.num_processes in (8, 16)
         assert command_line([*shlex.split(typed), "--print_config"]) == 0
         assert "pipeline: cyclegan" in capsys.readouterr().out
+
+
+def test_the_line_for_two_processes_on_a_cpu_starts_two_that_train_together(tmp_path):
+    """Judged by what they wrote: gloo's processes may abort after their work is done."""
+    [line] = [line for line in lines("many_gpus.md") if "--nproc_per_node 2 " in line]
+    launcher, typed = line.split(" -m quagga train cyclegan ")
+    assert launcher.split()[0] == "torchrun" and "--device" not in typed
+    small = tiny_run.words(embedded.write(tmp_path / "set", train=8, test=4, size=32), tmp_path / "run", images=8)
+    words = [sys.executable, "-m", "torch.distributed.run", *launcher.split()[1:], "-m", "quagga", *small]
+    words = [word for word in words if word != "--device=cpu"]
+    env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=200)
+    assert "playing 8 images on 2 x cpu" in done.stdout, done.stderr
+    saved = checkpoint.load(checkpoint.saved(tmp_path / "run" / "checkpoints")[-1])
+    assert saved["counters"] == {"images_seen": 8, "row": 8, "minibatch": 2}
 
 
 def test_any_dataset(home, monkeypatch, capsys):

@@ -124,7 +124,7 @@ def test_the_config_repeats_the_run(run, tmp_path):
 def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(run, pictures, tmp_path):
     names = ["--x_name=horse", "--y_name=zebra", "--root", pictures, "--output", tmp_path / "stopped", "--images=24"]
 
-    class Stop(Exception):
+    class Stop(BaseException):
         pass
 
     from quagga.pipelines import run as running
@@ -176,7 +176,7 @@ def test_another_run_in_the_same_folder_is_refused_with_the_difference(run, pict
 
 
 def test_a_start_over_before_the_first_checkpoint_doubles_no_curve(pictures, tmp_path):
-    class Stop(Exception):
+    class Stop(BaseException):
         pass
 
     from quagga.pipelines import run as running
