@@ -217,7 +217,7 @@ def test_equal_keys_and_values_in_different_places_are_none_stated_twice(tmp_pat
 
 
 def test_a_missing_option_is_named():
-    def demanding(*, first: str, second: int) -> None: ...
+    def demanding(*, first: str) -> None: ...
 
     with pytest.raises(BadInput, match=r"required.*first|first.*required"):
         options.parse("toy", {"build": demanding}, [])
