@@ -405,11 +405,7 @@ def fails_with(error: BaseException) -> Callable[[], int]:
             "--compile false plays them",
         ),
         (InductorError("RuntimeError: no kernel\n for you"), 2, "--compile false plays them as they are written"),
-        (
-            DistBackendError("NCCL error: invalid usage\nDuplicate GPU"),
-            2,
-            "cannot reach one another (NCCL error: invalid",
-        ),
+        (DistBackendError("NCCL error:\nDuplicate GPU"), 2, "cannot work together (NCCL error: Duplicate GPU): docs/"),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(None), 0, ""),
     ],
