@@ -413,11 +413,7 @@ def fails_with(error: BaseException) -> Callable[[], int]:
             "--compile false plays them",
         ),
         (InductorError("RuntimeError: no kernel\n for you"), 2, "--compile false plays them as they are written"),
-        (
-            DistBackendError("NCCL error: invalid usage\nDuplicate GPU"),
-            2,
-            "cannot reach one another (NCCL error: invalid",
-        ),
+        (DistBackendError("NCCL error:\nDuplicate GPU"), 2, "cannot work together (NCCL error: Duplicate GPU): docs/"),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(None), 0, ""),
     ],
@@ -534,7 +530,9 @@ def test_of_several_processes_the_first_speaks_before_the_others(monkeypatch, ca
 
 def test_a_preview_shows_what_a_training_with_this_config_sees(tmp_path, monkeypatch, capsys):
     shown = []
-    monkeypatch.setattr("quagga.data.preview.contact_sheet", lambda columns, path: shown.append((columns, path)))
+    monkeypatch.setattr(
+        "quagga.data.preview.contact_sheet", lambda columns, path, software: shown.append((columns, path))
+    )
     pictures = str(tmp_path / "pictures")
     assert command_line(["data", "embedded", "--output", pictures, "--size=32", "--train=3", "--test=1"]) == 0
     assert "--crop_size 32" in capsys.readouterr().out
@@ -546,7 +544,7 @@ def test_a_preview_shows_what_a_training_with_this_config_sees(tmp_path, monkeyp
     [(columns, path)] = shown
     rows = Unpaired(root=pictures, load_size=32, crop_size=24, seed=5, workers=0)
     batch = with_floats(next(rows.batches(0, 4)))
-    assert path == sheet
+    assert str(path) == sheet
     assert [pictures.tolist() for pictures in columns.values()] == [batch["x"].tolist(), batch["y"].tolist()]
     assert command_line(["data", "preview", "--config", file, "--count", "0"]) == 2
 
