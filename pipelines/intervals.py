@@ -131,15 +131,16 @@ class Intervals:
             due: what `by_images` has decided. Held-out pictures are looked at where that makes a point of the curves,
                 so that the curves of the training have the same points in every run; saving needs none.
         """
-        if not per_second:
-            return Due()
         examine, strips, save = self.pauses["examine"], self.pauses["strips"], self.pauses["save"]
+        looking, unsaved = "strips" in self.own and due.log, played - save.played
+        saving = "save" in self.own and not due.save and unsaved >= SAVING
+        if not per_second or not (looking or saving):
+            return Due()
         left = (self.length - seen) / per_second
         eighths = POINTS * seen // self.length  # that are over
-        until = max(0.0, ((eighths + 1) * self.length / POINTS - seen) / per_second)
-        expected = examine.cost if examine.costs else strips.cost * self.examined / self.samples
+        until = max(0.0, ((eighths + 1) * self.length / POINTS - seen) / per_second)  # the end of the next
         share, count = sum(pause.share for pause in self.own.values()), POINTS - eighths
-        counts = {"examine": count, "strips": 1, "save": count if self.judged else 1}  # that come whatever they cost
+        counts = {"examine": count, "strips": 1, "save": count if self.judged else 1}  # that come at any price
         to_come = sum(pause.to_come(counts[kind], played + left) for kind, pause in self.own.items())
         spent = sum(pause.spent + pause.cost * getattr(due, kind) for kind, pause in self.own.items())
 
@@ -147,17 +148,18 @@ class Intervals:
             """Whether what all kinds together have earned pays for a pause of so many seconds."""
             return spent + cost <= share * played and spent + cost + to_come <= share * (played + left)
 
-        examining = drawing = saving = False
-        if "strips" in self.own and due.log:
-            if self.examined and not due.examine and self._wanted(examine, seen) and shared(expected):
-                examining = examine.earned(expected, played, until)
-                spent += expected * examining
-            if not due.strips and self._wanted(strips, seen) and shared(strips.cost):
-                # Everybody waits for the first ones: they may take what the other kinds have earned.
-                drawing = not strips.images or strips.earned(strips.cost, played, left)
-                spent += strips.cost * drawing
-        if "save" in self.own and not due.save and (since := played - save.played) >= SAVING and shared(save.cost):
-            saving = since >= LOSS or save.earned(save.cost, played, left)
+        examining = drawing = False
+        if looking and self.examined and not due.examine and self._wanted(examine, seen):
+            # Before the first point: as many times as dear as strips as it looks at more pictures.
+            cost = examine.cost if examine.costs else strips.cost * self.examined / self.samples
+            examining = shared(cost) and examine.earned(cost, played, until)
+            spent += cost * examining
+        if looking and not due.strips and self._wanted(strips, seen):
+            # The first strips, which everybody waits for, may take what the other kinds have earned.
+            drawing = shared(strips.cost) and (not strips.images or strips.earned(strips.cost, played, left))
+            spent += strips.cost * drawing
+        if saving:
+            saving = shared(save.cost) and (unsaved >= LOSS or save.earned(save.cost, played, left))
         return Due(examine=examining, strips=drawing, save=saving)
 
     def _wanted(self, pause: Pause, seen: int) -> bool:

@@ -197,8 +197,8 @@ class Play:
             stated = self.intervals.stated()
             now = " and ".join(f"{images:,}" for images in stated.values())
             self.log.say(
-                f"looking at held-out pictures and saving take {paused / whole:.0%} of the time: raise"
-                f" {' and '.join(stated)} (now {now} images), leave out what you can, or lower --examined"
+                f"what {' and '.join(stated)} (now {now} images) ask for takes {paused / whole:.0%} of the time: raise"
+                " them, or leave them out, and it follows what it costs"
             )
         if self.cores and (line := self.cores.crowded()):
             self.log.say(line)

@@ -68,11 +68,11 @@ STEP, SHARE = st.floats(1e-4, 60), st.floats(0, 1)
 
 
 @st.composite
-def runs(draw, least: int = POINTS, most: int = 1000) -> Run:
+def runs(draw: st.DrawFn, least: int = POINTS, most: int = 1000) -> Run:
     """Of any speed, whose pauses cost from nothing to all that a run can pay for those that must come."""
     steps, step = draw(st.integers(least, most)), draw(STEP)
     must = {"examine": POINTS, "strips": 2, "save": 2}
-    costs = {kind: SHARES[kind] * steps * step / must[kind] * draw(SHARE) for kind in KINDS}
+    costs: dict[str, float] = {kind: SHARES[kind] * steps * step / must[kind] * draw(SHARE) for kind in KINDS}
     return Run(step, steps, costs, draw(st.integers(1, 300)))
 
 
@@ -83,7 +83,7 @@ def test_pauses_take_less_than_a_twentieth_of_a_run_that_can_pay_for_eight_point
 
 
 @given(STEP, st.integers(POINTS, 300), st.integers(1, 300), st.floats(0, 1e6), st.integers(1, 10**9) | st.none())
-def test_every_run_of_eight_steps_has_eight_points_whatever_they_cost(step, steps, minibatch, cost, log_every):
+def test_every_run_of_eight_steps_has_eight_points_whatever_they_cost(step, steps, minibatch, cost: float, log_every):
     options = RunOptions(log_every=log_every)
     run = Run(step, steps, dict.fromkeys(KINDS, cost), minibatch, options).play()
     assert len(set(run.came["examine"])) >= POINTS and len(set(run.points)) >= POINTS
