@@ -36,8 +36,8 @@ import torch  # noqa: E402
 from stepping import Failed, Setting, Subject, copy_rate, matrix_rate, rounds  # noqa: E402
 from train_step import Rates, by_turns, machine, ratio, setting_of, started, tera  # noqa: E402
 
+from quagga.pipelines.intervals import POINTS, SHARES  # noqa: E402
 from quagga.pipelines.run import has_bf16  # noqa: E402
-from quagga.pipelines.run_options import RunOptions  # noqa: E402
 
 SCHEDULE = 266_800  # pairs: 200 epochs of horse2zebra
 PROMISED = {"cyclegan": 150.0, "pix2pix": 1500.0}  # pairs/s, 256x256, best batch, on an H200
@@ -305,7 +305,7 @@ def variants(bench: Bench, pipeline: str = "cyclegan") -> Iterator[str]:
 
 def training(bench: Bench) -> Iterator[str]:
     """`quagga train cyclegan`, stopped as by a launcher. It looks and saves so often that some of it falls into the
-    time there is; the schedule is reckoned with what one look takes, and as many as there are where nobody says."""
+    time there is; the schedule is reckoned with the most that looks may take where nobody says how many there are."""
     scale, batch = bench.scale, bench.best.get("cyclegan", 1)
     often = max(20 * batch, round(LOOK * bench.reached.get("cyclegan", 0)))
     with tempfile.TemporaryDirectory() as folder:
@@ -320,7 +320,7 @@ def training(bench: Bench) -> Iterator[str]:
         seconds = min(scale.training, bench.left() - STOPPING)
         yield f"quagga train cyclegan {' '.join(words[4:])}, for {seconds:.0f} s"
         yield from played(words, seconds)
-        yield from curves(run, often, RunOptions().rhythm(batch).save)
+        yield from curves(run, often)
         sheets = sorted((run / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
         if sheets:
             shutil.copy(sheets[-1], bench.output / "samples.png")
@@ -356,9 +356,8 @@ def played(words: Sequence[str], seconds: float) -> Iterator[str]:
             yield from said.read().splitlines()[-12:]
 
 
-def curves(run: Path, often: int, seldom: int) -> Iterator[str]:
-    """What TensorBoard's file says of the speed. often, seldom: images from one look to the next, here and where nobody
-    says."""
+def curves(run: Path, often: int) -> Iterator[str]:
+    """What TensorBoard's file says of the speed. often: images from one look to the next."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     names = [f"speed/{name}" for name in ("images_per_second", "seconds_waiting_for_data")]
@@ -381,10 +380,10 @@ def curves(run: Path, often: int, seldom: int) -> Iterator[str]:
     aside = max(0.0, last.wall_time - first.wall_time - (last.step - first.step) / rate)
     look = aside / looks if looks else 0.0  # more than one takes, as strips are denser at first
     yield f"strips, readings and a checkpoint: {look:.1f} s" if looks else "no look fell into its second half"
-    minutes = (SCHEDULE / rate + SCHEDULE / seldom * look) / 60
+    minutes = (SCHEDULE / rate + max(POINTS * look, SCHEDULE / rate * sum(SHARES.values()))) / 60
     kept = "kept" if minutes <= MINUTES else "NOT KEPT"
     yield (
-        f"{SCHEDULE:,} pairs, and a look every {seldom:,}, would take {minutes:.1f} minutes; promise (H200): at most"
+        f"{SCHEDULE:,} pairs, and looks at them, would take {minutes:.1f} minutes; promise (H200): at most"
         f" {MINUTES:g}, {kept}"
     )
 

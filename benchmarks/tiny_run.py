@@ -87,7 +87,7 @@ def left(run: Path) -> dict[str, Any]:
     but those of the clock."""
     newest = checkpoint.saved(run / "checkpoints")[-1]
     state = checkpoint.load(newest)
-    del state["config"]  # which names the folder
+    del state["config"], state["intervals"]  # which name the folder, and hold seconds
     found = dict(flat("state", state))
     found |= {f"model/{path.name}": path.read_bytes() for path in sorted((run / "model").glob("*.safetensors"))}
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})

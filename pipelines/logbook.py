@@ -1,11 +1,11 @@
-"""What a run tells of itself: TensorBoard events, and a progress bar or, where the output is no terminal, now and
-then a line."""
+"""What a run tells of itself: TensorBoard events, and a progress bar or, where the output is no terminal, a line for
+every twentieth of the run, and one whenever nothing was said for half a minute."""
 
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from quagga.data.preview import contact_sheet
+from quagga.pipelines.heartbeat import Heartbeat
 from quagga.pipelines.minimax import Images
+from quagga.pipelines.plan import duration
 
 
 class Logbook:
@@ -38,6 +40,9 @@ class Logbook:
             dynamic_ncols=True,
             disable=not sys.stderr.isatty(),
         )
+        self.played, self.per_second, self.losses = images_seen, None, {}  # what a line says
+        self.doing = ""  # what takes a while, and is no step
+        self.heartbeat = Heartbeat(self.tell)
         # what an interrupted start has written beyond its last checkpoint would double back
         self._open(images_seen + 1 if images_seen else 0)
         if not self.started:
@@ -53,9 +58,14 @@ class Logbook:
             self._write(write)
 
     def __enter__(self) -> "Logbook":
+        with ExitStack() as stack:
+            if self.bar.disable:
+                stack.enter_context(self.heartbeat)
+            self.stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stack.close()
         with suppress(OSError):
             self.bar.close()
         self._write(lambda writer: writer.close())
@@ -88,19 +98,41 @@ class Logbook:
         """The run goes on from an earlier moment: what was written since then is taken back."""
         self._write(lambda writer: writer.close())
         self._open(images_seen + 1 if images_seen else 1)
-        self.told = min(self.told, images_seen)
+        self.told, self.played = min(self.told, images_seen), images_seen
         self.bar.n = images_seen
         with suppress(OSError):
             self.bar.refresh()
 
-    def progress(self, images: int) -> None:
-        """Moves the progress bar on by so many images."""
+    def progress(self, images: int, per_second: float | None = None) -> None:
+        """Moves the progress bar on by so many images. per_second: images, as of late; None: not known yet."""
+        self.played, self.per_second = self.played + images, per_second
         with suppress(OSError):  # a terminal that has gone does not end a run
             self.bar.update(images)
 
+    @contextmanager
+    def during(self, what: str) -> Iterator[None]:
+        """Within, a line says what is being done that is no step."""
+        self.doing = what
+        try:
+            yield
+        finally:
+            self.doing = ""
+
+    def tell(self) -> None:
+        """Prints a line: where the run stands, how fast it is, and what takes a while. The losses are those of the last
+        point of the curves: newer ones would make the host wait for the device."""
+        parts, left = [f"{self.played:,} of {self.length:,} images"], self.length - self.played
+        if self.per_second:
+            parts += [f"{self.per_second:.3g} images/s"]
+            parts += [f"{duration(left / self.per_second)} left"] if left > 0 else []
+        parts += [f"{side} {value:.3f}" for side, value in self.losses.items()]
+        starting = "the first steps" if self.per_second is None and left > 0 else ""
+        parts += [f"now: {what}"] if (what := self.doing or starting) else []
+        self.say(", ".join(parts))
+
     def scalars(self, values: Mapping[str, float], images_seen: int) -> None:
-        """A point of every curve. Beside the bar stand the losses' sums; where there is no bar, a line for every
-        twentieth of the run says them, if the speed is among the values."""
+        """A point of the curves. Beside the bar stand the losses' sums; where there is no bar, a line for every
+        twentieth of the run says them."""
         self.seen = images_seen
 
         def write(writer: SummaryWriter) -> None:
@@ -113,17 +145,13 @@ class Logbook:
                 writer.add_scalar(name, value, images_seen)
 
         self._write(write)
-        losses = {
-            side: values[f"{side}/total"] for side in ("generators", "discriminators") if f"{side}/total" in values
-        }
-        self.bar.set_postfix({name[0].upper(): f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+        sums = {side: f"{side}/total" for side in ("generators", "discriminators")}
+        self.losses |= {side: values[name] for side, name in sums.items() if name in values}
+        self.bar.set_postfix({side[0].upper(): f"{value:.3f}" for side, value in self.losses.items()}, refresh=False)
         due = images_seen - self.told >= self.length / 20 or images_seen >= self.length
-        if self.bar.disable and due and (speed := values.get("speed/images_per_second")) is not None:
+        if self.bar.disable and due:
             self.told = images_seen
-            seconds = max(0.0, self.length - images_seen) / max(speed, 1e-9)
-            read = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            left = tqdm.format_interval(seconds)
-            self.say(f"{images_seen:,} of {self.length:,} images, {speed:.1f} images/s, {left} left, {read}")
+            self.tell()
 
     def strips(self, strips: Mapping[str, Images], which: str, images_seen: int) -> None:
         """One picture a strip: a row an example, a captioned column a stage."""
@@ -133,6 +161,7 @@ class Logbook:
 
     def say(self, line: str) -> None:
         """Prints a line; where nobody listens any more (a closed pipe, a full disk), the run goes on all the same."""
+        self.heartbeat.spoken()
         with suppress(OSError):
             self.bar.write(line, file=sys.stdout)
             sys.stdout.flush()

@@ -1,8 +1,8 @@
 """A run as it is played: readings, strips and checkpoints where they are due, and what happens when something fails."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -20,18 +20,21 @@ from quagga.data.rows import DataFault
 from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import suggestion
 from quagga.pipelines.cores import Cores
+from quagga.pipelines.intervals import Due, Intervals
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Images, NotFinite, Trainer
 from quagga.pipelines.resume import CHECKPOINTS, back_to_newest
 from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.speed import Speed, estimate
 from quagga.pipelines.stop import Ear, Stopped
 
 Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and the strips of the averaged generators
 
 AGREE = 2.0  # seconds after which processes ask each other, at the latest, whether one of them has heard a signal
 ROLLBACKS = 3  # from one checkpoint
-ASIDE = 0.2  # share of the time, spent on looking and saving, that is worth a word
+MUCH = 0.2  # share of the time, spent on pauses whose intervals the user states, that is worth a word
 SOON = 120.0  # seconds of a run before which that is not judged
+PAUSES = {"examine": "examining held-out pictures", "strips": "drawing strips of held-out pictures", "save": "saving"}
 AUTO = ("auto", "latest")  # what --resume says where the same command goes on
 
 
@@ -49,6 +52,7 @@ class Play:
         keep_model: writes the game's generators into the folder it is given.
         statistics: minibatches over which averaged weights take their batch statistics anew.
         watch: is shown the strips.
+        measured: what the pauses have cost until the checkpoint that the run goes on from, see `Intervals.state_dict`.
     """
 
     trainer: Trainer
@@ -64,11 +68,13 @@ class Play:
     scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
     owed: bool = False  # whether held-out pictures are still to be examined where the run goes on
     rollbacks: Counter[Path] = field(default_factory=Counter)
-    played: float = 0.0  # seconds of steps
-    aside: float = 0.0  # seconds of looking and saving; negative infinity when that has been said
+    measured: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.rhythm = self.options.rhythm(self.trainer.minibatch)
+        self.intervals = Intervals(self.options, self.trainer.minibatch, self.trainer.length)
+        self.played = self.intervals.load_state_dict(self.measured)  # seconds of steps, until `clock`
+        self.clock = perf_counter()  # when the steps began that are not counted in `played`; pauses move it on
+        self.speed, self.judged = Speed(), False
 
     def to_the_end(self) -> None:
         """Plays the whole length.
@@ -88,11 +94,14 @@ class Play:
         trainer, several = self.trainer, self.trainer.accelerator.num_processes > 1
         self.held_out = self.rows.held_out(self.options.samples)
         self.examined = self.rows.held_out(self.options.examined) if self.options.examined else None
-        self.pending, self.steps_unasked, self.patience, self.moment = 0, 0, 1, 0
-        if trainer.images_seen == 0:
-            self.show(0)
+        self.pending, self.steps_unasked, self.patience = 0, 0, 1
+        self.begins = trainer.images_seen == 0
+        if self.begins:
+            with self.pause("strips", 0):
+                self.show(0)
         if self.owed:
-            self.make_up()
+            with self.pause("examine", trainer.images_seen):
+                self.make_up()
         self.cores = Cores() if self.log and trainer.accelerator.device.type == "cpu" else None
         begins = trainer.images_seen == 0 or self.options.resume not in AUTO
         if begins and self.options.on_nonfinite == "rollback":
@@ -100,7 +109,8 @@ class Play:
         place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
         while True:
             try:
-                with self.ear.preparing():  # pictures that stay in memory are read now, which may take minutes
+                reading = self.log.during("reading pictures") if self.log else nullcontext()
+                with self.ear.preparing(), reading:  # those that stay in memory are read now, which may take minutes
                     batches = self.rows.batches(trainer.row, trainer.schedule.batch_size, **place)
                 self.clock = self.asked_at = perf_counter()
                 with closing(batches) as stream:
@@ -125,47 +135,74 @@ class Play:
             Unsaved: the last word could not be saved, or there is no curve `keep_best`.
         """
         if seen == 0:  # the discriminators' head start
-            if asked := self.asked(logging=False):
+            if asked := self.agreed(False, Due())[0]:
                 self.stop(asked)
             return
-        step = self.trainer.minibatch
-        self.pending += step
+        self.pending += self.trainer.minibatch
+        due = self.intervals.by_images(seen)
         if self.log:
-            self.log.progress(step)
-
-        def due(every: int) -> bool:
-            return seen // every > (seen - step) // every or seen >= self.trainer.length
-
-        saving, showing = due(self.rhythm.save), self.strips_due(seen - step, seen)
-        logging = due(self.rhythm.log) or saving or showing
-        asked = self.asked(logging)
-        if logging:
-            examining = due(self.rhythm.sample)
-            self.owed = examining and bool(asked)  # it takes a while on a CPU, and a launcher grants 30 seconds
-            self.read(seen, examining and not asked)
-        if showing and not asked:
-            self.show(seen)
+            self.speed.note(seen, self.seconds())
+            self.log.progress(self.trainer.minibatch, self.speed.per_second)
+        asked, affordable = self.agreed(due.log, self.affordable(seen, due))
+        due |= affordable
+        if due.log:
+            self.owed = due.examine and bool(asked)  # it takes a while on a CPU, and a launcher grants 30 seconds
+            self.read(seen, due.examine and not asked)
+        if due.strips and not asked:
+            with self.pause("strips", seen):
+                self.show(seen)
         if asked and seen < self.trainer.length:
             self.stop(asked)
-        if saving:
-            self.save(seen, last_word=seen >= self.trainer.length)
-        if logging:
-            now = perf_counter()
-            self.aside, self.pending, self.clock = self.aside + now - self.clock, 0, now
-            self.judge_rhythm()
-            if self.log and self.cores and (line := self.cores.crowded()):
-                self.log.say(line)
+        if due.save:
+            with self.pause("save", seen):
+                self.save(seen, last_word=seen >= self.trainer.length)
+        if due.log:
+            self.pending, self.clock = 0, perf_counter()
+        if self.log:
+            self.comment(seen, due.log)
 
-    def judge_rhythm(self) -> None:
-        """Says, once, that looking and saving take much of the time."""
-        whole = self.played + self.aside
-        if self.log and whole > SOON and self.aside > ASIDE * whole:
+    def seconds(self) -> float:
+        """Of steps so far, over all starts of the run."""
+        return self.played + perf_counter() - self.clock
+
+    @contextmanager
+    def pause(self, kind: str, seen: int) -> Iterator[None]:
+        """Within, the run pauses, which is measured. kind: see `SHARES` of `intervals`."""
+        self.intervals.begin(kind, seen, self.seconds())
+        begin = perf_counter()
+        with self.log.during(PAUSES[kind]) if self.log else nullcontext():
+            yield
+        seconds = perf_counter() - begin
+        self.clock += seconds
+        self.intervals.end(kind, seconds)
+
+    def affordable(self, seen: int, due: Due) -> Due:
+        """What the main process's clock allows beside what is `due`; nothing on the others."""
+        if not self.log:
+            return Due()
+        return self.intervals.by_clock(seen, self.seconds(), self.speed.per_second, due)
+
+    def comment(self, seen: int, at_a_point: bool) -> None:
+        """Says, each once, how long the run will take, that pauses take much of the time, that the cores are busy."""
+        assert self.log
+        if per_second := self.speed.settled():
+            accelerator = self.trainer.accelerator
+            place = accelerator.device.type, accelerator.num_processes
+            length = self.trainer.length
+            self.log.say(estimate(per_second, seen, length, self.config, *place, begins=self.begins))
+        if not at_a_point:
+            return
+        whole, paused = self.played + self.intervals.spent(), self.intervals.spent()
+        if not self.judged and whole > SOON and paused > MUCH * whole:
+            self.judged = True
+            stated = self.intervals.stated()
+            now = " and ".join(f"{images:,}" for images in stated.values())
             self.log.say(
-                f"looking at held-out pictures and saving take {self.aside / whole:.0%} of the time: raise"
-                f" --sample_every and --save_every (now {self.rhythm.sample:,} and {self.rhythm.save:,} images), or"
-                " lower --examined"
+                f"what {' and '.join(stated)} (now {now} images) ask for takes {paused / whole:.0%} of the time: raise"
+                " them, or leave them out, and it follows what it costs"
             )
-            self.aside = -inf
+        if self.cores and (line := self.cores.crowded()):
+            self.log.say(line)
 
     def stop(self, number: int) -> None:
         """Saves and leaves, on every process. Raises Stopped, or Unsaved."""
@@ -197,7 +234,10 @@ class Play:
         values = self.trainer.readings()  # here the host waits for the device: the clock is read after it
         seconds = perf_counter() - self.clock  # of playing: looking at pictures is not counted
         self.played, self.clock = self.played + seconds, self.clock + seconds
-        examined = self.examine() if examining else {}
+        examined: dict[str, float] = {}
+        if examining:
+            with self.pause("examine", seen):
+                examined = self.examine()
         values |= examined
         values |= {
             "speed/images_per_second": self.pending / seconds,
@@ -213,12 +253,6 @@ class Play:
                 raise Unsaved(f"--keep_best {best}: there is no such curve{suggestion(best, values)}")
         if self.log:
             self.log.scalars(values, seen)
-
-    def strips_due(self, before: int, seen: int) -> bool:
-        """Often at first: a quarter more images each time. The same moments wherever a run was stopped."""
-        while self.moment <= before:
-            self.moment += min(self.rhythm.sample, max(self.rhythm.log, self.moment // 4))
-        return self.moment <= seen or seen >= self.trainer.length
 
     def show(self, seen: int) -> None:
         """Strips of held-out pictures, by averaged and by raw generators, into the log; those of the averaged ones are
@@ -260,6 +294,7 @@ class Play:
                 if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
                     self.keep_model(self.folder / "best")
             more = {"scores": self.scores, "config": dict(self.config), "owed": self.owed}
+            more["intervals"] = self.intervals.state_dict(self.seconds())
             more["images_per_epoch"] = self.rows.images_per_epoch
             more["precision"] = str(self.trainer.accelerator.mixed_precision)
             checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
@@ -270,24 +305,25 @@ class Play:
             problem = f"could not save at {seen:,} images: {why}; {['there is no checkpoint yet', *kept][-1]}"
             if last_word:
                 raise Unsaved(problem) from error
-            self.log.say(f"{problem}; the run goes on, and tries again after {self.rhythm.save:,} images")
+            self.log.say(f"{problem}; the run goes on, and tries again {self.intervals.again()}")
             return
         self.log.flush()
 
-    def asked(self, logging: bool) -> int:
-        """The number of a signal that any process has heard; 0: none. The same answer on all of them."""
+    def agreed(self, now: bool, affordable: Due) -> tuple[int, Due]:
+        """The number of a signal that any process has heard; 0: none. And what the main process finds `affordable`. The
+        same answer on all of them, which ask each other `now`, and else from time to time."""
         accelerator = self.trainer.accelerator
         if accelerator.num_processes == 1:
-            return self.ear.asked
+            return self.ear.asked, affordable
         self.steps_unasked += 1
-        if not logging and self.steps_unasked < self.patience:
-            return 0
+        if not now and self.steps_unasked < self.patience:
+            return 0, Due()
         seconds = (perf_counter() - self.asked_at) / self.steps_unasked
-        own = torch.tensor([[float(self.ear.asked), seconds]], device=accelerator.device)
-        heard, slowest = accelerator.gather(own).max(0).values.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        own = torch.tensor([[float(self.ear.asked), seconds, affordable.number]], device=accelerator.device)
+        heard, slowest, number = accelerator.gather(own).max(0).values.tolist()  # pyright: ignore[reportAttributeAccessIssue]
         self.patience = int(min(1000, max(1, AGREE / slowest)))
         self.steps_unasked, self.asked_at = 0, perf_counter()
-        return int(heard)
+        return int(heard), Due.of(int(number))
 
     def after_fault(self, fault: NotFinite) -> None:
         """Stops, or goes back to the newest checkpoint and past the rows that did it. The same on every process."""
@@ -304,7 +340,8 @@ class Play:
         if self.rollbacks[path] > ROLLBACKS:
             raise BadInput(f"{said}, after {ROLLBACKS} returns to {path}. {advice}") from fault
         self.trainer.row = max(self.trainer.row, fault.rows.stop)
-        self.scores, self.moment, self.pending = [], 0, 0
+        self.scores, self.pending = [], 0
+        self.intervals.rewind(self.trainer.images_seen)
         if self.log:
             self.log.rewind(self.trainer.images_seen)
             for line in [*lines, f"{said}. Back to {path.name}, and on after these rows"]:

@@ -195,7 +195,7 @@ def train(
             example=example,
         )
         try:
-            left = {"scores": resumed.scores, "owed": resumed.owed}
+            left = {"scores": resumed.scores, "owed": resumed.owed, "measured": resumed.measured}
             Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, **left).to_the_end()
             if log:
                 log.say(f"{folder / 'model'} is the result; next: {use(game, folder, build_options)}")

@@ -1,17 +1,9 @@
 """Where a run lives and how it is watched."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from quagga import BadInput
-
-
-class Rhythm(NamedTuple):
-    """Images between two points of the curves, two strips, two checkpoints."""
-
-    log: int
-    sample: int
-    save: int
 
 
 @dataclass(frozen=True)
@@ -23,16 +15,19 @@ class RunOptions:
         resume: auto (or latest) goes on from the folder's newest checkpoint that is whole; never refuses a folder that
             has one; a path names a checkpoint, or a run whose newest is taken.
         init_from: a run whose model's weights the new run begins with (fine-tuning); None begins anew.
-        log_every: images between two points of a curve; strips and checkpoints make a point too. None takes 100, or 10
-            steps where that is more.
-        sample_every: images between two strips of held-out pictures; None takes 5,000, or 200 steps where that is more.
-            (The first come sooner, at a quarter more images each.)
+        log_every: images between two points of a curve; what comes every so many images makes a point too. None takes
+            100, or 10 steps where that is more, and in a short run an eighth of it.
+        sample_every: images between two strips of held-out pictures (the first come sooner, at a quarter more images
+            each), and between two points of the curves held_out/... None follows their cost: some 100 of either in a
+            run, fewer where they would take more than 2 % of its time, but a point in each eighth of it.
         samples: held-out pictures in a strip.
-        examined: held-out pictures over which the curves held_out/... are taken, every `sample_every` images; 0: none.
-        save_every: images between two checkpoints; None takes 5,000, or 200 steps where that is more.
+        examined: held-out pictures over which the curves held_out/... are taken; 0: none.
+        save_every: images between two checkpoints; None saves every ten minutes, or less often where that would take
+            more than 1 % of the time; after half an hour it may take what strips and curves have left of 5 %.
         keep: newest checkpoints kept.
         keep_best: a curve, such as generators/cycle_x: the checkpoint before which its mean was lowest is kept too, its
-            model in the folder best; None keeps the newest only.
+            model in the folder best; without `save_every`, each eighth of the run then ends with a checkpoint. None
+            keeps the newest only.
         on_nonfinite: when a loss or gradient is NaN or infinite: stop, or rollback to the newest checkpoint and go on
             after the rows that did it (three times; a fourth in the same place stops).
         mixed_precision: bf16, fp16 or no (float32); None obeys `accelerate launch`, and else takes bf16 on CUDA GPUs
@@ -75,13 +70,3 @@ class RunOptions:
             raise BadInput(f"examined is {self.examined}: it must be 0 or more")
         if not self.examined and (self.keep_best or "").startswith("held_out/"):
             raise BadInput(f"--keep_best {self.keep_best} needs held-out pictures: raise --examined")
-
-    def rhythm(self, minibatch: int) -> Rhythm:
-        """What comes how often in a run of so many rows a step, over all processes. Where nobody says, steps count as
-        well: the time that looking and saving take is then a small share also of a GPU that sees thousands of images a
-        second."""
-        return Rhythm(
-            self.log_every or max(100, 10 * minibatch),
-            self.sample_every or max(5000, 200 * minibatch),
-            self.save_every or max(5000, 200 * minibatch),
-        )

@@ -172,6 +172,7 @@ def test_a_run_of_before_an_option_was_known_goes_on(root, straight, tmp_path, c
     for option in ("lr_rule", "lr_batch", "warmup", "compile", "cache"):
         del state["config"][option]
     state["precision"] = "bf16"  # of another machine, which chose it
+    del state["intervals"]
     checkpoint.save(run / "checkpoints", int(old.name), state, keep=1)
     assert train(root, run, "--resume=auto", "--gradient_checkpointing=true", images=26) == 0
     said = capsys.readouterr().out
