@@ -43,10 +43,6 @@ PIPELINES = {  # name -> (module with `build`, `data` and `defaults`, help line)
     "gan": ("quagga.pipelines.gan", "one folder of pictures -> new ones like them"),
 }
 PLAYED = ("train", "demo")  # what saves when a signal comes
-# How long libgomp's threads look for the next loop before they sleep. Left to itself it looks for milliseconds, and
-# where other processes want the cores too, such as those that read pictures, a step takes twice as long or far longer;
-# so short a look costs nothing on a quiet machine (benchmarks/cpu_means.py).
-SPINNING = {"GOMP_SPINCOUNT": "10000"}
 ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # gloo's and NCCL's words
 # Torch's words and its libraries'. Of cuDNN's engines only those are found that have room.
 NO_MEMORY = ("out of memory", "can't allocate memory", "unable to find an engine", "ALLOC_FAILED", "ALLOCATION_FAILED")
@@ -57,7 +53,6 @@ HELP = ("-h", "--help")
 def command_line(argv: Sequence[str]) -> int:
     """Obeys `quagga ARGV...`; returns the exit code: 0; 2 for bad input or a machine that cannot (one line on stderr);
     128 + its number for a signal, such as 130 for Ctrl-C and 143 for SIGTERM; 1 for a bug of ours (a traceback)."""
-    spin_briefly()
     return explained(lambda: dispatch(list(argv)))
 
 
@@ -82,15 +77,7 @@ def main(
         defaults: options whose defaults are others than data, `Schedule` and `RunOptions` have: {"batch_size": 64}
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    spin_briefly()
     sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults)))
-
-
-def spin_briefly() -> None:
-    """Says to OpenMP how its threads are to wait, where nobody else has; heeded where torch is not imported yet."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in SPINNING.items():
-            os.environ.setdefault(name, value)
 
 
 def dispatch(argv: list[str]) -> int:
