@@ -163,8 +163,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def explained(action: Callable[[], int]) -> int:
     """Runs `action`; what the user or the machine caused becomes one line on stderr. Our bugs keep their traceback."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
+            stream.reconfigure(errors="backslashreplace")
     try:
         return action()
     except SystemExit as end:  # argparse's --help and --print_config

@@ -20,6 +20,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from quagga import BadInput
+from quagga.names import given_back, private
 from quagga.pipelines.cli import PIPELINES, suggestion
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
@@ -182,9 +183,10 @@ def parse(
             raise BadInput(f"unknown option {name}{suggestion(name, options)}")
     tokens = [token for file in files for token in tokens_of(file, hints, pipeline)]
     try:
-        config = parser_for(prog, takers, defaults).parse_args([*tokens, *typed]).as_dict()
+        words = [private(token) for token in (*tokens, *typed)]
+        config = given_back(parser_for(prog, takers, defaults).parse_args(words).as_dict())
     except ArgumentError as error:
-        raise BadInput(in_one_line(str(error), hints)) from None
+        raise BadInput(given_back(in_one_line(str(error), hints))) from None
     printing = config.pop("print_config")
     config.pop("config")
     for name, value in config.items():
@@ -295,8 +297,14 @@ def tokens_of(file: str, known: Iterable[str], pipeline: str | None) -> list[str
     for key in config:
         if key not in known:
             raise BadInput(f"unknown key {key} in {file}{suggestion(key, known)}")
-    typed = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in config.items()}
+    typed = {key: value if isinstance(value, str) else as_yaml(value) for key, value in config.items()}
     return [f"--{key}={value}" for key, value in typed.items()]
+
+
+def as_yaml(value: Any) -> str:
+    """JSON that is YAML as well: that knows no letters of two escapes, and takes some separators for ends of lines."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "\x7f\x85\u2028\u2029\ufeff"})
 
 
 def plain(hint: Any) -> bool:

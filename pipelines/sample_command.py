@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quagga import BadInput
+from quagga.names import for_libraries
 from quagga.pipelines.words import read_line
 
 if TYPE_CHECKING:
@@ -369,11 +370,12 @@ def roll(frames: "np.ndarray", target: Path, per_second: int = 12) -> None:
         images[0].save(target, save_all=True, append_images=images[1:], duration=1000 // per_second, loop=0)
         return
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # codecs want even sides
-    film = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), per_second, (width, height))
-    try:
-        if not film.isOpened():
-            raise BadInput(f"cannot write {target}: OpenCV has no MP4 encoder here, take --film gif")
-        for frame in frames:
-            film.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
-    finally:
-        film.release()
+    with for_libraries(target.parent) as folder:
+        film = cv2.VideoWriter(f"{folder}/{target.name}", cv2.VideoWriter.fourcc(*"mp4v"), per_second, (width, height))
+        try:
+            if not film.isOpened():
+                raise BadInput(f"cannot write {target}: OpenCV has no MP4 encoder here, take --film gif")
+            for frame in frames:
+                film.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
+        finally:
+            film.release()
