@@ -1,18 +1,14 @@
-"""What makes a step faster on the CPU, and what does not: precision, memory format, threads, how they wait, allocator,
-compiling.
+"""What makes a step faster on the CPU, and what does not: precision, memory format, threads, allocator, compiling.
 
     python benchmarks/cpu_means.py --output benchmarks/results/cpu_means.txt
 
 Each way steps in a process of its own, by turns with plain float32, so that whatever else the machine does falls on
 both. `quagga train` takes bf16 unasked on a processor with matrix units for it (AMX), keeps freed memory for the next
-tensor, lets threads that have nothing to do sleep soon, and nothing else of this. The last table is of how threads
-wait, on a machine that is quiet else and on one that is busy otherwise.
+tensor, and nothing else of this. How threads wait, and how many play beside other programs: benchmarks/threads.py.
 """
 
 import argparse
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,8 +18,6 @@ from statistics import median
 from report import keep
 from stepping import Setting, Subject
 from train_step import by_turns, machine
-
-from quagga.pipelines.cli import SPINNING
 
 GIVEN_BACK = {"MALLOC_PERTURB_": "0"}  # says nothing to glibc, and to quagga that somebody has spoken
 DEMO = {"blocks": 3, "width_discriminator": 32, "layers": 2, "skip": True, "lambda_identity": 0.0}
@@ -84,35 +78,6 @@ def table(base: Setting, turns: int, compiled: bool) -> Iterator[str]:
                 yield f"{name:<32}{median(times[name]):>9.0f}{share:>12.2f}{subject.memory():>7.0f}"
 
 
-@contextmanager
-def busy(others: int) -> Iterator[None]:
-    """Within, so many processes do something else."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def waiting(base: Setting, turns: int, others: int) -> Iterator[str]:
-    """How threads wait for one another: alone, and while as many processes as there are cores do something else."""
-    yield f"{'ms/step':<32}{'quiet':>9}{'busy':>9}"
-    for name, (threads, more) in {
-        "libgomp's own way of waiting": (None, {}),
-        "threads look briefly": (None, SPINNING),
-        "threads wait asleep": (None, {"OMP_WAIT_POLICY": "passive"}),
-        "1 thread": (1, {}),
-    }.items():
-        with environment(more), Subject(replace(base, threads=threads)) as subject:
-            subject.milliseconds()
-            quiet = median(subject.milliseconds() for _ in range(turns))
-            with busy(others):
-                beside = median(subject.milliseconds() for _ in range(turns))
-            yield f"{name:<32}{quiet:>9.0f}{beside:>9.0f}"
-
-
 def report(games: Sequence[str], turns: int, compiled: bool) -> Iterator[str]:
     yield "A training step on the CPU, by what means; the median of turns, and of ratios turn by turn"
     yield machine("cpu")
@@ -120,10 +85,6 @@ def report(games: Sequence[str], turns: int, compiled: bool) -> Iterator[str]:
         yield ""
         yield name
         yield from table(GAMES[name], turns, compiled)
-    name, others = "the demo's, 64x64, batch 4", os.cpu_count() or 1
-    yield ""
-    yield f"{name}, bf16: quiet, and beside {others} processes that are busy; quagga lets threads look briefly"
-    yield from waiting(replace(GAMES[name], precision="bf16"), 4 * turns + 1, others)  # beside others times vary
 
 
 def main() -> None:

@@ -13,12 +13,13 @@ def processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def keep(lines: Iterable[str], output: Path | None) -> None:
-    """Prints lines as they come, and writes them into a file, if one is named, when all are there."""
+def keep(lines: Iterable[str], output: Path | None, before: str = "") -> None:
+    """Prints lines as they come, and writes them into a file, if one is named, when all are there. before: what stands
+    before them in it."""
     kept = []
     for line in lines:
         print(line, flush=True)
         kept.append(line)
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text("\n".join(kept) + "\n")
+        output.write_text(before + "\n".join(kept) + "\n")

@@ -137,6 +137,17 @@ def ours(setting: Setting) -> Step:
     return played(trainer(setting), batches(setting))
 
 
+def chosen(step: Step, steps: int) -> int:
+    """The number of threads that a run of so many steps begins with, and is played with from here on."""
+    from quagga.pipelines.threads import Trial, tried, worth_trying
+
+    counts, rounds = worth_trying(torch.get_num_threads(), steps)
+    if rounds:
+        trial = Trial(tried(step, counts, rounds, torch.set_num_threads), 0.0)
+        torch.set_num_threads(trial.chosen)
+    return torch.get_num_threads()
+
+
 def looked(player: Any, batch: dict[str, Tensor]) -> None:
     """As a run looks at its pictures: strips of the averaged generators, whose statistics are taken anew before, over
     minibatches of the training's size."""
@@ -293,6 +304,11 @@ class Subject:
         """Of a step, over `count` of them. Raises Failed."""
         return self._ask("milliseconds", count)
 
+    def choose(self, steps: int) -> int:
+        """Sets and returns the number of threads that a run of ours of so many steps begins with, by its trial steps.
+        Raises Failed."""
+        return self._ask("choose", steps)
+
     def look(self) -> None:
         """At pictures, as a run does where they are due; of ours alone. Raises Failed."""
         self._ask("look", 0)
@@ -366,6 +382,9 @@ def serve(pipe: Connection, threads: int | None) -> None:
             elif what == "milliseconds":
                 assert step is not None
                 answer = milliseconds(step, setting.device, value)
+            elif what == "choose":
+                assert step is not None
+                answer = chosen(step, value)
             elif what == "look":
                 answer = looked(player, next(rows))
             elif what == "memory":

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from quagga import BadInput
+from quagga.names import of_system
 
 MOST_FILES = 500_000  # the largest published set has about 140,000
 MOST_BYTES = 32 << 30
@@ -269,7 +270,7 @@ def _place(archive: Path, draft: Path, member: Member, seen: dict[str, bool]) ->
     if (is_file and folded in seen) or seen.get(folded) or any(seen.get(folder) for folder in above):
         raise _refused(archive, member.name, "occurs twice, or differs from another in case only")
     seen.update(dict.fromkeys(above, False) | {folded: is_file})
-    path = draft.joinpath(*parts)
+    path = draft.joinpath(*map(of_system, parts))
     if not os.path.normpath(path).startswith(f"{draft}{os.sep}"):  # a second wall, as data_filter is
         raise _refused(archive, member.name, "lies outside the folder")
     return path

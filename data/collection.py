@@ -14,6 +14,7 @@ from quagga.data.decode import SUFFIXES
 from quagga.data.folders import find_all, fingerprint, held_out_count
 from quagga.data.gallery import Joined
 from quagga.data.idx import idx_files, idx_labels, idx_pictures
+from quagga.names import stored
 
 SPLITS = {  # how splits are called -> whether they are held out
     **dict.fromkeys(("train", "training"), False),
@@ -137,7 +138,7 @@ def divided(
         return collection.test, []
     keys = keys_of(collection.pictures)
     if groups is not None:
-        keys = [hashlib.blake2b(group.encode(), digest_size=16).digest() for group in groups]
+        keys = [hashlib.blake2b(stored(group), digest_size=16).digest() for group in groups]
     test = held_out(keys, classes)
     if not test.any():
         return test, ["too few different pictures to hold any out; the samples show training pictures"]

@@ -16,6 +16,7 @@ from quagga.data.conditions import Kind, did_you_mean, name_of, tokens
 from quagga.data.decode import SUFFIXES
 from quagga.data.folders import find_all
 from quagga.data.table import Table, column, number, one_of, read_table
+from quagga.names import of_system, of_utf8
 
 USUAL = {  # columns that are known by their names where none is named
     "file": ("file", "filename", "file_name", "image", "path", "image_id"),
@@ -222,14 +223,14 @@ def _places(found: Sequence[Path], folder: Path) -> dict[str, Path | None]:
     """Names of pictures in a folder, with and without suffix, to their files; None for a stem that two have."""
     places: dict[str, Path | None] = {}
     for path in found:
-        stem = _plain(path.relative_to(folder).with_suffix("").as_posix())
+        stem = _plain(of_utf8(path.relative_to(folder).with_suffix("").as_posix()))
         places[stem] = None if stem in places else path
-    return places | {_plain(path.relative_to(folder).as_posix()): path for path in found}
+    return places | {_plain(of_utf8(path.relative_to(folder).as_posix())): path for path in found}
 
 
 def _direct(cell: str, table: Path) -> Path | None:
     """The picture that lies where a cell says, seen from the table."""
-    direct = table.parent / cell
+    direct = table.parent / of_system(cell)
     with suppress(OSError, ValueError):  # a name too long for any disk, or with a zero byte, is no file's
         return direct if cell.lower().endswith(SUFFIXES) and direct.is_file() else None
     return None

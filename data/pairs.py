@@ -19,6 +19,7 @@ from PIL import Image
 from quagga import BadInput
 from quagga.data.folders import find_all, fingerprint
 from quagga.data.rows import key
+from quagga.names import of_system
 
 TEST_SHARE = 0.1  # of the groups, where the data does not say what is for the test
 LOOKED_AT = 16  # pictures whose shape is looked at before training
@@ -393,7 +394,8 @@ def _word(value: object) -> str:
 
 def _there(folder: Path, name: str) -> Path:
     """A file that a list names, in whichever form of Unicode the disk has its name."""
-    forms = [folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    forms = [folder / of_system(unicodedata.normalize(form, name)) for form in ("NFC", "NFD")]
+    name = of_system(name)
     with suppress(OSError, ValueError, RuntimeError):  # too long for any disk, a zero byte, ~nobody: no file's name
         forms.insert(0, folder / Path(name).expanduser())
         return next((path for path in forms if path.is_file()), forms[0])

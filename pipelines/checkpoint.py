@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from quagga import BadInput
+from quagga.names import for_libraries
 from quagga.pipelines import whole
 
 FORMAT = 1
@@ -104,7 +105,8 @@ def load(path: Path) -> dict[str, Any]:
         for name in FILES:
             if _digest(path / name) != manifest["sha256"][name]:
                 raise Damaged(f"{path / name} is damaged: its content is not what was written")
-        tensors = load_file(path / FILES[1])
+        with for_libraries(path / FILES[1]) as file:
+            tensors = load_file(file)
         return _unpack(json.loads((path / FILES[0]).read_text()), tensors)
     except BadInput:
         raise

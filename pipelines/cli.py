@@ -46,10 +46,6 @@ PIPELINES = {  # name -> (module with `build`, `data` and `defaults`, help line)
     "gan": ("quagga.pipelines.gan", "one folder of pictures -> new ones like them"),
 }
 PLAYED = ("train", "demo")  # what saves when a signal comes
-# How long libgomp's threads look for the next loop before they sleep. Left to itself it looks for milliseconds, and
-# where other processes want the cores too, such as those that read pictures, a step takes twice as long or far longer;
-# so short a look costs nothing on a quiet machine (benchmarks/cpu_means.py).
-SPINNING = {"GOMP_SPINCOUNT": "10000"}
 ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # gloo's and NCCL's words
 UNREACHED = ("DistBackendError", "DistNetworkError", "DistStoreError")  # torch's errors between processes
 # Torch's words and its libraries'. Of cuDNN's engines only those are found that have room.
@@ -64,7 +60,6 @@ def command_line(argv: Sequence[str]) -> int:
     128 + its number for a signal, such as 130 for Ctrl-C and 143 for SIGTERM; 1 for a bug of ours (one line, with the
     file that holds the traceback)."""
     open_streams()
-    spin_briefly()
     return explained(lambda: dispatch(list(argv)))
 
 
@@ -90,7 +85,6 @@ def main(
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_streams()
-    spin_briefly()
     sys.exit(explained(lambda: dispatch_for(build, data, arguments, defaults), ours=False))
 
 
@@ -108,13 +102,6 @@ def open_streams() -> None:
             stream = Path(os.devnull).open(mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
-
-
-def spin_briefly() -> None:
-    """Says to OpenMP how its threads are to wait, where nobody else has; heeded where torch is not imported yet."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in SPINNING.items():
-            os.environ.setdefault(name, value)
 
 
 def dispatch(argv: list[str]) -> int:
@@ -201,8 +188,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def explained(action: Callable[[], int], ours: bool = True) -> int:
     """Runs `action`; what the user or the machine caused becomes one line on stderr. So does a bug of ours; with `ours`
     False the code of somebody else is played, who needs the traceback, and the exception is passed on."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # redirected, it may have no letters for a name: that ends no run
+            stream.reconfigure(errors="backslashreplace")
     try:
         with escaping():
             return action()

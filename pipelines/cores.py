@@ -45,8 +45,9 @@ class Cores:
         self.since, self.before, self.said = clock(), read(), False
 
     def crowded(self) -> str | None:
-        """A line, once, where others want cores that this run's threads need: each loop then waits until the last
-        thread has had its turn, and a step takes ten times as long as on a single thread (measured on two cores)."""
+        """A line, once, where others have come that want cores which this run's threads need: each loop then waits
+        until the last thread has had its turn, and a step takes ten times as long as on a single thread (measured on
+        two cores). The run itself never changes their number (`quagga.pipelines.threads`)."""
         threads, cores = torch.get_num_threads(), os.cpu_count() or 1
         if self.said or threads == 1 or (wall := self.clock() - self.since) < WINDOW:  # to read asks all processes
             return None
@@ -58,6 +59,6 @@ class Cores:
         self.said = True
         left = max(1, int(cores - others))
         return (
-            f"other programs keep {others:.1f} of {cores} cores busy, and {threads} threads wait for one another:"
-            f" stopped and begun again with OMP_NUM_THREADS={left}, this run goes on faster"
+            f"other programs keep {others:.1f} of {cores} cores busy, and this run keeps its {threads} threads, which"
+            f" wait for one another: stopped and begun again with OMP_NUM_THREADS={left}, it goes on faster"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quagga import BadInput
+from quagga.names import shown
 from quagga.pipelines.existing import Existing, kept
 from quagga.pipelines.words import read_line
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         torch.save(state, packed)
         contents[f"latest_{theirs}.pth"] = packed.getvalue()
         options = options or options_of(architecture, folder.preprocessing, output, len(ways))
-    contents["test_opt.txt"] = as_text(options).encode()
+    contents["test_opt.txt"] = shown(as_text(options)).encode()
     write(output, contents, chosen.existing)
     print(f"{', '.join(contents)} in {output}; its test.py wants:")
     switches = {key: value for key, value in options.items() if value != "False"}

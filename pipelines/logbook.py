@@ -14,6 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from quagga.data.preview import contact_sheet
+from quagga.names import for_libraries, shown
 from quagga.pipelines.heartbeat import Heartbeat
 from quagga.pipelines.minimax import Images
 from quagga.pipelines.plan import duration
@@ -32,6 +33,8 @@ class Logbook:
         self.laid_out: set[str] = set()  # curves that TensorBoard shows side by side
         self.writer: SummaryWriter | None = None
         self.failed, self.seen = False, images_seen
+        self.names = ExitStack()
+        self.place = self.names.enter_context(for_libraries(folder))
         self.bar = tqdm(
             total=length,
             initial=images_seen,
@@ -48,7 +51,7 @@ class Logbook:
         if not self.started:
             text = "\n".join(f"    {key}: {json.dumps(value)}" for key, value in config.items())
             scalars = {key: value if value is not None else "none" for key, value in config.items()}
-            flat = {key: v if isinstance(v, int | float | str | bool) else json.dumps(v) for key, v in scalars.items()}
+            flat = {key: v if isinstance(v, int | float | bool) else _as_text(v) for key, v in scalars.items()}
 
             def write(writer: SummaryWriter) -> None:
                 writer.add_text("config", text, 0)
@@ -69,11 +72,12 @@ class Logbook:
         with suppress(OSError):
             self.bar.close()
         self._write(lambda writer: writer.close())
+        self.names.close()
 
     def _open(self, purge_step: int) -> None:
         """TensorBoard forgets what earlier files hold from `purge_step` on."""
         try:
-            self.writer = SummaryWriter(str(self.folder), purge_step=purge_step)
+            self.writer = SummaryWriter(self.place, purge_step=purge_step)
         except OSError as error:
             self._miss(error)
 
@@ -163,7 +167,7 @@ class Logbook:
         """Prints a line; where nobody listens any more (a closed pipe, a full disk), the run goes on all the same."""
         self.heartbeat.spoken()
         with suppress(OSError):
-            self.bar.write(line, file=sys.stdout)
+            self.bar.write(shown(line), file=sys.stdout)
             sys.stdout.flush()
 
     def flush(self) -> None:
@@ -171,6 +175,10 @@ class Logbook:
         if self.writer is None:
             self._open(self.seen + 1)
         self._write(lambda writer: writer.flush())
+
+
+def _as_text(value: Any) -> str:
+    return shown(value) if isinstance(value, str) else json.dumps(value)
 
 
 def layout(names: list[str], pipeline: str) -> dict[str, dict[str, list[Any]]]:

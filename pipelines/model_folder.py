@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from quagga import BadInput, __version__
 from quagga.data.form import KINDS
 from quagga.models.modes import Mode, used
+from quagga.names import stored
 from quagga.pipelines import whole
 
 FORMAT = 1  # raised when an older Quagga could no longer read the folder
@@ -163,7 +164,7 @@ def save_model(
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
         "bytes": {file: len(content) for file, content in contents.items()},
     }
-    contents[CARD] = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    contents[CARD] = stored(json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def fill(draft: Path) -> None:
         for file, content in contents.items():

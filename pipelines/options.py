@@ -21,6 +21,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from quagga import BadInput
+from quagga.names import given_back, private
 from quagga.pipelines.cli import PIPELINES, suggestion
 from quagga.pipelines.printable import Drawn
 
@@ -189,9 +190,10 @@ def parse(
             raise BadInput(f"unknown option {name}{suggestion(name, options)}")
     tokens = [token for file in files for token in tokens_of(file, hints, pipeline)]
     try:
-        config = parser_for(prog, takers, defaults).parse_args([*tokens, *typed]).as_dict()
+        words = [private(token) for token in (*tokens, *typed)]
+        config = given_back(parser_for(prog, takers, defaults).parse_args(words).as_dict())
     except ArgumentError as error:
-        raise BadInput(in_one_line(str(error), hints)) from None
+        raise BadInput(given_back(in_one_line(str(error), hints))) from None
     printing = config.pop("print_config")
     config.pop("config")
     for name, value in config.items():
@@ -304,12 +306,18 @@ def tokens_of(file: str, known: Iterable[str], pipeline: str | None) -> list[str
         config = {key: value for key, value in config.items() if key in known}
     elif owner != pipeline:
         raise BadInput(f"{file} is for {owner}; run `quagga train {owner} --config {file}`")
-    typed = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in config.items()}
+    typed = {key: value if isinstance(value, str) else as_yaml(value) for key, value in config.items()}
     tokens = [renamed(f"--{key}={value}", known) for key, value in typed.items()]
     for key, token in zip(config, tokens, strict=True):
         if token.partition("=")[0].removeprefix("--") not in known:
             raise BadInput(f"unknown key {key} in {file}{suggestion(key, known)}")
     return tokens
+
+
+def as_yaml(value: Any) -> str:
+    """JSON that is YAML as well: that knows no letters of two escapes, and takes some separators for ends of lines."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "\x7f\x85\u2028\u2029\ufeff"})
 
 
 def plain(hint: Any) -> bool:

@@ -42,6 +42,7 @@ WARM = 3  # steps before the clock counts; on the CPU one is enough where it is 
 STEPS = 1000  # at most
 FEW = 256  # pictures of a shelf that an entry reads
 OVER = "does not fit"
+KILLED = ("SIGKILL", "SIGBUS")  # how the system ends a process for which there is no memory
 
 
 @dataclass(frozen=True)
@@ -236,49 +237,78 @@ def finish(trainer: Trainer) -> None:
 
 
 def in_a_process(job: Job) -> Measured:
-    """Plays an entry in a process of its own; one that is killed did not fit.
+    """Plays an entry in a process of its own; one that the system kills for its memory did not fit.
 
     Raises:
-        BadInput: another process cannot have what makes the game or its data.
+        BadInput: another process cannot have what makes the game or its data, or ended without a word.
         RuntimeError: with the traceback of a bug.
     """
+    batch = job.options["schedule"]["batch_size"]
     try:
-        pickle.dumps(job)
+        pickled = pickle.dumps(job)
     except Exception as error:
         why = " ".join(str(error).split())
         raise BadInput(f"on the CPU a plan needs build and data at the top of a file ({why})") from None
     forks = "forkserver" in multiprocessing.get_all_start_methods()  # of a process that has imported torch and no more
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
-    if forks:
-        context.set_forkserver_preload([__name__, job.build.__module__])  # pyright: ignore[reportAttributeAccessIssue]
+    if forks:  # a file of the user's that failed there would end the process of which all others are forks
+        ours = [name for name in (__name__, job.build.__module__) if name.startswith("quagga.")]
+        context.set_forkserver_preload(ours)  # pyright: ignore[reportAttributeAccessIssue]
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=answer, args=(job, sender))
+    process = context.Process(target=answer, args=(pickled, batch, sender))
     process.start()
     sender.close()
     try:
         result = receiver.recv()
     except EOFError:
         process.join()
-        ended = Signals(-process.exitcode).name if process.exitcode and process.exitcode < 0 else process.exitcode
-        result = Measured(job.options["schedule"]["batch_size"], why=f"{OVER}: its process ended with {ended}")
+        code = process.exitcode or 0
+        ended = next((known.name for known in Signals if known == -code), str(code))
+        if ended not in KILLED:
+            raise BadInput(
+                f"a line of the plan was not measured: its process ended with {ended}, and what it said is above"
+            ) from None
+        result = Measured(batch, why=f"{OVER}: its process was killed by {ended}")
     finally:
         if process.is_alive():
             process.join(10)
             process.kill()
-    if isinstance(result, str):
-        raise RuntimeError(result)
+    if isinstance(result, Exception):
+        raise result
     return result
 
 
-def answer(job: Job, sender: Connection) -> None:
-    """In the process of an entry: sends what was measured, or the traceback."""
+def answer(pickled: bytes, batch: int, sender: Connection) -> None:
+    """In the process of an entry: sends what was measured, or an exception with what went wrong. The job comes as
+    bytes, so that a file that cannot be imported here is told as that."""
     try:
-        sender.send(caught(job, begin(job)))
+        sender.send(played_here(pickled, batch))
     except KeyboardInterrupt:
         return
+    except BadInput as error:
+        _send(sender, BadInput(str(error)))
     except Exception:
-        with suppress(OSError):
-            sender.send(traceback.format_exc())
+        _send(sender, RuntimeError(traceback.format_exc()))
+
+
+def played_here(pickled: bytes, batch: int) -> Measured:
+    """Raises BadInput where the job's own files cannot be imported in this process."""
+    try:
+        job: Job = pickle.loads(pickled)
+    except MemoryError:
+        return Measured(batch, why=OVER)
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BadInput(
+            f"another process cannot import what makes the game or its data ({why}): a plan on the CPU plays each line"
+            " of its table in one"
+        ) from error
+    return caught(job, begin(job))
+
+
+def _send(sender: Connection, error: Exception) -> None:
+    with suppress(OSError):
+        sender.send(error)
 
 
 def largest() -> int:

@@ -27,6 +27,7 @@ from quagga.pipelines.resume import CHECKPOINTS, back_to_newest
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.speed import Speed, estimate
 from quagga.pipelines.stop import Ear, Stopped
+from quagga.pipelines.threads import number_kept
 
 Watch = Callable[[int, dict[str, Images]], None]  # is given the images seen and the strips of the averaged generators
 
@@ -297,6 +298,7 @@ class Play:
             more["intervals"] = self.intervals.state_dict(self.seconds())
             more["images_per_epoch"] = self.rows.images_per_epoch
             more["precision"] = str(self.trainer.accelerator.mixed_precision)
+            more["threads"] = number_kept(self.trainer.accelerator)
             checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
         except (OSError, BadInput) as error:
             kept = [f"the last checkpoint is {path.name}" for path in checkpoint.saved(checkpoints)]

@@ -43,6 +43,8 @@ class Resumed(NamedTuple):
     scores: list[float]  # readings of the curve `keep_best` that belong to the next checkpoint
     owed: bool = False  # whether a signal has cut off the examination of held-out pictures
     measured: Mapping[str, Any] = {}  # what pauses have cost, see `Intervals.state_dict`
+    begun: bool = False  # whether there was a checkpoint
+    threads: int | None = None  # of the CPU, by which it was played; None: not known
 
 
 def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], images_per_epoch: int = 0) -> Resumed:
@@ -87,7 +89,14 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], 
     was = state.get("images_per_epoch")
     if was and images_per_epoch and was != images_per_epoch:
         lines.append(f"the data are others: {images_per_epoch:,} images are an epoch, until now {was:,}")
-    return Resumed(lines, state.get("scores", []), bool(state.get("owed")), state.get("intervals", {}))
+    return Resumed(
+        lines,
+        state.get("scores", []),
+        bool(state.get("owed")),
+        state.get("intervals", {}),
+        begun=True,
+        threads=state.get("threads"),
+    )
 
 
 def short(value: Any) -> str:

@@ -41,6 +41,7 @@ from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.stop import Stopped, listening
+from quagga.pipelines.threads import settle
 
 PRECISIONS = ("no", "bf16", "fp16")
 STATISTICS_ROWS = 256
@@ -186,6 +187,10 @@ def train(
             for line in [*idle(accelerator), *(not_deterministic(trainer) if run.deterministic else [])]:
                 log.say(line)
             log.say(describe(trainer, folder))
+        stack.callback(torch.set_num_threads, torch.get_num_threads())  # who called goes on as before
+        for line in settle(trainer, rows, resumed.begun, resumed.threads, run.deterministic):
+            if log:
+                log.say(line)
         keep = partial(
             keep_model,
             trainer=trainer,

@@ -40,7 +40,7 @@ class RunOptions:
             batches and crops in the same memory, a quarter to a half slower.
         device: auto takes a GPU if there is one.
         deterministic: the same bits every time on a GPU too, as far as torch can: slower, and compiled only if asked;
-            on the CPU it is always so.
+            on the CPU it is so with the same number of threads, which is then not chosen by trial steps.
     """
 
     output: str | None = None

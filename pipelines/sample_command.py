@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from quagga import BadInput
+from quagga.names import for_libraries
 from quagga.pipelines.existing import Existing, kept
 from quagga.pipelines.words import named, read_line
 
@@ -412,17 +413,19 @@ def film_of(frames: "np.ndarray", path: Path, per_second: int) -> None:
     import cv2
 
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # codecs want even sides
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), per_second, (width, height))
-    try:
-        if not film.isOpened():
-            raise BadInput("OpenCV has no MP4 encoder here, or cannot write to this folder: try --film gif")
-        for frame in frames:
-            film.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
-    finally:
-        film.release()
-    written = cv2.VideoCapture(str(path))
-    try:
-        if written.get(cv2.CAP_PROP_FRAME_COUNT) != len(frames):
-            raise OSError("OpenCV has not written all of it")
-    finally:
-        written.release()
+    with for_libraries(path.parent) as folder:
+        name = f"{folder}/{path.name}"
+        film = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), per_second, (width, height))
+        try:
+            if not film.isOpened():
+                raise BadInput("OpenCV has no MP4 encoder here, or cannot write to this folder: try --film gif")
+            for frame in frames:
+                film.write(cv2.cvtColor(frame[:height, :width], cv2.COLOR_RGB2BGR))
+        finally:
+            film.release()
+        written = cv2.VideoCapture(name)
+        try:
+            if written.get(cv2.CAP_PROP_FRAME_COUNT) != len(frames):
+                raise OSError("OpenCV has not written all of it")
+        finally:
+            written.release()

@@ -1,6 +1,7 @@
 """What the benchmarks of speed count and read, and that the script for GPUs runs where there is none."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ import cpu_means
 import gpu
 import pytest
 import scaling
+import threads
 import torch
 from inference import best_batch, leave_model, leave_pictures, processes
+from report import keep
 from stepping import (
     Failed,
     Setting,
@@ -566,19 +569,29 @@ def test_two_processes_are_measured_on_this_machine():
 # -- what helps a CPU --------------------------------------------------------------------------------------------------
 
 
-def test_one_report_shows_how_threads_wait_on_a_quiet_machine_and_on_a_busy_one(monkeypatch):
+@pytest.fixture
+def quick(monkeypatch):
+    """Subjects whose steps take 100 ms, beside busy processes 400, and on one thread 150 always; one setting fails."""
     begun: list[Setting] = []
+    children: list[list[str]] = []
 
     class Quick(Counted):
         def __init__(self, setting: Setting):
             super().__init__("some", [])
+            if os.environ.get("OMP_WAIT_POLICY") == "active":
+                raise Failed("its process has died")
+            self.threads = setting.threads
             begun.append(setting)
 
         def milliseconds(self, count: int = 1) -> float:
-            return 400 if children else 100
+            return 150 if self.threads == 1 else 400 if children else 100
 
         def memory(self) -> float:
             return 1
+
+        def choose(self, steps: int) -> int:
+            self.threads = 1 if children else 2
+            return self.threads
 
         def __enter__(self):
             return self
@@ -586,25 +599,53 @@ def test_one_report_shows_how_threads_wait_on_a_quiet_machine_and_on_a_busy_one(
         def __exit__(self, *_: object) -> None: ...
 
     class Child:
-        def __init__(self, words: list[str]):
-            children.append(self)
+        def __init__(self, words: list[str], start_new_session: bool):
+            assert start_new_session
+            children.append(words)
 
         def kill(self) -> None:
-            children.remove(self)
+            children.pop()
 
         def wait(self) -> None: ...
 
-    children: list[Child] = []
-    monkeypatch.setattr(cpu_means, "Subject", Quick)
-    monkeypatch.setattr(cpu_means.subprocess, "Popen", Child)
-    monkeypatch.setattr(cpu_means, "machine", lambda device: device)
-    demo = "the demo's, 64x64, batch 4"
-    told = [line.split() for line in cpu_means.report([demo], 1, compiled=False)]
+    for script in (cpu_means, threads):
+        monkeypatch.setattr(script, "Subject", Quick)
+        monkeypatch.setattr(script, "machine", lambda device: device)
+    monkeypatch.setattr(threads.subprocess, "Popen", Child)
+    monkeypatch.setattr(threads, "sleep", lambda seconds: None)
+    yield begun
+    assert not children
+
+
+def test_one_report_shows_by_what_means_a_step_on_the_cpu_is_faster(quick):
+    told = [line.split() for line in cpu_means.report(["the demo's, 64x64, batch 4"], 1, compiled=False)]
     for words in ("float32, memory is given back", "bf16, memory is given back"):
         assert [*words.split(), "100", "1.00", "1"] in told
-    for words in ("libgomp's own way of waiting", "threads look briefly", "threads wait asleep", "1 thread"):
-        assert [*words.split(), "100", "400"] in told
-    assert not children and begun[-1].threads == 1
+
+
+def test_one_report_shows_threads_on_a_quiet_machine_and_on_a_busy_one(quick):
+    told = list(threads.report(turns=4, seconds=9, passes=2))
+    rows = {line[:32].strip(): line[32:].split() for line in told[4:]}
+    assert rows["libgomp's own way of waiting"] == ["100", "1.00", "400", "2.67"]
+    assert rows["1 thread"] == ["150", "1.50", "150", "1.00"]
+    assert rows["quagga's own choice"] == ["100", "1.00", "150", "1.00"]
+    assert rows["OMP_WAIT_POLICY=active"] == ["its", "process", "has", "died"]  # no setting is passed over in silence
+    assert "threads chosen, quiet and busy: 2 and 1; 2 and 1" in told
+    assert told[-2].endswith(": kept")
+    assert {setting.precision for setting in quick} == {None}
+
+
+def test_a_report_may_be_added_to_the_one_before(tmp_path):
+    file = tmp_path / "report.txt"
+    keep(["one"], file)
+    keep(["two"], file, file.read_text())
+    assert file.read_text() == "one\ntwo\n"
+
+
+def test_a_subject_chooses_its_threads_as_a_run_does():
+    with Subject(replace(TINY, threads=1)) as subject:
+        assert subject.choose(1600) == 1
+        assert subject.milliseconds() > 0
 
 
 # -- what is not waited for --------------------------------------------------------------------------------------------

@@ -671,17 +671,6 @@ def test_help_of_the_commands_of_data(capsys):
         assert expected in capsys.readouterr().out
 
 
-def test_threads_are_told_to_wait_briefly_unless_the_user_says_otherwise(monkeypatch, capsys):
-    for said, heard in (({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)):
-        for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in said.items():
-            monkeypatch.setenv(name, value)
-        assert command_line(["--version"]) == 0
-        assert os.environ.get("GOMP_SPINCOUNT") == heard
-    capsys.readouterr()
-
-
 def test_names_that_a_stream_has_no_letters_for_are_told_all_the_same(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
     words = [

@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +335,38 @@ def killed(**options: Any) -> Any:
 
 def broken(**options: Any) -> Any:
     raise ValueError("the roof fell in")
+
+
+def leaves(how: str = "", **options: Any) -> Any:
+    """A game that ends its process without a word, by an exit code or a signal."""
+    import os
+    import signal
+
+    if how.isdigit():
+        os._exit(int(how))
+    os.kill(os.getpid(), getattr(signal, how))
+
+
+@pytest.mark.parametrize("how", ["1", "0", "SIGTERM", "SIGSEGV"])
+def test_a_process_that_ends_otherwise_is_no_want_of_memory(home, how):
+    whole = job(home)
+    options = {**whole.options, "build": {**whole.options["build"], "how": how}}
+    with pytest.raises(BadInput, match=f"its process ended with {how}, and what it said is above"):
+        in_a_process(replace(whole, build=leaves, options=options))
+
+
+@pytest.mark.parametrize("text", [None, "import such_a_module_there_is_not", "raise OSError('no such_a_module')"])
+def test_an_import_that_fails_in_the_other_process_is_told_as_that(home, tmp_path, monkeypatch, text):
+    """A file that the command could import and the processes of the entries cannot."""
+    name = f"file_of_a_user_{len(text or '')}"
+    file = tmp_path / f"{name}.py"
+    file.write_text("def build(**options):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    build = import_module(name).build
+    file.write_text(text) if text else file.unlink()
+    with pytest.raises(BadInput, match=r"cannot import what makes the game or its data \(.*(such_a_module|user_0)"):
+        in_a_process(replace(job(home), build=build))
 
 
 def test_on_the_cpu_a_process_that_is_killed_did_not_fit(home):

@@ -205,7 +205,7 @@ def test_the_pretence_notices_what_lies_elsewhere(pretended):
     game = game_of("cyclegan", bare=False)
     rule = game.generate
     game.generate = lambda batch, draw: {k: v + torch.zeros(1, 3, 16, 16) for k, v in rule(batch, draw).items()}
-    with pytest.raises(RuntimeError, match="same device|different devices"):
+    with pytest.raises(RuntimeError, match=r"same device|different devices"):
         played(pretended, "cyclegan", game)
 
 

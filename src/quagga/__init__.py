@@ -7,6 +7,8 @@
 Names are loaded when they are first used, so that `quagga --help` does not wait for torch.
 """
 
+import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,14 @@ FACE = {  # name -> module that defines it
     "load": "quagga.pipelines.load",
     "main": "quagga.pipelines.cli",
 }
+
+# How long libgomp's threads look for the next loop before they sleep. Left to itself it looks for milliseconds, and
+# where other processes want the cores too, such as those that read pictures, a step takes twice as long or far longer;
+# so short a look costs nothing on a quiet machine (benchmarks/threads.py). OpenMP reads it once, when torch is
+# imported, and a script that ends in `quagga.main` may import torch right after this module.
+SPIN_COUNT = "10000"
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 if not (Path(__file__).parent / "models").is_dir():  # a checkout without links: its rooms stand beside src
     __path__.append(str(Path(__file__).parents[2]))
