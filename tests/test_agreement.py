@@ -138,7 +138,7 @@ def test_the_same_pictures_may_lie_elsewhere(tmp_path):
     there = shutil.copytree(here, tmp_path / "another disk" / "of that machine")
 
     def parts(top: Path, **more: Any) -> dict[str, Any]:
-        rows = Unpaired(root=str(top), load_size=20, crop_size=16, x_name="horse", y_name="zebra", workers=0)
+        rows: Any = Unpaired(root=str(top), load_size=20, crop_size=16, x_name="horse", y_name="zebra", workers=0)
         return parts_of({"root": str(top), "batch_size": 2, **more}, rows, 8)
 
     assert parts(here, workers=0) == parts(there, workers=3, cache="ram")
