@@ -272,9 +272,8 @@ def test_pictures_alone_are_listed_too(tmp_path, capsys):
     assert f"quagga train gan --table {tmp_path / 'clean.csv'} --size 8\n" in capsys.readouterr().out
     assert command_line(["data", "check", "--table", str(tmp_path / "clean.csv"), "--size=8"]) == 0
     assert "quagga train gan --table" in capsys.readouterr().out
-    rows = Pictures(table=str(tmp_path / "clean.csv"), size=8, workers=0)
-    pictures: Any = rows.collection.pictures
-    assert same(sorted(pictures), find_pictures(tmp_path / "set")[:28])
+    rows: Any = Pictures(table=str(tmp_path / "clean.csv"), size=8, workers=0)
+    assert same(sorted(rows.collection.pictures), find_pictures(tmp_path / "set")[:28])
     lines = [f"{at:02d}.png,p{at // 5}" for at in range(30)]
     (tmp_path / "set" / "t.csv").write_text("\n".join(["file,group", *lines]))
     rows = Pictures(table=str(tmp_path / "set" / "t.csv"), size=8, workers=0)
