@@ -9,6 +9,7 @@ pictures of horses and zebras can be scored against the answer, which real photo
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,9 +197,10 @@ def write(
         if card.is_file() and json.loads(card.read_text()) == about:
             return folder
         raise BadInput(f"{folder} holds other things: give a folder that is empty or does not exist")
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file: give a folder that is empty or does not exist")
-    place = folder.absolute()
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        what = "a file" if folder.exists() else f"a link to {folder.readlink()}, which is not there"
+        raise BadInput(f"{folder} is {what}: give a folder that is empty or does not exist")
+    place = Path(os.path.realpath(folder))  # a link stays, and what it leads to is replaced
     unfinished = place.with_name(f".{place.name}.draft")  # renamed at the end, so that a stop leaves no half set
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -209,9 +211,10 @@ def write(
     else:
         write_conditioned(unfinished, train, test, size, seed, kind)
     (unfinished / CARD).write_text(json.dumps(about) + "\n")
-    if folder.exists():
-        folder.rmdir()
-    return unfinished.rename(folder)
+    if place.exists():
+        place.rmdir()
+    unfinished.rename(place)
+    return folder
 
 
 def write_unpaired(folder: Path, train: int, test: int, size: int, seed: int) -> None:

@@ -2,13 +2,12 @@
 
 RUN/checkpoints/000012000/state.json           the nesting, numbers and strings
                           tensors.safetensors  the tensors that state.json names
-                          manifest.json        a SHA-256 of each file, and of the manifest itself
+                          manifest.json        the score and of which curve, and a SHA-256 of each file and of itself
 """
 
 import errno
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,30 @@ class Damaged(BadInput):
     """A checkpoint is not what was written."""
 
 
-def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, score: float | None = None) -> Path:
+def save(
+    folder: Path,
+    images_seen: int,
+    state: dict[str, Any],
+    keep: int,
+    score: float | None = None,
+    curve: str | None = None,
+) -> Path:
     """Writes folder/<images_seen> under another name, renames it when it is whole, and only then removes all but the
-    newest `keep` and the one with the lowest score.
+    newest `keep` and the best one, see `best`.
+
+    Args:
+        folder: The run's checkpoints.
+        images_seen: Where the run stands.
+        state: What `load` gives back.
+        keep: How many of the newest stay.
+        score: Mean of a curve since the checkpoint before, the lower the better; None where there is none.
+        curve: The name of that curve.
 
     Raises:
         OSError: it cannot be written; the checkpoints before it are as they were.
     """
     mend(folder)
-    for left in (*folder.glob(".*.draft"), *folder.glob(".*.going")):  # by a kill
-        shutil.rmtree(left, ignore_errors=True)
+    whole.sweep(folder)
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps(_pack(state, tensors))
 
@@ -48,21 +61,28 @@ def save(folder: Path, images_seen: int, state: dict[str, Any], keep: int, score
             save_file(tensors, draft / FILES[1])
         except SafetensorError as error:
             raise OSError(errno.EIO, str(error), str(draft / FILES[1])) from error
-        manifest = {"format": FORMAT, "score": score, "sha256": {name: _digest(draft / name) for name in FILES}}
+        digests = {name: _digest(draft / name) for name in FILES}
+        manifest = {"format": FORMAT, "score": score, "curve": curve, "sha256": digests}
         (draft / MANIFEST).write_text(json.dumps({**manifest, "self": own_digest(manifest)}, indent=1))
 
     target = folder / f"{images_seen:09d}"
     whole.write_folder(target, fill)
-    lowest = best(folder)
+    kept = (best(folder, curve), target)
     for old in saved(folder)[:-keep]:
-        if old != lowest:
+        if old not in kept:
             whole.remove(old)
     return target
 
 
 def saved(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first; whether they are whole, `load` tells."""
-    return sorted(path for path in folder.glob("[0-9]*") if path.is_dir()) if folder.is_dir() else []
+    found = [path for path in folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir()]
+    return sorted(found, key=images_of)  # as text, 1000000000 would come before 999999999
+
+
+def images_of(path: Path) -> int:
+    """The images that the run of a checkpoint had seen, by its name."""
+    return int(path.name)
 
 
 def mend(folder: Path) -> None:
@@ -74,23 +94,41 @@ def mend(folder: Path) -> None:
             hidden.rename(place)
 
 
-def best(folder: Path) -> Path | None:
-    """The checkpoint with the lowest score; None where none has one."""
-    found = scores(folder)
+def best(folder: Path, curve: str | None = None) -> Path | None:
+    """The checkpoint with the lowest score of a curve; of the curve that was scored last, where none has a score of
+    this one, or None is asked for. None where no checkpoint has a score."""
+    found = scores(folder, curve) or scores(folder)
     return min(found, key=found.__getitem__) if found else None
 
 
-def scores(folder: Path) -> dict[Path, float]:
-    """The scores of the checkpoints that have one."""
-    scores = {}
-    for path in saved(folder):
+def scores(folder: Path, curve: str | None = None) -> dict[Path, float]:
+    """The scores of the checkpoints that have one of this curve, the newest first, back to the last one that has a
+    score of another curve: the two cannot be compared. None: of the curve that was scored last."""
+    found = {}
+    for path in reversed(saved(folder)):
         try:
-            score = _manifest(path)["score"]
+            score, scored = _score(path)
         except BadInput:
             continue
-        if score is not None:
-            scores[path] = score
-    return scores
+        if score is None:
+            continue
+        curve = scored if curve is None else curve
+        if scored != curve:
+            break
+        found[path] = score
+    return found
+
+
+def _score(path: Path) -> tuple[float | None, str | None]:
+    """The score of a checkpoint and the name of its curve."""
+    manifest = _manifest(path)
+    if manifest["score"] is None or "curve" in manifest:
+        return manifest["score"], manifest.get("curve")
+    try:  # Quagga 0.1 wrote the curve among the options alone
+        options = dict(dict(json.loads((path / FILES[0]).read_text())["dict"])["config"]["dict"])
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):
+        options = {}
+    return manifest["score"], options.get("keep_best")
 
 
 def load(path: Path) -> dict[str, Any]:

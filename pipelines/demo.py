@@ -24,6 +24,7 @@ from quagga.pipelines.minimax import Images
 from quagga.pipelines.printable import Drawn
 from quagga.pipelines.resume import CONFIG
 from quagga.pipelines.stop import Stopped
+from quagga.pipelines.whole import check_folder
 
 SIZE = 64
 LEFT = ("pictures", "checkpoints", "model", "samples", "config.yaml", "zebras.png", "timelapse.png")  # by a demo
@@ -79,12 +80,16 @@ def main(argv: list[str]) -> int:
 def demo(chosen: DemoOptions) -> translation_error.TranslationError:
     """Runs the demo and returns the translation error it reached."""
     folder = Path(chosen.output)
+    check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
         if not left_by_a_demo(folder):
             raise BadInput(f"{folder} holds something that no demo has left: choose another --output")
         with locked(folder):  # not of a demo that is being played
             for old in (*folder.glob("events.*"), *(folder / name for name in LEFT)):
-                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
+                else:  # of a link what it leads to stays
+                    old.unlink(missing_ok=True)
     pictures = embedded.write(folder / "pictures", train=chosen.animals, size=SIZE, seed=chosen.seed)
     print(f"drew {chosen.animals} horses and {chosen.animals} other animals as zebras: {pictures}")
     words = [f"--{name}={value}" for name, value in recipe(chosen, pictures, folder).items()]

@@ -90,7 +90,8 @@ def find(place: Path, epoch: str) -> dict[str, Path]:
             return there
     if not place.is_dir():
         raise BadInput(f"there is no file or folder {place}: give a .pth file, or the folder of a training")
-    epochs = sorted({path.name.partition("_net_")[0] for path in place.glob("*_net_G*.pth")})
+    epochs = {path.name.partition("_net_")[0] for path in place.glob("*_net_G*.pth")}
+    epochs = sorted(epochs, key=lambda epoch: (len(epoch), epoch))  # 5 before 10
     hint = f"it has --epoch {', '.join(epochs)}" if epochs else "give a .pth file of weights itself"
     raise BadInput(f"{place} holds no {epoch}_net_G_A.pth and no {epoch}_net_G.pth: {hint}")
 

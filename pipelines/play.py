@@ -18,12 +18,14 @@ from quagga.data.folders import claim
 from quagga.data.preview import contact_sheet, for_the_eye
 from quagga.data.rows import DataFault
 from quagga.pipelines import checkpoint
-from quagga.pipelines.cli import suggestion
 from quagga.pipelines.cores import Cores
+from quagga.pipelines.curves import SPEED, no_curve
 from quagga.pipelines.intervals import Due, Intervals
+from quagga.pipelines.lock import Lock, Lost
 from quagga.pipelines.logbook import Logbook
 from quagga.pipelines.minimax import Batch, Images, NotFinite, Trainer
-from quagga.pipelines.resume import CHECKPOINTS, back_to_newest
+from quagga.pipelines.model_folder import read_model
+from quagga.pipelines.resume import BEST, CHECKPOINTS, back_to_newest
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.speed import Speed, estimate
 from quagga.pipelines.stop import Ear, Stopped
@@ -54,6 +56,7 @@ class Play:
         statistics: minibatches over which averaged weights take their batch statistics anew.
         watch: is shown the strips.
         measured: what the pauses have cost until the checkpoint that the run goes on from, see `Intervals.state_dict`.
+        lock: the folder's, on the main process.
     """
 
     trainer: Trainer
@@ -68,6 +71,8 @@ class Play:
     statistics: Sequence[Batch] = ()
     scores: list[float] = field(default_factory=list)  # readings of the curve `keep_best` since the last checkpoint
     owed: bool = False  # whether held-out pictures are still to be examined where the run goes on
+    lock: Lock | None = None
+    save_due: bool = False  # whether a save is due on every process, before which something else may fail
     rollbacks: Counter[Path] = field(default_factory=Counter)
     measured: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,7 +87,8 @@ class Play:
 
         Raises:
             Stopped: a signal came; the run has been saved.
-            BadInput: a loss or gradient is not finite, a picture cannot be read, or the last checkpoint not be written.
+            BadInput: a loss or gradient is not finite, a picture cannot be read, the last checkpoint or model cannot be
+                written, or the folder is no longer this run's.
             DataFault: a worker died, hung or raised; the run has been saved if it is played by one process.
         """
         self.ear.playing = True
@@ -100,6 +106,8 @@ class Play:
         if self.begins:
             with self.pause("strips", 0):
                 self.show(0)
+        if trainer.images_seen >= trainer.length:
+            self.complete()
         if self.owed:
             with self.pause("examine", trainer.images_seen):
                 self.make_up()
@@ -120,8 +128,11 @@ class Play:
                 return
             except NotFinite as fault:
                 self.after_fault(fault)
-            except (BadInput, DataFault) as fault:
-                if trainer.images_seen and trainer.between_steps and not several and not isinstance(fault, Unsaved):
+            except (Stopped, Unsaved, Lost):
+                raise
+            except Exception as fault:
+                alone = isinstance(fault, BadInput | DataFault) and not several
+                if trainer.images_seen and trainer.between_steps and (self.save_due or alone):
                     with suppress(NotFinite):
                         self.save(trainer.images_seen)  # nothing of the next step has been played
                 raise
@@ -134,6 +145,7 @@ class Play:
             Stopped: a signal came; the run has been saved.
             NotFinite: a loss or gradient is not finite.
             Unsaved: the last word could not be saved, or there is no curve `keep_best`.
+            Lost: the folder is no longer this run's.
         """
         if seen == 0:  # the discriminators' head start
             if asked := self.agreed(False, Due())[0]:
@@ -147,8 +159,10 @@ class Play:
         asked, affordable = self.agreed(due.log, self.affordable(seen, due))
         due |= affordable
         if due.log:
-            self.owed = due.examine and bool(asked)  # it takes a while on a CPU, and a launcher grants 30 seconds
-            self.read(seen, due.examine and not asked)
+            if self.lock:
+                self.lock.check()
+            self.owed = due.examine  # not now if asked: it takes a while on a CPU, and a launcher grants 30 seconds
+            self.read(seen, due.examine and not asked, due.save)
         if due.strips and not asked:
             with self.pause("strips", seen):
                 self.show(seen)
@@ -229,31 +243,30 @@ class Play:
         if self.log:
             self.log.scalars(values, self.trainer.images_seen)
 
-    def read(self, seen: int, examining: bool) -> None:
-        """A point of every curve."""
+    def read(self, seen: int, examining: bool, saving: bool) -> None:
+        """A point of every curve. saving: whether a save is due after it."""
         waited = self.trainer.waited
         values = self.trainer.readings()  # here the host waits for the device: the clock is read after it
+        self.save_due = saving  # what was played is finite: whatever fails until the save, it comes
         seconds = perf_counter() - self.clock  # of playing: looking at pictures is not counted
         self.played, self.clock = self.played + seconds, self.clock + seconds
         examined: dict[str, float] = {}
         if examining:
             with self.pause("examine", seen):
                 examined = self.examine()
+            self.owed = False
         values |= examined
-        values |= {
-            "speed/images_per_second": self.pending / seconds,
-            "speed/seconds_waiting_for_data": waited,
-            "speed/epoch": seen / self.rows.images_per_epoch,
-        }
+        values |= zip(SPEED, (self.pending / seconds, waited, seen / self.rows.images_per_epoch), strict=True)
         for side in self.trainer.sides:
             values[f"{side}/total"] = sum(value for name, value in values.items() if name.startswith(f"{side}/"))
-        if (best := self.options.keep_best) is not None:
-            if best in values:
-                self.scores.append(values[best])
-            elif examined or not best.startswith("held_out/"):  # those come less often
-                raise Unsaved(f"--keep_best {best}: there is no such curve{suggestion(best, values)}")
+        best = self.options.keep_best
+        if best in values:
+            self.scores.append(values[best])
         if self.log:
             self.log.scalars(values, seen)
+        if best is not None and best not in values and (examined or not best.startswith("held_out/")):  # less often
+            self.save(seen)
+            raise Unsaved(no_curve(best, values))
 
     def show(self, seen: int) -> None:
         """Strips of held-out pictures, by averaged and by raw generators, into the log; those of the averaged ones are
@@ -282,34 +295,73 @@ class Play:
         Raises:
             NotFinite: there is something that must not be saved.
             Unsaved: this was the last word, and could not be saved.
+            Lost: the folder is no longer this run's.
         """
+        self.save_due = False
         state = self.trainer.state_dict()
         score = fmean(self.scores) if self.scores and scored else None
         self.scores = [] if scored else self.scores
         if self.log is None:
             return
-        checkpoints = self.folder / CHECKPOINTS
+        if self.lock:
+            self.lock.check()
+        checkpoints, curve = self.folder / CHECKPOINTS, self.options.keep_best
+        trouble = self.keep_models(score)  # first: a kill between the two leaves a run that saves again
+        more = {"scores": self.scores, "config": dict(self.config), "owed": self.owed}
+        more["images_per_epoch"] = self.rows.images_per_epoch
+        more["precision"] = str(self.trainer.accelerator.mixed_precision)
+        more["intervals"] = self.intervals.state_dict(self.seconds())
+        more["threads"] = number_kept(self.trainer.accelerator)
         try:
-            with self.trainer.averaged(self.statistics):
-                self.keep_model(self.folder / "model")  # first: a kill between the two leaves a run that saves again
-                if score is not None and score < min(checkpoint.scores(checkpoints).values(), default=inf):
-                    self.keep_model(self.folder / "best")
-            more = {"scores": self.scores, "config": dict(self.config), "owed": self.owed}
-            more["intervals"] = self.intervals.state_dict(self.seconds())
-            more["images_per_epoch"] = self.rows.images_per_epoch
-            more["precision"] = str(self.trainer.accelerator.mixed_precision)
-            more["threads"] = number_kept(self.trainer.accelerator)
-            checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score)
+            checkpoint.save(checkpoints, seen, {**state, **more}, self.options.keep, score, curve)
         except (OSError, BadInput) as error:
             kept = [f"the last checkpoint is {path.name}" for path in checkpoint.saved(checkpoints)]
-            full = "no space left" in str(error).lower()
-            why = f"no space left on the disk of {self.folder}, free some" if full else _line(error)
-            problem = f"could not save at {seen:,} images: {why}; {['there is no checkpoint yet', *kept][-1]}"
+            last = ["there is no checkpoint yet", *kept][-1]
+            problem = f"could not save at {seen:,} images: {self.why(error)}; {last}"
             if last_word:
                 raise Unsaved(problem) from error
             self.log.say(f"{problem}; the run goes on, and tries again {self.intervals.again()}")
+        else:
+            self.log.flush()
+        if trouble is not None:
+            self.without_model(trouble)
+
+    def keep_models(self, score: float | None = None) -> Exception | None:
+        """Writes the model; that of best as well, where no checkpoint has a lower score. Returns what went wrong: it
+        must not keep a checkpoint from being written."""
+        try:
+            with self.trainer.averaged(self.statistics):
+                self.keep_model(self.folder / "model")
+                scores = checkpoint.scores(self.folder / CHECKPOINTS, self.options.keep_best)
+                if score is not None and score < min(scores.values(), default=inf):
+                    self.keep_model(self.folder / BEST)
+        except Exception as error:
+            return error
+        return None
+
+    def without_model(self, trouble: Exception) -> None:
+        """Says that the model could not be written; at the end of the run, whose result it is, that is an error."""
+        if self.log is None or not isinstance(trouble, OSError | BadInput):
+            raise trouble
+        problem = f"could not write the model at {self.trainer.images_seen:,} images: {self.why(trouble)}"
+        if self.trainer.images_seen >= self.trainer.length:
+            raise Unsaved(f"{problem}; then the same command writes it") from trouble
+        self.log.say(f"{problem}; the next save tries again")
+
+    def complete(self) -> None:
+        """Writes the model of a run that is over where it is missing or older: nothing more would be played for it."""
+        if self.log is None:
             return
-        self.log.flush()
+        with suppress(BadInput):
+            if read_model(self.folder / "model").images_seen == self.trainer.images_seen:
+                return
+        if (trouble := self.keep_models()) is not None:
+            self.without_model(trouble)
+
+    def why(self, error: Exception) -> str:
+        """What kept something from being written."""
+        full = "no space left" in str(error).lower()
+        return f"no space left on the disk of {self.folder}, free some" if full else _line(error)
 
     def agreed(self, now: bool, affordable: Due) -> tuple[int, Due]:
         """The number of a signal that any process has heard; 0: none. And what the main process finds `affordable`. The

@@ -1,5 +1,6 @@
 """Going on with a run: only with the run that the folder holds, and on all processes from the same checkpoint."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import count
@@ -16,7 +17,7 @@ from quagga.pipelines.minimax import Trainer
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
 
-CONFIG, CHECKPOINTS, ASIDE = "config.yaml", "checkpoints", "aside"
+CONFIG, CHECKPOINTS, ASIDE, BEST = "config.yaml", "checkpoints", "aside", "best"
 MAY_CHANGE = {  # in a run that goes on; the rest is what the run is
     *("images", "epochs", "output", "resume", "init_from"),
     *("log_every", "sample_every", "samples", "examined", "save_every"),
@@ -80,18 +81,24 @@ def resume(trainer: Trainer, folder: Path, how: str, config: Mapping[str, Any], 
         raise BadInput(f"{path} is of another run: {'; '.join(refused)}. Choose another --output")
     _put(trainer, path, state)
     lines = list(choice.lines)
-    if trainer.accelerator.is_main_process and run_of(path).resolve() == folder.resolve():
-        lines += _set_aside(folder, path)
+    if trainer.accelerator.is_main_process and is_of(path, folder):
+        lines += _set_aside(folder, trainer.images_seen)
     lines += [f"{key}: {short(now)}, until now {short(was)}" for key, (was, now) in changed.items() if key not in SAID]
     precision, was = str(trainer.accelerator.mixed_precision), state.get("precision")
     if was and was != precision and "mixed_precision" not in changed:  # where nobody says, the machine decides
         lines.append(f"products are in {named(precision)}, until now {named(was)}: --mixed_precision {was} keeps that")
+    best, scored_by, scores = folder / BEST, old.get("keep_best"), state.get("scores", [])
+    if "keep_best" in changed:
+        scores = []  # of another curve
+        if scored_by and best.exists():
+            until = "" if config["keep_best"] is None else f", until a checkpoint has a score of {config['keep_best']}"
+            lines.append(f"{best} stays the model that was best by {scored_by}{until}")
     was = state.get("images_per_epoch")
     if was and images_per_epoch and was != images_per_epoch:
         lines.append(f"the data are others: {images_per_epoch:,} images are an epoch, until now {was:,}")
     return Resumed(
         lines,
-        state.get("scores", []),
+        scores,
         bool(state.get("owed")),
         state.get("intervals", {}),
         begun=True,
@@ -108,9 +115,10 @@ def short(value: Any) -> str:
     return f"{text[: SHORT - 3]}...{count}"
 
 
-def run_of(path: Path) -> Path:
-    """The run folder of a checkpoint, which may have been set aside."""
-    return next((parent.parent for parent in path.parents if parent.name == CHECKPOINTS), path.parent.parent)
+def is_of(path: Path, folder: Path) -> bool:
+    """Whether a path leads to a run, or to a checkpoint in it, which may have been set aside."""
+    homes = {(folder / place).resolve() for place in (".", CHECKPOINTS, Path(CHECKPOINTS, ASIDE))}  # any may be a link
+    return bool(homes & {path.resolve(), path.resolve().parent, path.parent.resolve()})
 
 
 SHORT = 60  # characters of a value in a message
@@ -131,7 +139,7 @@ def back_to_newest(trainer: Trainer, folder: Path) -> tuple[Path, list[str]]:
         raise BadInput(f"{folder} has no checkpoint to go back to")
     path = Path(choice.path)
     _put(trainer, path, _read(path))
-    aside = _set_aside(folder, path) if trainer.accelerator.is_main_process else []
+    aside = _set_aside(folder, trainer.images_seen) if trainer.accelerator.is_main_process else []
     return path, [*choice.lines, *aside]
 
 
@@ -163,8 +171,7 @@ def _choose(folder: Path, how: str) -> Choice:
         candidates = [place] if named else checkpoint.saved(place / CHECKPOINTS)
         if not candidates or not place.is_dir():
             return Choice(None, [], f"--resume {how} is no checkpoint and no run that has one: try --resume auto")
-        at_home = folder.resolve() in (place.resolve(), run_of(place.resolve()))
-        if own and not at_home:
+        if own and not is_of(place, folder):
             return Choice(None, [], f"{folder} holds a run already: choose another --output to go on from {how} there")
     damages: list[str] = []
     for path in reversed(candidates):
@@ -207,16 +214,17 @@ def _put(trainer: Trainer, path: Path, state: dict[str, Any]) -> None:
         raise BadInput(f"{path} does not fit this game ({reason}): choose another --output") from error
 
 
-def _set_aside(folder: Path, path: Path) -> list[str]:
+def _set_aside(folder: Path, images_seen: int) -> list[str]:
     """Checkpoints after the one a user goes back to are another future: they must not be taken for this one's."""
-    newer = [other for other in checkpoint.saved(folder / CHECKPOINTS) if other.name > path.name]
+    newer = [other for other in checkpoint.saved(folder / CHECKPOINTS) if checkpoint.images_of(other) > images_seen]
     if not newer:
         return []
     aside = folder / CHECKPOINTS / ASIDE
     aside.mkdir(exist_ok=True)
     for other in newer:
         names = (f"{other.name}{f'.{number}' if number else ''}" for number in count())
-        other.rename(next(place for name in names if not (place := aside / name).exists()))
+        place = next(place for name in names if not (place := aside / name).exists())
+        shutil.move(other, place)  # aside may be a link to another disk
     return [f"newer checkpoints are set aside in {aside}: {', '.join(other.name for other in newer)}"]
 
 

@@ -28,6 +28,7 @@ from quagga import BadInput
 from quagga.data.rows import Rows
 from quagga.pipelines import checkpoint
 from quagga.pipelines.agreement import Meeting, parts_of
+from quagga.pipelines.curves import check_curve
 from quagga.pipelines.init_from import init_from
 from quagga.pipelines.launcher import asked_for_several, check_launcher, started
 from quagga.pipelines.lock import locked
@@ -37,11 +38,12 @@ from quagga.pipelines.model_folder import save_model
 from quagga.pipelines.overwrite import check_run
 from quagga.pipelines.pace import agreed, keep_memory, pace_for, quicken
 from quagga.pipelines.play import AUTO, Play, Watch, gives
-from quagga.pipelines.resume import CHECKPOINTS, resume, write_config
+from quagga.pipelines.resume import ASIDE, BEST, CHECKPOINTS, resume, write_config
 from quagga.pipelines.run_options import RunOptions
 from quagga.pipelines.schedule import Schedule
 from quagga.pipelines.stop import Stopped, listening
 from quagga.pipelines.threads import settle
+from quagga.pipelines.whole import check_folder, check_replaceable
 
 PRECISIONS = ("no", "bf16", "fp16")
 STATISTICS_ROWS = 256
@@ -170,14 +172,19 @@ def train(
         pace, others_slower = agreed(pace, accelerator)
         slower += [*others_slower, *quicken(networks, pace, accelerator.num_processes)]
         trainer = Trainer(game, schedule, length, accelerator)
+        lock = None
         with Meeting(accelerator):
             if accelerator.is_main_process:
                 check_run(folder)
-                stack.enter_context(locked(folder))
+                lock = stack.enter_context(locked(folder))
+                check_places(folder)
         resumed = resume(trainer, folder, run.resume, config, rows.images_per_epoch)
         # before anything is written: a picture that cannot be read, or is gone later, must not keep a run from saving
         example = rows.held_out(1)
         statistics = minibatches(rows, schedule.batch_size) if trainer.has_statistics else []
+        if run.keep_best is not None and trainer.images_seen < length:
+            held_out = partial(rows.held_out, run.examined) if run.examined else None
+            check_curve(run.keep_best, trainer, minibatches(rows, schedule.batch_size, 1)[0], held_out)
         log = None
         if accelerator.is_main_process:
             write_config(folder, config)
@@ -200,7 +207,7 @@ def train(
             example=example,
         )
         try:
-            left = {"scores": resumed.scores, "owed": resumed.owed, "measured": resumed.measured}
+            left = {"scores": resumed.scores, "owed": resumed.owed, "measured": resumed.measured, "lock": lock}
             Play(trainer, rows, run, folder, log, ear, keep, watch, config, statistics, **left).to_the_end()
             if log:
                 log.say(f"{folder / 'model'} is the result; next: {use(game, folder, build_options)}")
@@ -244,12 +251,21 @@ def with_known(
     return {**options, **filled}, {**config, **filled}
 
 
-def minibatches(rows: Rows, batch_size: int) -> list[Batch]:
-    """The first rows of the run, from which averaged weights learn what batch normalisation must know of them: 256, or
-    fewer where they are large, as they stay in memory."""
-    first = {name: torch.as_tensor(value) for name, value in rows.sample(0).tensors.items()}
-    most = STATISTICS_BYTES // sum(4 * tensor.numel() for tensor in first.values())
-    count = max(1, min(STATISTICS_ROWS, most) // batch_size)
+def check_places(folder: Path) -> None:
+    """Looks whether all that a run replaces or fills in its folder can be, before the first step. Raises BadInput."""
+    for name in ("model", BEST):
+        check_replaceable(folder / name)
+    for place in (CHECKPOINTS, Path(CHECKPOINTS, ASIDE), "samples"):
+        check_folder(folder / place, written_into=True)
+
+
+def minibatches(rows: Rows, batch_size: int, count: int | None = None) -> list[Batch]:
+    """The first rows of the run, from which averaged weights learn what batch normalisation must know of them: so many
+    minibatches; None: of 256 rows, or fewer where they are large, as they stay in memory."""
+    if count is None:
+        first = {name: torch.as_tensor(value) for name, value in rows.sample(0).tensors.items()}
+        most = STATISTICS_BYTES // sum(4 * tensor.numel() for tensor in first.values())
+        count = max(1, min(STATISTICS_ROWS, most) // batch_size)
     starts = [number * batch_size for number in range(count)]
     samples = [[rows.sample(row).tensors for row in range(start, start + batch_size)] for start in starts]
     return [

@@ -2,6 +2,10 @@
 
 import errno
 import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import nonfinite
@@ -17,6 +21,8 @@ from quagga.pipelines import checkpoint
 from quagga.pipelines.cli import command_line
 from quagga.pipelines.lock import locked
 from quagga.pipelines.minimax import Trainer
+from quagga.pipelines.model_folder import read_model
+from quagga.pipelines.play import Play
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +140,63 @@ def test_curves_that_cannot_be_written_are_said_and_come_back(root, tmp_path, mo
     assert events.Scalars("generators/G")[-1].step == 60
 
 
+@contextmanager
+def amid(images: int, action: Callable[[], object]) -> Iterator[None]:
+    """Within, a run does something after so many images."""
+    after_step = Play.after_step
+
+    def acting(play: Play, seen: int) -> None:
+        if seen == images:
+            action()
+        after_step(play, seen)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Play, "after_step", acting)
+        yield
+
+
+def names(run: Path) -> list[str]:
+    return [path.name for path in checkpoint.saved(run / "checkpoints")]
+
+
+def test_a_model_that_cannot_be_written_keeps_no_checkpoint_from_being_written(root, tmp_path, capsys):
+    run = tmp_path / "run"
+    with amid(3, lambda: (run / "model").symlink_to("/dev/null/model")):  # where nobody can make a folder
+        assert train(root, run) == 2
+    said = capsys.readouterr()
+    assert "could not write the model at 7 images: " in said.out and "the next save tries again" in said.out
+    assert "could not write the model at 24 images: " in said.err and "then the same command writes it" in said.err
+    assert names(run) == ["000000014", "000000021", "000000024"]
+    (run / "model").unlink()
+    tiny_run.another_second()
+    assert train(root, run) == 0  # nothing is left to play, but the model
+    assert read_model(run).images_seen == 24
+
+
+def test_a_signal_is_obeyed_where_the_model_cannot_be_written(root, tmp_path, capsys):
+    run = tmp_path / "run"
+    with amid(3, lambda: (run / "model").symlink_to("/dev/null/model")), tiny_run.signalled(signal.SIGTERM, 5):
+        assert train(root, run) == 143
+    assert "saved, and the same command goes on" in capsys.readouterr().err and names(run) == ["000000005"]
+
+
+def broken(*_arguments, **_options):
+    raise ZeroDivisionError("a bug")
+
+
+@pytest.mark.parametrize(
+    "place", ["minimax.Trainer.examine", "play.Play.show", "run.save_model", "logbook.Logbook.scalars"]
+)
+def test_whatever_is_raised_between_a_due_save_and_the_save_it_saves_first(root, tmp_path, monkeypatch, place):
+    run = tmp_path / "run"
+    with amid(12, lambda: monkeypatch.setattr(f"quagga.pipelines.{place}", broken)), pytest.raises(ZeroDivisionError):
+        train(root, run, save_every=6, sample_every=6)
+    assert names(run) == ["000000006", "000000012"]
+    monkeypatch.undo()
+    state = checkpoint.load(run / "checkpoints" / "000000012")
+    assert state["counters"]["images_seen"] == 12 and state["owed"] == place.endswith("examine")
+
+
 def test_samples_that_cannot_be_kept_do_not_end_a_run(root, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("quagga.pipelines.play.keep_samples", full)
     assert train(root, tmp_path / "run", images=4) == 0
@@ -147,6 +210,47 @@ def test_a_second_run_in_the_same_folder_is_refused(root, tmp_path, capsys):
     assert f"{tmp_path / 'run'} is being played in by process {os.getpid()}" in said
     assert train(root, tmp_path / "run", images=2) == 0
     assert not (tmp_path / "run" / ".owner").exists()
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "given to another run"])
+def test_a_run_whose_folder_is_gone_stops_and_writes_nothing_more(root, tmp_path, capsys, fate):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    with ExitStack() as stack:
+
+        def take() -> None:
+            shutil.rmtree(run) if fate == "deleted" else run.rename(elsewhere)
+            if fate == "given to another run":
+                stack.enter_context(locked(run))
+                (run / "model").mkdir()
+
+        with amid(10, take):
+            assert train(root, run) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert f"{run} was deleted, moved or given to another run" in line
+        there = sorted(path.name for path in run.rglob("*")) if run.exists() else []
+        assert there == ([".lock", ".owner", "model"] if fate == "given to another run" else [])
+        assert fate != "given to another run" or not list((run / "model").iterdir())
+    if fate == "moved":
+        assert names(elsewhere) == ["000000007"]
+        elsewhere.rename(run)
+        tiny_run.another_second()
+        assert train(root, run) == 0
+        assert names(run)[-1] == "000000024"
+
+
+def test_the_best_by_another_curve_does_not_count(root, tmp_path, capsys):
+    """Of a number near 0 the lowest is far lower than of one near 10."""
+    run, other = tmp_path / "run", ["--keep_best=generators/total"]
+    assert train(root, run, "--keep_best=speed/seconds_waiting_for_data", images=7, pool_size=0) == 0
+    tiny_run.another_second()
+    with tiny_run.signalled(signal.SIGTERM, 2):  # readings, but no score yet
+        assert train(root, run, *other, images=14, pool_size=0) == 143
+    stays = f"{run / 'best'} stays the model that was best by speed/seconds_waiting_for_data, until a checkpoint has a"
+    assert f"{stays} score of generators/total" in capsys.readouterr().out
+    assert read_model(run / "best").images_seen == 7
+    tiny_run.another_second()
+    assert train(root, run, *other, images=14, pool_size=0) == 0
+    assert read_model(run / "best").images_seen == 14
 
 
 def test_the_best_is_kept_and_has_a_model(root, tmp_path, capsys):

@@ -368,6 +368,8 @@ def test_import_says_what_cannot_work(tmp_path: Path):
     folder = checkpoints(tmp_path / "a", "10_net_G_A", options="load_size: many\n")
     out = ["--output", str(tmp_path / "run")]
     assert "--epoch 10" in refused(dispatch, ["import", str(folder), *out])
+    (folder / "5_net_G_A.pth").touch()
+    assert "--epoch 5, 10" in refused(dispatch, ["import", str(folder), *out])
     assert "load_size" in refused(dispatch, ["import", str(folder), "--epoch", "10", *out])
     assert "no file or folder" in refused(dispatch, ["import", str(tmp_path / "b"), *out])
     assert "--output" in refused(dispatch, ["import", str(folder)])

@@ -232,6 +232,49 @@ def test_an_error_on_one_process_ends_both_with_its_message(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("at_twelve", "said", "saved"),
+    [
+        ("shutil.move(self.folder, f'{self.folder}-moved')", "was deleted, moved or given", "000000006"),
+        ("Play.show = broken", "RuntimeError: the roof fell in", "000000012"),  # where a save is due on both
+    ],
+)
+def test_what_only_the_first_of_two_processes_finds_ends_both(tmp_path, at_twelve, said, saved):
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import os, shutil, sys\n"
+        "from quagga.pipelines.cli import command_line\n"
+        "from quagga.pipelines.play import Play\n"
+        "after_step = Play.after_step\n"
+        "def broken(*_):\n"
+        "    raise RuntimeError('the roof fell in')\n"
+        "def breaking(self, seen):\n"
+        "    if seen == 12 and os.environ['RANK'] == '0':\n"
+        f"        {at_twelve}\n"
+        "    after_step(self, seen)\n"
+        "Play.after_step = breaking\n"
+        "sys.exit(command_line(sys.argv[1:]))\n"
+    )
+    often = {"images": 10**9, "batch_size": 1, "log_every": 6, "sample_every": 6, "save_every": 6}
+    heard = launched(str(script), *words(tiny_run.pictures(tmp_path), tmp_path / "run", **often), seconds=90)
+    assert heard.count(said) == 1, heard
+    [run] = tmp_path.glob("run*")
+    assert checkpoint.saved(run / "checkpoints")[-1].name == saved
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_look_for_a_curve_together(tmp_path):
+    often = {"images": 4, "batch_size": 1, "norm": "batch", "log_every": 2}
+    command = words(tiny_run.pictures(tmp_path), tmp_path / "run", **often)
+    heard = launched("-m", "quagga", *command, "--keep_best=held_out/cycel_x", seconds=90)
+    assert heard.count("did you mean held_out/cycle_x?") == 1, heard
+    launched("-m", "quagga", *command, "--keep_best=held_out/cycle_x", seconds=90)
+    assert checkpoint.saved(tmp_path / "run" / "checkpoints")[-1].name == "000000004"
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_sixty_signals(tmp_path):
     outcome = survival.signals(tmp_path, times=5)
