@@ -25,7 +25,7 @@ from quagga.pipelines.minimax import Batch, Trainer
 SAID = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # by which a user or a launcher sets the number of threads
 SHARE = 0.03  # of a run's steps, that the trial may cost at most
 ROUNDS = 8  # steps with each number of threads, at most
-ENOUGH = 3  # rounds after which a clear difference ends the trial
+ENOUGH = 3  # rounds after which a clear difference ends the trial, and a margin is enough
 SECONDS = 10.0  # of a trial, after which no round begins
 MARGIN = 1.15  # how much faster than with all threads a step must be with fewer, for fewer to be taken
 CLEAR = 1.5  # so much faster is no accident
@@ -51,14 +51,20 @@ class Trial:
 
     @property
     def chosen(self) -> int:
-        """All threads, unless fewer are faster by a margin."""
-        return self.fastest if self.speedup(self.fastest) >= MARGIN else max(self.times)
+        """All threads, unless fewer are faster by a margin; after few steps, only if it is clear."""
+        margin = MARGIN if self.rounds >= ENOUGH else CLEAR
+        return self.fastest if self.speedup(self.fastest) >= margin else max(self.times)
+
+    @property
+    def rounds(self) -> int:
+        """How many steps each number of threads took."""
+        return min(map(len, self.times.values()))
 
     @property
     def clear(self) -> bool:
         """Whether more steps would hardly change the choice."""
         fewer = max(self.speedup(count) for count in self.times if count < max(self.times))
-        return min(map(len, self.times.values())) >= ENOUGH and (fewer >= CLEAR or fewer <= SLOWER)
+        return self.rounds >= ENOUGH and (fewer >= CLEAR or fewer <= SLOWER)
 
     def __str__(self) -> str:
         steps = sum(map(len, self.times.values())) + 1
