@@ -4,6 +4,7 @@ import struct
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,9 +145,10 @@ def test_grey_is_brought_to_the_curve_of_srgb(tmp_path):
 @pytest.mark.parametrize("name", ["print.tif", "print.jpg"])
 def test_inks_take_the_colours_of_their_profile(name, tmp_path):
     paper, full = np.array([255, 255, 255]), np.array([40, 60, 50])
+    how: dict[str, Any] = {"quality": 95} if name.endswith("jpg") else {}
     for cover, expected in ((0, paper), (255, full)):
         image = Image.new("CMYK", (16, 16), (cover,) * 4)
-        image.save(tmp_path / name, icc_profile=inks(paper, full), **({"quality": 95} if "jpg" in name else {}))
+        image.save(tmp_path / name, icc_profile=inks(paper, full), **how)
         assert off(read_picture(tmp_path / name), expected) <= 4
     Image.new("CMYK", (16, 16), (0, 255, 0, 255)).save(tmp_path / name, icc_profile=inks(paper, full))
     half = read_picture(tmp_path / name)[0, 0].astype(int)
