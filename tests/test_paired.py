@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from test_colour import profile
 
 from quagga import BadInput
 from quagga.data.augment import PairAugment
@@ -373,6 +374,7 @@ WRITERS = {
     "grey": lambda path, places: save(path, (places * 7).astype(np.uint8)),
     "16 bits": lambda path, places: Image.fromarray((places * 1000).astype(np.uint16)).save(path),
     "colour": lambda path, places: save(path, COLOURS[places]),
+    "profiled": lambda path, places: Image.fromarray(COLOURS[places]).save(path, icc_profile=profile()),
     "palette": palette,
     "numpy": lambda path, places: np.save(path.with_suffix(".npy"), places.astype(np.int64)),
 }
