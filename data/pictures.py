@@ -15,7 +15,7 @@ from quagga.data.dataset import held, joined, unprepared
 from quagga.data.deck import deck_of, wanted_of
 from quagga.data.form import Form
 from quagga.data.rows import Batch, Batches, Sample
-from quagga.data.stated import check_workers
+from quagga.data.stated import check_names, check_workers
 
 MODES = 100  # classes above which folders are taken for mere order
 
@@ -65,6 +65,7 @@ class Pictures:
     def __post_init__(self) -> None:
         if self.root is None:
             raise BadInput("name the pictures: --root DIR, a folder of pictures or of idx files")
+        check_names(self.names)
         self._prepare(in_folder(self.root))
 
     @classmethod

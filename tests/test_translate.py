@@ -466,6 +466,12 @@ def test_a_grey_target_is_grey_in_every_kind(tmp_path: Path):
     assert np.array_equal(to_colour(array), to_colour(np.asarray(Image.fromarray(array).convert("L"))))
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)], ids=str)
+@pytest.mark.parametrize("resolution", ["model", "full"])
+def test_an_image_without_pixels_is_refused(run: Path, size: tuple[int, int], resolution: Any):
+    assert "it is empty" in refused(quagga.load(run, resolution=resolution), Image.new("RGB", size))
+
+
 @pytest.mark.parametrize("kind", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "rotated"])
 def test_an_open_image_is_taken_as_the_decoder_takes_its_file(run: Path, tmp_path: Path, kind: str):
     path = tmp_path / ("a.tif" if kind == "CMYK" else "a.png")
