@@ -19,7 +19,7 @@ def check_side(side: str, channels: int | None, value_range: Sequence[float] | N
 def check_names(names: Sequence[str] | None) -> None:
     """Raises BadInput where classes, attributes or words are asked for, and none is named."""
     if names is not None and not names:
-        raise BadInput("names is an empty list: name some, such as --names '[horse, zebra]', or leave it out to take all")
+        raise BadInput("names is an empty list: name some, --names '[horse, zebra]', or leave it out to take all")
 
 
 def check_workers(workers: int, timeout: float) -> None:

@@ -52,6 +52,7 @@ ENDED = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteErr
 NO_MEMORY = ("out of memory", "can't allocate memory", "unable to find an engine", "ALLOC_FAILED", "ALLOCATION_FAILED")
 OUT_OF_MEMORY, UNCOMPILED = "out of memory", "the networks could not be compiled"
 HELP = ("-h", "--help")
+LONGEST_NAME = 255  # bytes of the name of a file or folder, on the disks of Linux, macOS and Windows
 
 
 def command_line(argv: Sequence[str]) -> int:
@@ -197,7 +198,7 @@ def explained(action: Callable[[], int]) -> int:
         complain(str(error).strip().splitlines()[-1].removeprefix("quagga.BadInput: "))
         return left(2)
     except Exception as error:
-        reason = exhausted(error) or lost(error)
+        reason = exhausted(error) or lost(error) or too_long(error)
         if reason is None:
             if several():
                 traceback.print_exc()
@@ -232,6 +233,21 @@ def lost(error: Exception) -> str | None:
     if several() and any(words in text for words in ENDED):
         return "another process of this run has ended: its message says why"
     return None
+
+
+def too_long(error: Exception) -> str | None:
+    """Which name no disk can have; None if it is another kind of error."""
+    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG:
+        return None
+    parts = Path(os.fsdecode(error.filename or "")).parts
+    longest = max(parts, key=lambda part: len(os.fsencode(part)), default="")
+    size = len(os.fsencode(longest))
+    if size <= LONGEST_NAME:
+        return f"a path of {len(parts)} folders is longer than this system can open: choose a shorter one"
+    return (
+        f"the name {longest[:40]}... has {size} bytes, and a file or folder may have {LONGEST_NAME}: choose a shorter"
+        " one (without --output a run is named after its pictures)"
+    )
 
 
 def exhausted(error: Exception) -> str | None:

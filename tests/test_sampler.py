@@ -280,6 +280,33 @@ def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys, monkeypa
     assert "same file names" in refused(sample, run_of("class"), *out, "--label=[horse, Horse]")
 
 
+AWKWARD = ["null", "true", "1e3", "None", "007", "no", "~", "#1", "[old] horse", "horse, old", "{a: b}"]
+
+
+def test_a_class_of_any_name_can_be_asked_for(run_of, tmp_path, monkeypatch):
+    """On a command line YAML would make nothing, a truth and a number of the first three."""
+    monkeypatch.setitem(KINDS["class"], "names", AWKWARD)
+    run = run_of("class")
+    sampler = load(run)
+    for number, name in enumerate(AWKWARD):
+        assert sampler.condition(name, 1).tolist() == [number]
+        out = tmp_path / str(number)
+        assert sample(run, "--output", str(out), "--label", name, "--count=1", "--seed=3") == 0
+        [path] = out.iterdir()
+        assert np.array_equal(np.asarray(Image.open(path)), sampler(name, seed=3)[0, :, :, 0])
+    assert sample(run, "--output", str(tmp_path / "two"), "--label=[null, 1e3]", "--count=1") == 0
+    assert pictures_in(tmp_path / "two") == ["1e3-000000.png", "null-000000.png"]
+
+
+def test_a_long_name_of_a_class_makes_a_file_name_that_a_disk_can_have(run_of, tmp_path, monkeypatch):
+    long = "\N{CUNEIFORM SIGN A}" * 63  # 252 bytes, as a folder may be called
+    monkeypatch.setitem(KINDS["class"], "names", [long, "horse"])
+    out = tmp_path / "out"
+    assert sample(run_of("class"), "--output", str(out), "--label", long, "--count=1", f"--seed={2**62}") == 0
+    [name] = pictures_in(out)
+    assert name.startswith(long[:50]) and name.endswith(f"-{2**62}.png")
+
+
 @pytest.mark.parametrize("film", ["gif", "mp4", "none"])
 def test_walks(run_of, tmp_path, film):
     run, out = run_of(None), tmp_path / "out"

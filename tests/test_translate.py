@@ -214,6 +214,12 @@ def test_where_there_is_no_model_it_is_said_where_one_is_expected(run: Path):
     assert "model.json" in refused(quagga.load, run)
 
 
+def test_a_run_may_have_the_longest_name_that_a_disk_allows_and_no_longer(run: Path):
+    long = run.rename(run.with_name("r" * 255))
+    quagga.load(long)
+    assert "File name too long" in refused(quagga.load, run.with_name("r" * 256))
+
+
 HOSTILE = {
     "a class to import": lambda card: card["options"].update(pool_size={"class_path": "this.thing"}),
     "a class in a list": lambda card: card["options"].update(diffaugment=[{"class_path": "this.thing"}]),
@@ -692,6 +698,31 @@ def test_domains_of_one_name_are_told_by_their_letters(tmp_path: Path):
     assert torch.equal(quagga.load(tmp_path, to="BtoA")(x), quagga.load(tmp_path, to="x")(x))
     assert not torch.equal(quagga.load(tmp_path, to="y")(x), quagga.load(tmp_path, to="x")(x))
     assert "train" in refused(quagga.load, tmp_path, "train")
+
+
+@pytest.mark.parametrize("names", [("zebra", "Zebra"), ("Zebra", "zebra"), ("Y", "X"), ("AtoB", "atob")], ids=str)
+def test_domains_that_differ_in_case_are_told_apart_by_it(tmp_path: Path, names: tuple[str, str]):
+    leave_model(tmp_path, names=names, **TINY)
+    x = noise(3, 8, 8)
+    for letter, name in zip("xy", names, strict=True):
+        if name != "AtoB":  # which means a direction in every model
+            assert torch.equal(quagga.load(tmp_path, to=name)(x), quagga.load(tmp_path, to=letter)(x))
+    if names[0].casefold() == names[1].casefold() == "zebra":
+        message = refused(quagga.load, tmp_path, "ZEBRA")
+        assert "zebra" in message and "Zebra" in message
+
+
+def test_a_domain_is_called_in_any_form_of_unicode(tmp_path: Path):
+    leave_model(tmp_path, names=("x", "Z\u00e9bre"), **TINY)
+    assert quagga.load(tmp_path, to="ze\u0301bre").target == "Z\u00e9bre"
+
+
+def test_a_domain_may_be_called_null(tmp_path: Path):
+    leave_model(tmp_path / "run", names=("null", "true"), **TINY)
+    Image.fromarray(pixels(8, 8)).save(tmp_path / "a.png")
+    assert translate(tmp_path / "run", tmp_path / "a.png", "--to", "null", "--output", tmp_path / "out") == 0
+    expected = quagga.load(tmp_path / "run", to="x")(pixels(8, 8))
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), expected)
 
 
 def test_a_device_that_is_not_there_is_refused(run: Path):
