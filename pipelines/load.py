@@ -55,8 +55,8 @@ def load(
             by a level of 255, single pixels by more. "no": float32 throughout.
 
     Raises:
-        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no
-            longer give what they gave.
+        BadInput: no model, a damaged or newer one, weights that are not finite, an unknown direction, a device that is
+            not there, or weights that no longer give what they gave.
     """
     folder = read_model(Path(run).expanduser())
     if folder.samples:
@@ -131,5 +131,5 @@ def _direction(folder: ModelFolder, to: str | None) -> str:
     if len(set(alike.values())) == 1:
         return next(iter(alike.values()))
     if alike:
-        raise BadInput(f"'{to}' may be {' or '.join(alike)}, which differ in case alone: write the one that is meant so")
+        raise BadInput(f"'{to}' may be {' or '.join(alike)}, which differ in case alone: write it as it stands here")
     raise BadInput(f"the model does not translate to '{to}'{suggestion(to, choices)} (it can: {', '.join(choices)})")

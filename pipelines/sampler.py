@@ -19,6 +19,7 @@ from quagga.data.conditions import Conditions, tokens
 from quagga.data.form import Form
 from quagga.data.tensors import to_form
 from quagga.pipelines import latent
+from quagga.pipelines.finite import checked
 from quagga.pipelines.model_folder import GOLDEN, ModelFolder
 from quagga.pipelines.translator import GOLDEN_TOLERANCE, form_of, generator_of, pick_device
 
@@ -77,7 +78,8 @@ class Sampler:
             truncation: See `latent.latents`.
 
         Raises:
-            BadInput: an unknown condition, one that is missing or not asked for, or numbers that cannot be.
+            BadInput: an unknown condition, one that is missing or not asked for, numbers that cannot be, or a network
+                that makes values that are not finite.
         """
         if count < 1:
             raise BadInput(f"count is {count}: ask for 1 picture or more")
@@ -133,10 +135,11 @@ class Sampler:
 
     @torch.inference_mode()
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """(N, z_size), and raw conditions (N, ...) -> pictures (N, C, H, W) in [-1, 1], float32 on the CPU."""
+        """(N, z_size), and raw conditions (N, ...) -> pictures (N, C, H, W) in [-1, 1], float32 on the CPU. Raises
+        BadInput where the network makes values that are not finite."""
         conditions = [None] * -(-len(z) // PORTION) if c is None else c.to(self.device).split(PORTION)
         parts = zip(z.to(self.device).split(PORTION), conditions, strict=True)
-        return torch.cat([self._through(*part).cpu() for part in parts])
+        return torch.cat([checked(self._through(*part).cpu(), self.target) for part in parts])
 
     def shown(self, pictures: Tensor) -> np.ndarray:
         """(N, C, H, W) in [-1, 1] -> (N, H, W, C) of the kind and value range it was trained on."""

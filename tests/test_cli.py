@@ -154,7 +154,24 @@ def test_a_line_of_a_config_means_what_it_means_when_typed(tmp_path):
     assert parsed("--config", saved(tmp_path, "x: null\nprecision:\n")) == parsed()
 
 
-TEXTS = ["true", "1e3", "007", "2024-01-01", "~", "Null", "#1", "&a", "*a", "!b", "a: b", "[a]", "- a", " a ", "=b", "@"]
+TEXTS = [
+    "true",
+    "1e3",
+    "007",
+    "2024-01-01",
+    "~",
+    "Null",
+    "#1",
+    "&a",
+    "*a",
+    "!b",
+    "a: b",
+    "[a]",
+    "- a",
+    " a ",
+    "=b",
+    "@",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)

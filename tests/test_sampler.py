@@ -212,6 +212,24 @@ def test_damage_is_refused(run_of):
     refused(load, run)
 
 
+def test_weights_and_pictures_that_are_not_finite_are_refused(run_of, tmp_path):
+    run, out = run_of("class"), ["--output", str(tmp_path / "out")]
+    sampler = load(run)
+    with torch.no_grad():
+        sampler.network.colour.weight[2] = torch.nan  # of zebras
+    assert sampler("horse").shape == (1, 8, 8, 1)
+    for call in (lambda: sampler("zebra"), lambda: sampler.picture("zebra"), lambda: sampler(count=3)):
+        assert "NaN or infinite" in refused(call)
+    said = {"pipeline": "painter", "options": {"condition": "class", **KINDS["class"]}, "translations": {}}
+    golden = {"G": (torch.zeros(1, 6), torch.tensor([1]))}
+    domains = {"x": {"name": "animals", "channels": 1}}
+    more = {"samples": {"G": "x"}, "domains": domains, "preprocessing": {}, "images_seen": 4, "golden": golden}
+    save_model(run / "model", networks={"G": sampler.network}, **said, **more)
+    for call in (lambda: load(run), lambda: sample(run, *out, "--label=zebra")):
+        assert "weight in the layer colour are NaN or infinite" in refused(call)
+    assert not (tmp_path / "out").exists()
+
+
 # -- the way back -----------------------------------------------------------------------------------------------------
 
 

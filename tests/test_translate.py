@@ -950,11 +950,11 @@ def test_verify_names_what_does_not_hold_and_goes_on(run: Path, capsys):
     assert "zebra to horse" in said.err and "F.safetensors" in said.err
 
 
-def spoilt(run: Path) -> None:
+def spoilt(run: Path, by: float = 1.0, key: str = "layers.0.weight") -> None:
     """Changes a weight of G as someone would who makes the hashes fit."""
     path, card = run / "model" / "G.safetensors", run / "model" / "model.json"
     weights = load_file(path)
-    weights["layers.0.weight"].view(-1)[0] += 1
+    weights[key].view(-1)[0] += by
     save_file(weights, path)
     said = json.loads(card.read_text())
     said["files"]["G.safetensors"] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -973,6 +973,88 @@ def test_every_loader_verifies_on_demand(run: Path, photos: Path, tmp_path: Path
     quagga.load(run)
     assert translate(run, photos / "a.png", "--output", out, "--overwrite") == 0
     quagga.load(run, to="horse", verify=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_their_layer(run: Path, photos: Path, tmp_path: Path, value: float):
+    spoilt(run, value)
+    for call in (lambda: quagga.load(run), lambda: translate(run, photos, "--output", tmp_path / "out")):
+        message = refused(call)
+        assert "G.safetensors: 1 of 588 values of weight in the layer layers.0 are NaN or infinite" in message
+    assert not (tmp_path / "out").exists()
+    assert dispatch(["verify", str(run)]) == 2
+    quagga.load(run, to="horse")
+    train = ["train", "cyclegan", "--root", str(tmp_path), "--init_from", str(run)]
+    for side in "AB":
+        shutil.copytree(photos, tmp_path / f"train{side}")
+    small = [f"--{name}={value}" for name, value in TINY.items()]
+    words = [*train, *small, "--load_size=16", "--workers=0", f"--output={tmp_path / 'new'}", "--device=cpu"]
+    assert "layers.0" in refused(dispatch, words)
+    assert not (tmp_path / "new" / "model").exists()
+
+
+def test_averages_of_batch_norm_that_are_not_finite_are_refused_and_masks_are_not(tmp_path: Path):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(x)
+
+    def build():
+        return SimpleNamespace(generators={"G": Masked()}, translations={"G": ("x", "y")})
+
+    domains = {side: {"name": side, "channels": 3} for side in "xy"}
+    said = {"pipeline": "p", "options": {}, "translations": {"G": ("x", "y")}, "domains": domains}
+    for variance, expected in ((1.0, ""), (torch.inf, "running_var in the layer norm"), (torch.nan, "running_var")):
+        networks = build().generators
+        networks["G"].norm.running_var.fill_(variance)
+        save_model(tmp_path, networks=networks, preprocessing={}, images_seen=0, **said)
+        if expected:
+            assert expected in refused(lambda: quagga.load(tmp_path, build=build))
+        else:
+            assert quagga.load(tmp_path, build=build).verify() == 0
+
+
+class Fails(nn.Module):
+    """Makes NaN, or infinities, of pictures that are white in a corner."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x[:, :, :1, :1] > 0.99, self.value, x)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("resolution", ["model", "full", 8])
+def test_an_output_that_is_not_finite_is_an_error(run: Path, value: float, resolution: Any):
+    translator = quagga.load(run, resolution=resolution, device="cpu")
+    translator.network = Fails(value)
+    white, black = np.full((12, 12, 3), 255, np.uint8), np.zeros((12, 12, 3), np.uint8)
+    for picture in (white, Image.fromarray(white), white / 255, to_tensor(white), to_tensor(white)[None]):
+        message = refused(translator, picture)
+        assert "NaN or infinite" in message and "quagga verify" in message
+    translator(black)
+    translator.mixed_precision = "bf16"
+    assert "--mixed_precision no" in refused(translator, white)
+    translator.golden = to_tensor(white)[None], to_tensor(white)[None]
+    assert "NaN or infinite" in refused(translator.verify)
+
+
+def test_of_an_output_that_is_not_finite_nothing_is_written(run: Path, tmp_path: Path, capsys, monkeypatch):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name, level in (("black.png", 0), ("white.png", 255)):
+        Image.new("RGB", (12, 12), (level, level, level)).save(folder / name)
+    monkeypatch.setattr("quagga.pipelines.translator.generator_of", lambda *_: Fails(torch.nan))
+    assert translate(run, folder, "--output", tmp_path / "out") == 2
+    assert contents(tmp_path / "out").keys() == {"black.png"}
+    said = capsys.readouterr().err
+    assert "white.png" in said and "NaN or infinite" in said and "1 of 2 pictures could not be translated" in said
 
 
 def test_verify_says_what_cannot_work(run: Path, tmp_path: Path):
