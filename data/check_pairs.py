@@ -6,7 +6,6 @@ other.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from quagga import BadInput
 from quagga.data.check import SHOWN, Finding, Look, Part, Report, look_at, table
-from quagga.data.decode import SUFFIXES, read_header, read_native
+from quagga.data.decode import read_native
 from quagga.data.form import Native
 from quagga.data.inputs import halves
 from quagga.data.pairs import Pair, Pairs, find_pairs
@@ -79,20 +78,6 @@ def check_pairs(
             lines.append(f"    and {len(finding.names) - SHOWN:,} more")
     fatal = next((finding.what for finding in findings if finding.fatal), "")
     return Report(lines, "--side right" if found.side_by_side and side == "right" else "", len(findings), fatal)
-
-
-def are_pairs(root: str | None) -> bool:
-    """Whether a folder's train holds pictures twice as wide as high, as side-by-side sets do."""
-    train = Path(root or "").expanduser() / "train"
-    if root is None or not train.is_dir():
-        return False
-    some = [path for path in sorted(train.iterdir()) if path.suffix.lower() in SUFFIXES][:16]
-    wide = 0
-    for path in some:
-        with suppress(BadInput):
-            header = read_header(path)
-            wide += header.longer == 2 * header.shorter
-    return wide > len(some) / 2
 
 
 def find(

@@ -95,7 +95,8 @@ def looked_through(chosen: Check) -> tuple["Report", str]:
     from tqdm import tqdm
 
     from quagga.data.check import check as look
-    from quagga.data.check_pairs import are_pairs, check_pairs
+    from quagga.data.check_pairs import check_pairs
+    from quagga.data.recognise import are_pairs
 
     places = chosen.root, chosen.x, chosen.y
     given = {"root": chosen.root, "x": chosen.x, "y": chosen.y, "pairs": chosen.pairs}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from quagga import BadInput, __version__
+from quagga.pipelines.other_trainers import called_here
 from quagga.pipelines.stop import Stopped, listening
 
 COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
@@ -115,6 +116,10 @@ def dispatch(argv: list[str]) -> int:
             print(usage(f"quagga {command} PIPELINE [--config FILE.yaml] [OPTION ...]", "pipelines", PIPELINES, after))
             return 0
         if not rest[0].startswith("-") and rest[0] not in PIPELINES:
+            if Path(rest[0]).is_dir():
+                from quagga.data.recognise import pipeline_of
+
+                raise BadInput(f"name the pipeline too: quagga {command} {pipeline_of(Path(rest[0]))} {rest[0]}")
             raise BadInput(f"unknown pipeline {rest[0]}{suggestion(rest[0], PIPELINES)}")
     if command in PLAYED:
         with listening(alone=True):  # before torch is imported
@@ -167,9 +172,13 @@ def usage(line: str, title: str, table: dict[str, tuple[str, str]], after: str) 
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown word: the nearest known one, or all of them where none is near."""
+    """The end of an error about an unknown word: the option that is called so in other trainers, else the nearest known
+    one, or all of them where none is near."""
     spelled = {name.replace("-", "_"): name for name in known}
-    near = difflib.get_close_matches(word.replace("-", "_"), spelled, n=1)
+    plain = word.replace("-", "_")
+    dashes = plain[: len(plain) - len(plain.lstrip("_"))]
+    near = [dashes + name for name in called_here(plain.lstrip("_")) if dashes + name in spelled]
+    near = near or difflib.get_close_matches(plain, spelled, n=1)
     if near:
         return f": did you mean {spelled[near[0]]}?"
     return f": there is {', '.join(spelled.values())}" if len(spelled) < 10 else ": --help lists all there are"

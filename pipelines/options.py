@@ -28,6 +28,7 @@ ALIASES = {"--resume_from_checkpoint": "--resume"}  # what other trainers call i
 LONGEST = 1 << 19  # bytes of a config; ours have 2,000, with a vocabulary of 8,192 words up to 300,000
 DEEPEST = 16  # lists and dictionaries within one another in a config; ours have 3
 NAMED = ("label", "attributes", "caption", "to")  # what is called as users call it: null is a name like any other
+ALONE = ("-h", "--help", "--print_config")  # options without a value
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
 
 
@@ -183,7 +184,9 @@ def parse(
         if name.startswith("--") and name not in options:
             raise BadInput(f"unknown option {name}{suggestion(name, options)}")
     tokens = [token for file in files for token in tokens_of(file, hints, pipeline)]
-    texts, others = texts_of([*tokens, *typed], hints)
+    words, texts, others = apart([*tokens, *typed], hints)
+    if words:
+        texts["root"] = the_folder(words, typed, hints)
     try:
         config = parser_for(prog, takers, defaults).parse_args(others).as_dict() | texts
     except ArgumentError as error:
@@ -203,26 +206,44 @@ def parse(
     return config
 
 
-def texts_of(argv: Sequence[str], hints: Mapping[str, Any]) -> tuple[dict[str, str | None], list[str]]:
-    """The options that are text or null, and the other arguments, in which lists of text are put in quotes: as YAML,
-    which the others are read as, a class called null or true would be no text, and a folder called #1 would be null."""
+def apart(argv: Sequence[str], hints: Mapping[str, Any]) -> tuple[list[str], dict[str, str | None], list[str]]:
+    """The words that belong to no option; the options that are text or null; and the other arguments, in which lists of
+    text are put in quotes. As YAML, which the others are read as, a class called null or true would be no text, and a
+    folder called #1 would be null."""
+    words: list[str] = []
     texts: dict[str, str | None] = {}
     others: list[str] = []
     rest = deque(argv)
     while rest:
         argument = rest.popleft()
         name, equals, value = argument.removeprefix("--").partition("=")
-        kinds = set(get_args(hints.get(name))) if argument.startswith("--") else set()
-        if not (equals or (rest and not re.match("-[^0-9]", rest[0]))):  # no value: the parser says so
-            others.append(argument)
-        elif kinds == {str, types.NoneType}:
-            value = value if equals else rest.popleft()
-            texts[name] = None if value == "null" and name not in NAMED else value
-        elif list[str] in (hints.get(name), *kinds):
-            others.append(f"--{name}={in_quotes(value if equals else rest.popleft())}")
+        if not argument.startswith("-"):
+            words.append(argument)
+        elif argument in ALONE or not (equals or (rest and not re.match("-[^0-9]", rest[0]))):
+            others.append(argument)  # where a value is missing the parser says so
         else:
-            others.append(argument)
-    return texts, others
+            value, hint = value if equals else rest.popleft(), hints.get(name)
+            kinds = set(get_args(hint))
+            if kinds == {str, types.NoneType}:
+                texts[name] = None if value == "null" and name not in NAMED else value
+            else:
+                others.append(f"--{name}={in_quotes(value) if list[str] in (hint, *kinds) else value}")
+    return words, texts, others
+
+
+def the_folder(words: Sequence[str], typed: Sequence[str], hints: Mapping[str, Any]) -> str:
+    """The one word that may stand without an option, the folder of the pictures.
+
+    Raises:
+        BadInput: there are more, --root names one too, or the pictures have no root.
+    """
+    if "root" not in hints:
+        raise BadInput(f"options begin with --, unlike {words[0]}")
+    if len(words) == 2 and {"x", "y"} <= hints.keys():
+        raise BadInput(f"two folders are named so: --x {words[0]} --y {words[1]}")
+    if len(words) > 1 or any(argument.partition("=")[0] == "--root" for argument in typed):
+        raise BadInput(f"one folder can be named without an option: {words[-1]} is one too many; options begin with --")
+    return words[0]
 
 
 def in_quotes(text: str) -> str:

@@ -156,8 +156,9 @@ class Translator:
         x = torch.from_numpy(places).permute(2, 0, 1).unsqueeze(0).float()
         return to_form(self._run(x, prepare=self._planes)[0], self.gives)
 
-    def read(self, path: Path, side: Literal["left", "right"] | None = None) -> Fitted:
-        """The picture in a file as `translated` takes it, or of a pair side by side the one on a side.
+    def read(self, path: Path, side: Literal["left", "right", "whole"] | None = None) -> Fitted:
+        """The picture in a file as `translated` takes it, or of a pair side by side the one on a side. "whole" and None
+        take all of it.
 
         Raises:
             BadInput: it cannot be read, or not as a picture of the source.

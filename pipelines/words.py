@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 
 from quagga import BadInput
 from quagga.pipelines.cli import HELP
-from quagga.pipelines.options import parse, split
+from quagga.pipelines.options import ALONE, parse, split
 
-ALONE = ("-h", "--help", "--print_config")
 Taker = TypeVar("Taker")
 
 

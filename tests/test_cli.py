@@ -21,6 +21,9 @@ from quagga.data.tensors import with_floats
 from quagga.data.unpaired import Unpaired
 from quagga.pipelines import cli, options
 from quagga.pipelines.cli import COMMANDS, PIPELINES, command_line
+from quagga.pipelines.other_trainers import ELSEWHERE
+from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,40 @@ TEXTS = [
     "=b",
     "@",
 ]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "theirs", "ours"),
+    [
+        ("cyclegan", "--image_size", "--crop_size"),
+        ("cyclegan", "--size", "--crop_size"),
+        ("gan", "--image-size", "--size"),
+        ("pix2pix", "--batch", "--batch_size"),
+        ("cyclegan", "--learning_rate", "--lr"),
+        ("cyclegan", "--gpu_ids", "--device"),
+        ("cyclegan", "--dataroot", "--root"),
+        ("cyclegan", "--lambda_A", "--lambda_cycle"),
+        ("pix2pix", "--direction", "--side"),
+    ],
+)
+def test_options_of_other_trainers_are_answered_with_ours(pipeline, theirs, ours, tmp_path, capsys):
+    assert command_line(["train", pipeline, theirs, "3"]) == 2
+    assert f"unknown option {theirs}: did you mean {ours}?" in capsys.readouterr().err
+    key = theirs.strip("-")
+    assert command_line(["train", pipeline, "--config", saved(tmp_path, f"{key}: 3\n")]) == 2
+    assert f"did you mean {ours.strip('-')}?" in capsys.readouterr().err
+
+
+def test_what_others_call_an_option_is_none_of_ours_beside_it():
+    """Else a name of ours would be answered with another one."""
+    for ours, theirs in ELSEWHERE.items():
+        for name in PIPELINES:
+            known = options.hints_of(import_module(PIPELINES[name][0]).build).keys() | options.hints_of(Schedule).keys()
+            known |= (
+                options.hints_of(RunOptions).keys() | options.hints_of(import_module(PIPELINES[name][0]).data).keys()
+            )
+            assert ours not in known or not known & set(theirs.split())
+    assert all(theirs == theirs.lower() for theirs in ELSEWHERE.values())
 
 
 @pytest.mark.parametrize("text", TEXTS)
