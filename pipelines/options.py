@@ -21,14 +21,13 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from quagga import BadInput
-from quagga.pipelines.cli import PIPELINES, suggestion
+from quagga.pipelines.cli import HELP, PIPELINES, suggestion
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
 ALIASES = {"--resume_from_checkpoint": "--resume"}  # what other trainers call it, understood where it is typed
 LONGEST = 1 << 19  # bytes of a config; ours have 2,000, with a vocabulary of 8,192 words up to 300,000
 DEEPEST = 16  # lists and dictionaries within one another in a config; ours have 3
 NAMED = ("label", "attributes", "caption", "to")  # what is called as users call it: null is a name like any other
-ALONE = ("-h", "--help", "--print_config")  # options without a value
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
 
 
@@ -219,8 +218,10 @@ def apart(argv: Sequence[str], hints: Mapping[str, Any]) -> tuple[list[str], dic
         name, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("-"):
             words.append(argument)
-        elif argument in ALONE or not (equals or (rest and not re.match("-[^0-9]", rest[0]))):
-            others.append(argument)  # where a value is missing the parser says so
+        elif not argument.startswith("--") and argument not in HELP:
+            raise BadInput(f"options begin with --, unlike {argument}")
+        elif name not in hints or not (equals or (rest and not re.fullmatch("-[^0-9 ][^ ]*", rest[0]))):
+            others.append(argument)  # the parser says what is wrong with it: no option, or no value
         else:
             value, hint = value if equals else rest.popleft(), hints.get(name)
             kinds = set(get_args(hint))

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from quagga import BadInput
 from quagga.pipelines.cli import HELP
-from quagga.pipelines.options import ALONE, parse, split
+from quagga.pipelines.options import parse, split
 
+ALONE = ("-h", "--help", "--print_config")
 Taker = TypeVar("Taker")
 
 

@@ -128,6 +128,7 @@ def test_a_folder_may_stand_without_root(sets, monkeypatch, capsys):
         (["cyclegan", domains, three], f"--x {domains} --y {three}"),
         (["gan", domains, three], "one too many"),
         (["gan", domains, "--root", three], "one too many"),
+        (["gan", domains, "-r", three], "options begin with --, unlike -r"),
         ([three], f"name the pipeline too: quagga train conditional {three}"),
     ):
         assert command_line(["train", *words]) == 2
