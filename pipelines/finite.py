@@ -46,9 +46,5 @@ def checked(made: Tensor, source: str, narrow: bool = False) -> Tensor:
     """
     if torch.isfinite(made).all():
         return made
-    move = (
-        "take --mixed_precision no"
-        if narrow
-        else "`quagga verify RUN` says whether the model is as it was saved; if it is, take an earlier one"
-    )
-    raise BadInput(f"the model ({source}) made values of it that are NaN or infinite, and no picture: {move}")
+    move = "take --mixed_precision no" if narrow else "take an earlier model, or compute it with --device cpu"
+    raise BadInput(f"the model ({source}) made values that are NaN or infinite, and no picture: {move}")
