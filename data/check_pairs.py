@@ -7,7 +7,6 @@ other.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,7 @@ from quagga import BadInput
 from quagga.data.check import Look, Part, digests_of, look_at, overview
 from quagga.data.check import find as find_in
 from quagga.data.clean import Entry
-from quagga.data.decode import SUFFIXES, read_header, read_native
+from quagga.data.decode import read_native
 from quagga.data.findings import Finding, Report, useless_files
 from quagga.data.form import Native
 from quagga.data.inputs import halves
@@ -99,20 +98,6 @@ def check_pairs(
     options = ["--side right"] if found.side_by_side and side == "right" else []
     options += [part.options for part in parts if part.options and of_y and not found.side_by_side]
     return Report(lines, findings, " ".join(dict.fromkeys(options)), entries, found.names)
-
-
-def are_pairs(root: str | None) -> bool:
-    """Whether a folder's train holds pictures twice as wide as high, as side-by-side sets do."""
-    train = Path(root or "").expanduser() / "train"
-    if root is None or not train.is_dir():
-        return False
-    some = [path for path in sorted(train.iterdir()) if path.suffix.lower() in SUFFIXES][:16]
-    wide = 0
-    for path in some:
-        with suppress(BadInput):
-            header = read_header(path)
-            wide += header.longer == 2 * header.shorter
-    return wide > len(some) / 2
 
 
 def find(

@@ -20,7 +20,7 @@ from quagga.data.folders import subfolders
 from quagga.data.form import Form
 from quagga.data.labels import Columns, Labelled, in_table
 from quagga.data.rows import Batch, Batches, Sample
-from quagga.data.stated import check_workers
+from quagga.data.stated import check_names, check_workers
 from quagga.data.table import SUFFIXES
 
 
@@ -116,6 +116,7 @@ class Conditioned:
             BadInput: as of the class; what is in it is not understood.
         """
         made = unprepared(cls, options)
+        check_names(made.names)
         made._prepare(in_dataset(dataset, test, conditions, made.condition, made.names))
         return made
 
@@ -185,6 +186,7 @@ class Conditioned:
         }
 
     def _found(self) -> Labelled:
+        check_names(self.names)
         if (self.root is None) == (self.table is None):
             raise BadInput("name the pictures: --root DIR with a folder for each class, or --table FILE.csv")
         table = self.table

@@ -63,6 +63,7 @@ MODES = {
     "CMYK": "RGB",
     "YCbCr": "RGB",
     "LAB": "RGB",
+    "HSV": "RGB",  # in memory alone: no file stores it
 }
 DEEP_MODES = {  # one channel, kept at its depth
     "I;16": np.uint16,
@@ -153,6 +154,9 @@ def to_native(picture: Image.Image | np.ndarray, as_stored: bool = False) -> Nat
         BadInput: "this picture: why".
     """
     with _explained("this picture"):
+        size = picture.size if isinstance(picture, Image.Image) else picture.shape
+        if 0 in size:
+            raise ValueError(f"its size is {size}: it is empty")
         if isinstance(picture, Image.Image):
             return _with_pillow(picture, as_stored)
         pixels = picture[..., None] if picture.ndim == 2 else picture

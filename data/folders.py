@@ -11,6 +11,7 @@ from typing import NamedTuple
 from quagga import BadInput
 from quagga.data.decode import LEFT_OUT, SUFFIXES
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 HELD_OUT_SHARE, HELD_OUT_LEAST, HELD_OUT_MOST = 0.05, 4, 64
 OURS = ".quagga"  # a file in a folder whose pictures Quagga has made: none of them is data
 OF_A_RUN = ("samples", "checkpoints", "model", "best")  # folders that a run makes in its own
@@ -197,12 +198,10 @@ def _two_trees(x: Path, y: Path, x_name: str | None, y_name: str | None) -> TwoF
 
 def _one_tree(root: Path, x_name: str | None, y_name: str | None) -> TwoFolders:
     _checked(root)
-    missing = [name for name in ("trainA", "trainB") if not (root / name).is_dir()]
-    if missing:
-        there = subfolders(root)
-        hint = f"with --x {root / there[0]} --y {root / there[1]}?" if len(there) == 2 else ""
-        inside = f"; it holds the folders {', '.join(there[:6])}" if there else ""
-        raise BadInput(f"{root} has no {' and no '.join(missing)}{inside}: {hint or 'name the two with --x and --y'}")
+    if not all((root / name).is_dir() for name in ("trainA", "trainB")):
+        from quagga.data.recognise import no_two_domains  # which itself looks for pictures here
+
+        raise no_two_domains(root)
     couple = re.fullmatch(r"(.+?)2(.+)", root.resolve().name)
     guessed = couple.groups() if couple else ("A", "B")
     sides, notices = [], []
@@ -285,6 +284,8 @@ def other_files(folder: Path) -> Counter[str]:
 def _checked(folder: Path) -> Path:
     if folder.is_dir():
         return folder
+    if folder.name.lower().endswith(ARCHIVES) and folder.exists():
+        raise BadInput(f"{folder} is an archive: unpack it, and name the folder that comes of it")
     if folder.exists():
         raise BadInput(f"{folder} is a file: name the folder of the pictures")
     known = next((parent for parent in folder.parents if parent.is_dir()), Path())

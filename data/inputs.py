@@ -288,4 +288,4 @@ def right_half(native: Native) -> Native:
     return halves(native)[1]
 
 
-CUTS: dict[str | None, Cut] = {None: whole, "left": left_half, "right": right_half}
+CUTS: dict[str | None, Cut] = {None: whole, "whole": whole, "left": left_half, "right": right_half}

@@ -135,6 +135,7 @@ class Paired:
             "y": self.y_name or found.names["y"],
         }
         self.title = f"{self.names['x']}2{self.names['y']}"
+        self.pair_size: list[int] | None = None  # (width, height) of most, where two lie side by side
         self.notices = [*found.notices, *self._look_at_sizes()]
         self.input = self._look_at_labels() if self.x_as == "labels" else Input(self.x_as)
         self.forms = self._look_at_values()
@@ -268,7 +269,7 @@ class Paired:
                 for side, channels in self.channels.items()
             },
             "carry": False,  # y is no x with a change in it: at another size the result itself is scaled
-        } | ({"side": self.side} if self.side_by_side and not self.input.of_y else {})
+        } | ({"side": self.side, "pair_size": self.pair_size} if self.side_by_side and not self.input.of_y else {})
 
     def domains(self) -> dict[str, dict[str, Any]]:
         """What each side is called and how its pictures are read and written, for the model to carry along (JSON)."""
@@ -330,6 +331,7 @@ class Paired:
         if not self.side_by_side or not sizes:
             return []
         (shorter, longer), _ = sizes.most_common(1)[0]
+        self.pair_size = [longer, shorter]
         return [f"pairs side by side, {longer}x{shorter} mostly: x ({self.names['x']}) is the {self.side} half"]
 
     def _look_at_labels(self) -> Input:

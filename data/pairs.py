@@ -373,7 +373,7 @@ def _json(path: Path, text: str) -> tuple[list[str], list[tuple[int, dict[str, s
 
 
 def _csv(text: str) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    head = text.partition("\n")[0]
+    head = text.lstrip().partition("\n")[0]  # empty lines above it are passed over
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns: list[str] = []

@@ -16,7 +16,7 @@ from quagga.data.deck import deck_of, wanted_of
 from quagga.data.form import Form
 from quagga.data.labels import Columns, Labelled, in_table, unlisted
 from quagga.data.rows import Batch, Batches, Sample
-from quagga.data.stated import check_workers
+from quagga.data.stated import check_names, check_workers
 
 MODES = 100  # classes above which folders are taken for mere order
 
@@ -71,6 +71,7 @@ class Pictures:
             raise BadInput(
                 "name the pictures: --root DIR, a folder of pictures or of idx files, or --table FILE, a list"
             )
+        check_names(self.names)
         if self.table is not None:
             self._prepare(in_table(self.table, None, None, None, Columns(), self.unreadable == "skip"))
         elif self.root is not None:

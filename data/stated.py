@@ -16,6 +16,12 @@ def check_side(side: str, channels: int | None, value_range: Sequence[float] | N
         raise BadInput(f"{side}_value_range {value_range}: two numbers, the lower first, e.g. '[0, 4095]'")
 
 
+def check_names(names: Sequence[str] | None) -> None:
+    """Raises BadInput where classes, attributes or words are asked for, and none is named."""
+    if names is not None and not names:
+        raise BadInput("names is an empty list: name some, --names '[horse, zebra]', or leave it out to take all")
+
+
 def check_workers(workers: int, timeout: float) -> None:
     """Raises BadInput where there cannot be so many readers, or they cannot be waited for so long (seconds)."""
     if not 0 <= workers <= 256:

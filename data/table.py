@@ -130,12 +130,13 @@ def _separator(path: Path, text: str) -> str:
     """The sign that makes the same number of cells, 2 or more, of all first lines; of several the first to stand."""
     if path.suffix.lower() == ".tsv":
         return "\t"
-    begin = text.splitlines()[0]
+    begin = text.lstrip().splitlines()[0]  # empty lines above the header are passed over
     present = sorted((sign for sign in SEPARATORS if sign in begin), key=begin.index)
     for sign in present:
         reader = csv.reader(io.StringIO(text), delimiter=sign)
         try:
-            widths = {len(cells) for cells, _ in zip(reader, range(LOOKED_AT), strict=False) if cells}
+            some = [cells for cells, _ in zip(reader, range(LOOKED_AT), strict=False)]
+            widths = {len(cells) for cells in some if any(cell.strip() for cell in cells)}
         except csv.Error:
             continue
         if len(widths) == 1:

@@ -143,7 +143,8 @@ def looked_through(chosen: Check) -> Looked:
     from tqdm import tqdm
 
     from quagga.data.check import check as look
-    from quagga.data.check_pairs import are_pairs, check_pairs
+    from quagga.data.check_pairs import check_pairs
+    from quagga.data.recognise import are_pairs
     from quagga.data.sides import lists_sides, sides_in_table
 
     places = chosen.root, chosen.x, chosen.y

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from quagga import BadInput, __version__
 from quagga.pipelines.launcher import first, first_here, several
+from quagga.pipelines.other_trainers import called_here
 from quagga.pipelines.printable import escaping, printable
 from quagga.pipelines.stop import Stopped, listening
 
@@ -53,6 +54,7 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "unable to find an engine
 SHARED_MEMORY = ("</torch_", "shared memory")  # where torch cannot hand a tensor to another process
 OUT_OF_MEMORY, UNCOMPILED = "out of memory", "the networks could not be compiled"
 HELP = ("-h", "--help")
+LONGEST_NAME = 255  # bytes of the name of a file or folder, on the disks of Linux, macOS and Windows
 
 
 def command_line(argv: Sequence[str]) -> int:
@@ -125,6 +127,10 @@ def dispatch(argv: list[str]) -> int:
             print(usage(f"quagga {command} PIPELINE [--config FILE.yaml] [OPTION ...]", "pipelines", PIPELINES, after))
             return 0
         if not rest[0].startswith("-") and rest[0] not in PIPELINES:
+            if Path(rest[0]).is_dir():
+                from quagga.data.recognise import pipeline_of
+
+                raise BadInput(f"name the pipeline too: quagga {command} {pipeline_of(Path(rest[0]))} {rest[0]}")
             raise BadInput(f"unknown pipeline {rest[0]}{suggestion(rest[0], PIPELINES)}")
     if command in PLAYED:
         with listening(alone=True):  # before torch is imported
@@ -177,9 +183,13 @@ def usage(line: str, title: str, table: dict[str, tuple[str, str]], after: str) 
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown word: the nearest known one, or all of them where none is near."""
+    """The end of an error about an unknown word: the option that is called so in other trainers, else the nearest known
+    one, or all of them where none is near."""
     spelled = {name.replace("-", "_"): name for name in known}
-    near = difflib.get_close_matches(word.replace("-", "_"), spelled, n=1)
+    plain = word.replace("-", "_")
+    dashes = plain[: len(plain) - len(plain.lstrip("_"))]
+    near = [dashes + name for name in called_here(plain.lstrip("_")) if dashes + name in spelled]
+    near = near or difflib.get_close_matches(plain, spelled, n=1)
     if near:
         return f": did you mean {spelled[near[0]]}?"
     return f": there is {', '.join(spelled.values())}" if len(spelled) < 10 else ": --help lists all there are"
@@ -211,7 +221,7 @@ def explained(action: Callable[[], int], ours: bool = True) -> int:
         complain(str(error).strip().rpartition("quagga.BadInput: ")[2])
         return left(2)
     except Exception as error:
-        reason = exhausted(error) or lost(error)
+        reason = exhausted(error) or lost(error) or too_long(error)
         if reason is not None:
             for note in getattr(error, "__notes__", []):  # where a worker raised: that may be a bug of ours
                 with escaping():
@@ -264,6 +274,21 @@ def lost(error: Exception) -> str | None:
         why = " ".join(text.split())[:200]
         return f"the processes of this run cannot work together ({why}): docs/many_gpus.md has lines that start them"
     return None
+
+
+def too_long(error: Exception) -> str | None:
+    """Which name no disk can have; None if it is another kind of error."""
+    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG:
+        return None
+    parts = Path(os.fsdecode(error.filename or "")).parts
+    longest = max(parts, key=lambda part: len(os.fsencode(part)), default="")
+    size = len(os.fsencode(longest))
+    if size <= LONGEST_NAME:
+        return f"a path of {len(parts)} folders is longer than this system can open: choose a shorter one"
+    return (
+        f"the name {longest[:40]}... has {size} bytes, and a file or folder may have {LONGEST_NAME}: choose a shorter"
+        " one (without --output a run is named after its pictures)"
+    )
 
 
 def exhausted(error: Exception) -> str | None:

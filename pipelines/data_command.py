@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
         "list": (__name__, "the published CycleGAN and pix2pix sets"),
         "download": (__name__, "download one of them: quagga data download NAME"),
         "check": (__name__, "find what is wrong with your pictures: quagga data check ROOT, or --x DIR --y DIR"),
-        "preview": (__name__, "a contact sheet of what training will see: quagga data preview [PIPELINE] --root DIR"),
+        "preview": (__name__, "a contact sheet of what training will see: quagga data preview [PIPELINE] DIR"),
         "embedded": (__name__, "write the embedded horses and zebras into a folder"),
     }
     if not argv or argv[0] in HELP:
@@ -192,16 +192,26 @@ def preview(argv: list[str]) -> None:
     """
     from quagga.data.paired import Paired  # torch: `quagga data embedded` need not wait for it
     from quagga.data.preview import captioned_sheet, contact_sheet, windowed
+    from quagga.data.recognise import pipeline_of
     from quagga.data.tensors import with_floats
     from quagga.pipelines.overwrite import PREVIEW, check_sheet
 
     files, typed = taken_out(argv, "--config")
-    name = typed.pop(0) if typed and not typed[0].startswith("-") else None
+    name = typed.pop(0) if typed and typed[0] in PIPELINES else None
     if name is None and files:
-        name = str(read_config(files[-1]).get("pipeline"))
-    if name is not None and name not in PIPELINES:
-        raise BadInput(f"unknown pipeline {name}{suggestion(name, PIPELINES)}")
-    kind = import_module(PIPELINES[name or "cyclegan"][0]).data
+        name = read_config(files[-1]).get("pipeline")
+    if name is None:
+        name = "cyclegan"
+        roots, _ = taken_out(typed, "--root")
+        if typed and not typed[0].startswith("-"):
+            if not Path(typed[0]).expanduser().is_dir():
+                raise BadInput(f"{typed[0]} is neither a pipeline nor a folder{suggestion(typed[0], PIPELINES)}")
+            roots = [typed[0]]
+        if roots and Path(roots[-1]).expanduser().is_dir():
+            name = pipeline_of(Path(roots[-1]).expanduser())
+    if name not in PIPELINES:
+        raise BadInput(f"unknown pipeline {name}{suggestion(str(name), PIPELINES)}")
+    kind = import_module(PIPELINES[name][0]).data
     takers = {"data": kind, "preview": Preview}
     # A training's config serves here too: what it says about data is taken, the rest is left.
     written = [token for file in files for token in tokens_of(file, hints_of(kind), None)]

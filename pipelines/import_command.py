@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if len(words) != 1 or chosen.output is None:
         raise BadInput("name the weights and the run they become: quagga import FILE_OR_FOLDER --output RUN")
+    from quagga.pipelines.finite import sound
     from quagga.pipelines.model_folder import save_model  # torch: a misspelt option need not wait for it
     from quagga.pipelines.reference import from_reference, read_options, read_weights
 
@@ -49,6 +50,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     files = find(place, chosen.epoch)
     loaded = {name: from_reference(read_weights(path), path) for name, path in files.items()}
+    for name, (_, network) in loaded.items():
+        sound(network, files[name])
     said = read_options(place if place.is_dir() else place.parent)
     backwards = said.get("direction") == "BtoA"
     names = {"x": chosen.x_name or "AB"[backwards], "y": chosen.y_name or "BA"[backwards]}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from quagga import BadInput
 from quagga.data.conditions import PLURAL, Conditions, name_of
 from quagga.pipelines import checkpoint
+from quagga.pipelines.finite import sound
 from quagga.pipelines.minimax import Game
 from quagga.pipelines.model_folder import read_model
 
@@ -29,7 +30,7 @@ def init_from(game: Game, source: Path) -> list[str]:
         What was taken, a line a network and a line for each layer that was not.
 
     Raises:
-        BadInput: there is no model, nothing in it fits, or its conditions are of another kind.
+        BadInput: there is no model, nothing in it fits, it is not finite, or its conditions are of another kind.
     """
     model = read_model(source.expanduser())
     renamed = other_names(game, model.options, source)
@@ -49,6 +50,7 @@ def init_from(game: Game, source: Path) -> list[str]:
             lines.append(f"{name}: begins anew, {source} has no weights for it")
             continue
         count, left = take(network, states[name], "encoder." if renamed else None)
+        sound(network, f"{name} of {source}")
         taken += count if name in game.generators else 0
         lines.append(f"{name}: {count} of {count + len(left)} layers taken from {source}")
         lines += [f"    {line}" for line in left]

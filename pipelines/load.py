@@ -1,5 +1,6 @@
 """What a run left behind, as a function: from pictures to pictures, or from noise and a condition to pictures."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -54,8 +55,8 @@ def load(
             by a level of 255, single pixels by more. "no": float32 throughout.
 
     Raises:
-        BadInput: no model, a damaged or newer one, an unknown direction, a device that is not there, or weights that no
-            longer give what they gave.
+        BadInput: no model, a damaged or newer one, weights that are not finite, an unknown direction, a device that is
+            not there, or weights that no longer give what they gave.
     """
     if run == "":
         raise BadInput("the name of the run is empty: give the folder that `quagga train` wrote")
@@ -107,8 +108,14 @@ def largest_tile(device: torch.device) -> int:
     return max(TILE, int((free / 2 / BYTES_PER_PIXEL) ** 0.5))
 
 
+def folded(name: str) -> str:
+    """A name without its case, and in one form of Unicode."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def _direction(folder: ModelFolder, to: str | None) -> str:
-    """The name of the network that translates in the direction that is asked for."""
+    """The name of the network that translates in the direction that is asked for; case counts where it tells two
+    domains apart."""
     if to is None:
         return next(iter(folder.translations))
     choices: dict[str, str] = {}
@@ -120,7 +127,11 @@ def _direction(folder: ModelFolder, to: str | None) -> str:
     for name, domain in zip(folder.translations, called, strict=True):
         if called.count(domain) == 1:  # of two domains of one name the letters still tell
             choices.setdefault(domain, name)
-    folded = {choice.casefold(): name for choice, name in choices.items()}
-    if to.casefold() in folded:
-        return folded[to.casefold()]
+    if to in choices:
+        return choices[to]
+    alike = {choice: name for choice, name in choices.items() if folded(choice) == folded(to)}
+    if len(set(alike.values())) == 1:
+        return next(iter(alike.values()))
+    if alike:
+        raise BadInput(f"'{to}' may be {' or '.join(alike)}, which differ in case alone: write it as it stands here")
     raise BadInput(f"the model does not translate to '{to}'{suggestion(to, choices)} (it can: {', '.join(choices)})")

@@ -330,10 +330,15 @@ LATER = ("samples", "bytes")  # what older models lack
 
 def _find(run: Path) -> Path:
     """The model folder of a run, which may be given itself."""
-    for folder in (run, run / "model"):
-        if (whole.found(folder) / CARD).is_file():
-            return whole.found(folder)
-    if not run.is_dir():
+    try:
+        # The run first: beside the folder itself a longer name is looked for, which a disk may not allow.
+        for folder in (run / "model", run):
+            if (whole.found(folder) / CARD).is_file():
+                return whole.found(folder)
+        there = run.is_dir()
+    except OSError as error:
+        raise BadInput(f"there can be no folder {str(run)[:80]} ({error.strerror}): give that of a run") from None
+    if not there:
         raise BadInput(f"there is no folder {run}: give the folder that `quagga train` wrote")
     inside = sorted(path.parent.parent for path in run.glob(f"*/model/{CARD}"))
     hint = f"did you mean {inside[0]}?" if inside else "`quagga train` writes it, the first time at its first save"

@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +23,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from quagga import BadInput
 from quagga.names import given_back, private
-from quagga.pipelines.cli import PIPELINES, suggestion
+from quagga.pipelines.cli import HELP, PIPELINES, suggestion
 from quagga.pipelines.printable import Drawn
 
 Takers = Mapping[str, Callable[..., Any]]  # who takes options, and what the group is called
@@ -34,6 +35,7 @@ ALIASES = {  # what other trainers call an option, and what it was called -> our
 MAY_BE_EMPTY = ("attributes", "caption")  # of a picture
 LONGEST = 1 << 19  # bytes of a config; ours have 2,000, with a vocabulary of 8,192 words up to 300,000
 DEEPEST = 16  # lists and dictionaries within one another in a config; ours have 3
+NAMED = ("label", "attributes", "caption", "to")  # what is called as users call it: null is a name like any other
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "null"}
 
 
@@ -189,9 +191,11 @@ def parse(
         if name.startswith("--") and name not in options:
             raise BadInput(f"unknown option {name}{suggestion(name, options)}")
     tokens = [token for file in files for token in tokens_of(file, hints, pipeline)]
+    words, texts, others = apart([private(token) for token in (*tokens, *typed)], hints)
+    if words:
+        texts["root"] = the_folder(given_back(words), typed, hints)
     try:
-        words = [private(token) for token in (*tokens, *typed)]
-        config = given_back(parser_for(prog, takers, defaults).parse_args(words).as_dict())
+        config = given_back(parser_for(prog, takers, defaults).parse_args(others).as_dict() | texts)
     except ArgumentError as error:
         raise BadInput(given_back(in_one_line(str(error), hints))) from None
     printing = config.pop("print_config")
@@ -201,6 +205,8 @@ def parse(
             raise BadInput(f"--{name} is empty (a variable that is not set?): give it a value, or leave it out")
         if not measured(value):
             raise BadInput(f"--{name} should be {described(hints[name])} that is finite and below 2**63, not {value}")
+        if zeros(value):  # which YAML can write, and no file, folder or class is called
+            raise BadInput(f"--{name} holds a zero byte: leave it out")
     if pipeline:
         config = {"pipeline": pipeline, **config}
     if printing:
@@ -208,6 +214,58 @@ def parse(
         sys.stdout.write(Drawn(yaml.safe_dump(config, sort_keys=False, allow_unicode=True)))
         raise SystemExit(0)
     return config
+
+
+def apart(argv: Sequence[str], hints: Mapping[str, Any]) -> tuple[list[str], dict[str, str | None], list[str]]:
+    """The words that belong to no option; the options that are text or null; and the other arguments, in which lists of
+    text are put in quotes. As YAML, which the others are read as, a class called null or true would be no text, and a
+    folder called #1 would be null."""
+    words: list[str] = []
+    texts: dict[str, str | None] = {}
+    others: list[str] = []
+    rest = deque(argv)
+    while rest:
+        argument = rest.popleft()
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("-"):
+            words.append(argument)
+        elif not argument.startswith("--") and argument not in HELP:
+            raise BadInput(f"options begin with --, unlike {argument}")
+        elif name not in hints or not (equals or (rest and not re.fullmatch("-[^0-9 ][^ ]*", rest[0]))):
+            others.append(argument)  # the parser says what is wrong with it: no option, or no value
+        else:
+            value, hint = value if equals else rest.popleft(), hints.get(name)
+            kinds = set(get_args(hint))
+            if kinds == {str, types.NoneType}:
+                texts[name] = None if value == "null" and name not in NAMED else value
+            else:
+                others.append(f"--{name}={in_quotes(value) if list[str] in (hint, *kinds) else value}")
+    return words, texts, others
+
+
+def the_folder(words: Sequence[str], typed: Sequence[str], hints: Mapping[str, Any]) -> str:
+    """The one word that may stand without an option, the folder of the pictures.
+
+    Raises:
+        BadInput: there are more, --root names one too, or the pictures have no root.
+    """
+    if "root" not in hints:
+        raise BadInput(f"options begin with --, unlike {words[0]}")
+    if len(words) == 2 and {"x", "y"} <= hints.keys():
+        raise BadInput(f"two folders are named so: --x {words[0]} --y {words[1]}")
+    if len(words) > 1 or any(argument.partition("=")[0] == "--root" for argument in typed):
+        raise BadInput(f"one folder can be named without an option: {words[-1]} is one too many; options begin with --")
+    return words[0]
+
+
+def in_quotes(text: str) -> str:
+    """A list in brackets with each of its texts in quotation marks: `[7, null]` becomes `["7", "null"]`."""
+    try:
+        found = yaml.load(text, yaml.BaseLoader)
+    except yaml.YAMLError:
+        return text
+    plain_list = isinstance(found, list) and all(isinstance(one, str) for one in found)
+    return as_yaml(found) if plain_list else text
 
 
 def renamed(argument: str, known: Iterable[str]) -> str:
@@ -247,7 +305,8 @@ def taken_out(argv: Sequence[str], option: str) -> tuple[list[str], list[str]]:
 
 
 def read_config(file: str) -> dict[str, Any]:
-    """The keys and values of a YAML file. YAML makes False of `no` and text of `1e-4`: a scalar stays as written.
+    """The keys and values of a YAML file. YAML makes False of `no` and text of `1e-4`: a scalar stays as written, in a
+    list too.
 
     Anchors (`&a`, `*a`), by which ten lines can stand for gigabytes, are refused, and so is what is longer or deeper
     than any config.
@@ -270,7 +329,13 @@ def read_config(file: str) -> dict[str, Any]:
     if len(values) != len(written):
         raise BadInput(f"{file} states a key twice: leave one of them out")
     pairs = zip(values.values(), written.items(), strict=True)
-    return {key: raw if isinstance(raw, str) and value is not None else value for value, (key, raw) in pairs}
+    return {key: value if value is None else as_written(value, raw) for value, (key, raw) in pairs}
+
+
+def as_written(value: Any, raw: Any) -> Any:
+    """What stands in a file, where it is a scalar or a list of such; else its value."""
+    flat = isinstance(raw, list) and all(isinstance(one, str) for one in raw)
+    return raw if isinstance(raw, str) or flat else value
 
 
 def look_through(text: bytes) -> None:
@@ -300,7 +365,7 @@ def look_through(text: bytes) -> None:
 def tokens_of(file: str, known: Iterable[str], pipeline: str | None) -> list[str]:
     """A config as one would type it: a line `key: value` means `--key=value`. A command that is no pipeline reads every
     pipeline's config, and takes the keys that it knows."""
-    config = read_config(file)
+    config = {key: value for key, value in read_config(file).items() if value is not None or key not in NAMED}
     owner = config.pop("pipeline", pipeline)
     if pipeline is None and owner:
         config = {key: value for key, value in config.items() if key in known}
@@ -335,6 +400,13 @@ def measured(value: Any) -> bool:
     return not isinstance(value, int | float) or abs(value) < 2**63  # False for NaN
 
 
+def zeros(value: Any) -> bool:
+    """Whether a text in it holds a zero byte."""
+    if isinstance(value, list | tuple | dict):
+        return any(map(zeros, [*value, *value.values()] if isinstance(value, dict) else value))
+    return isinstance(value, str) and "\0" in value
+
+
 def described(hint: Any) -> str:
     """What a type accepts, in words."""
     if get_origin(hint) is Literal:
@@ -352,8 +424,7 @@ def in_one_line(message: str, hints: Mapping[str, Any]) -> str:
     values = re.split(r"(?:Got value|Given value): ", message)[1:]  # the last is all of it, those before are parts
     if key and values:
         value, wanted = " ".join(values[-1].split()), described(hints[key[1]])
-        quotes = "each text" in wanted and re.search(r"\d", value)
-        return f"--{key[1]} should be {wanted}, not {value}" + (": put numbers in quotes" if quotes else "")
+        return f"--{key[1]} should be {wanted}, not {value}"
     if lone := re.match(r"argument --(\w+): expected one argument", message):
         return f"--{lone[1]} needs a value: {described(hints.get(lone[1], str))}"
     return " ".join(re.sub("[Uu]nrecognized arguments:", "options begin with --, unlike", message).split())

@@ -25,6 +25,7 @@ IDLE = {  # what a task does not heed
     "grid": ("frames",),
 }
 YARDSTICK = 32  # samples that an inverted picture is compared with
+CALLED = 220  # bytes of a condition in a file's name, which may have 255, with a seed of 19 digits and a suffix
 STRIP = 9  # pictures of a walk that are kept side by side
 
 
@@ -169,7 +170,10 @@ def conditions_of(sampler: "Sampler", chosen: SampleOptions) -> list[str]:
         if kind != own:
             instead = f"the model takes {options[own]}" if own else "the model was trained without a condition"
             raise BadInput(f"{options[kind]} does not fit: {instead}")
-    asked = [text for kind in given for text in listed(options[kind], said[kind])]
+    words = said[own] if own else None
+    if words is not None and words in sampler.names:
+        return [words]  # a class may be called as a list is written: "[old] horse"
+    asked = listed(options[own], words) if own else []
     return list({understood(sampler, text): text for text in reversed(asked)}.values())[::-1]
 
 
@@ -358,7 +362,10 @@ def called(condition: str | None) -> str:
     """The beginning of a file's name."""
     import re
 
-    return "" if condition is None else re.sub(r"[^\w.=-]+", "_", condition)[:80] + "-"
+    if condition is None:
+        return ""
+    plain = re.sub(r"[^\w.=-]+", "_", condition)[:80]
+    return plain.encode()[:CALLED].decode("utf-8", "ignore") + "-"
 
 
 def sheet(sampler: "Sampler", columns: "dict[str, Tensor]", target: Path, existing: Existing, abreast: int = 1) -> None:

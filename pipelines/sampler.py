@@ -19,6 +19,7 @@ from quagga.data.conditions import Conditions, tokens
 from quagga.data.form import Form
 from quagga.data.tensors import to_form
 from quagga.pipelines import latent
+from quagga.pipelines.finite import checked
 from quagga.pipelines.model_folder import GOLDEN, ModelFolder
 from quagga.pipelines.translator import GOLDEN_TOLERANCE, form_of, generator_of, pick_device
 
@@ -77,7 +78,8 @@ class Sampler:
             truncation: See `latent.latents`.
 
         Raises:
-            BadInput: an unknown condition, one that is missing or not asked for, or numbers that cannot be.
+            BadInput: an unknown condition, one that is missing or not asked for, numbers that cannot be, or a network
+                that makes values that are not finite.
         """
         if count < 1:
             raise BadInput(f"count is {count}: ask for 1 picture or more")
@@ -132,7 +134,8 @@ class Sampler:
         return latent.latents(seeds, self.z_size, truncation)
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """(N, z_size), and raw conditions (N, ...) -> pictures (N, C, H, W) in [-1, 1], float32 on the CPU."""
+        """(N, z_size), and raw conditions (N, ...) -> pictures (N, C, H, W) in [-1, 1], float32 on the CPU. Raises
+        BadInput where the network makes values that are not finite."""
         return torch.cat(list(self.portions(z, c)))
 
     @torch.inference_mode()
@@ -140,7 +143,7 @@ class Sampler:
         """What `decode` gives, 64 pictures or fewer at a time, each portion made when it is asked for."""
         conditions = [None] * -(-len(z) // PORTION) if c is None else c.to(self.device).split(PORTION)
         for part in zip(z.to(self.device).split(PORTION), conditions, strict=True):
-            yield self._through(*part).cpu()
+            yield checked(self._through(*part).cpu(), self.target)
 
     def shown(self, pictures: Tensor) -> np.ndarray:
         """(N, C, H, W) in [-1, 1] -> (N, H, W, C) of the kind and value range it was trained on."""

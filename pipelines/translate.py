@@ -3,8 +3,8 @@
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -51,7 +51,8 @@ class TranslateOptions:
             averages of training; None: as the model says (pix2pix: batch, as in its paper).
         seed: of the dropout; each picture begins from it.
         from_photo: of a model that takes edges, give it photos and let it draw their edges first.
-        side: of pictures that hold a pair side by side, translate the left or the right one; None: all of it.
+        side: of pictures that hold a pair side by side, translate the left or the right one; whole takes all of it.
+            None: all of it too, unless the model was trained on such pairs and most pictures have their shape.
         mixed_precision: bf16 computes products in 16 bits, faster on GPUs and on CPUs with AMX; colours then differ by
             a level of 255, single pixels by more. Pictures that go through in strips stay in float32; `no` keeps all in
             it.
@@ -69,7 +70,7 @@ class TranslateOptions:
     statistics: Literal["batch", "running"] | None = None
     seed: int = 0
     from_photo: bool = False
-    side: Literal["left", "right"] | None = None
+    side: Literal["left", "right", "whole"] | None = None
     mixed_precision: Literal["no", "bf16"] = "no"
 
 
@@ -109,6 +110,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     jobs = plan(found, output, translator.gives)
     sheet = output / COMPARISON if chosen.comparison else None
     made = check(jobs, sheet, chosen.existing)
+    if chosen.side is None:
+        refuse_pairs([job.source for job in jobs], translator.preprocessing)
     return translate(translator, jobs, output, None if sheet in made else sheet, chosen.side, made)
 
 
@@ -183,12 +186,43 @@ def check(jobs: Sequence[Job], sheet: Path | None, existing: Existing) -> set[Pa
     return kept([*([sheet] if sheet else []), *(target for _, target in jobs)], existing)
 
 
+def refuse_pairs(pictures: Sequence[Path], preprocessing: Mapping[str, Any]) -> None:
+    """Refuses, before any work, to translate pairs side by side as if each were one picture; of a few it is said.
+
+    The model must have learned from such pairs, and most pictures must have their shape: as wide by as high, to 1 %, as
+    most of these were (of older models, which do not say: twice as wide as high), so that none can be a half.
+
+    Raises:
+        BadInput: that is so; a half can be named, or the whole.
+    """
+    from quagga.data.decode import read_header
+
+    half = preprocessing.get("side")
+    if half not in ("left", "right"):
+        return
+    match preprocessing.get("pair_size"):
+        case [int(width), int(height)] if width > height > 0:
+            shape = width / height
+        case _:
+            shape = 2.0
+    alike = 0
+    for path in pictures:
+        with suppress(BadInput):  # what cannot be read is told when its turn comes
+            header = read_header(path)
+            alike += header.wide and abs(header.longer / header.shorter - shape) < 0.01 * shape
+    what = f"{alike:,} of {len(pictures):,} pictures have the shape of the pairs side by side of training"
+    if 2 * alike > len(pictures):
+        raise BadInput(f"{what}: --side {half} translates the {half} halves, --side whole each as one picture")
+    if alike:
+        print(f"{what}: if they hold both, translate them apart with --side {half}")
+
+
 def translate(
     translator: "Translator",
     jobs: Sequence[Job],
     output: Path,
     sheet: Path | None = None,
-    side: Literal["left", "right"] | None = None,
+    side: Literal["left", "right", "whole"] | None = None,
     made: Set[Path] = frozenset(),
 ) -> int:
     """Translates every picture whose target is not made yet; one that cannot be read is reported and left out. Returns
@@ -198,7 +232,7 @@ def translate(
     from quagga.pipelines.comparison import MOST, Comparison
     from quagga.pipelines.progress import Progress
 
-    failed = clipped = values = wide = photos = 0
+    failed = clipped = values = photos = 0
     comparison = Comparison(translator, side) if sheet else None
     begin = perf_counter()
     with Progress(len(jobs), "picture") as progress:
@@ -219,7 +253,6 @@ def translate(
             if not there:
                 write(target, result, read_metadata(source))
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
-            wide += picture.pixels.shape[1] == 2 * picture.pixels.shape[0]
             photos += translator.input.kind == "edges" and not translator.from_photo and no_drawing(picture.pixels)
             if comparison:
                 comparison.add(source, picture, result)
@@ -237,9 +270,7 @@ def translate(
     if photos:
         print(f"{photos} of {done} are no drawings, black on white, as the model takes: of photos, say --from_photo")
     half = translator.preprocessing.get("side")  # where x lay in the pairs of training
-    if wide and side is None and half:
-        print(f"{wide} of {done} are as wide as the pairs of training were: if they hold both, say --side {half}")
-    elif side and half and side != half:
+    if side in ("left", "right") and half and side != half:
         print(f"in training {translator.source} was the {half} half, not the {side} one")
     speed = done / (perf_counter() - begin)
     what = "picture" if done == 1 else "pictures"

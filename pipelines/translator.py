@@ -26,6 +26,7 @@ from quagga.data.metadata import metadata_of
 from quagga.data.tensors import to_form, to_tensor, to_uint8
 from quagga.models.modes import Mode, in_mode, used
 from quagga.pipelines.cli import PIPELINES
+from quagga.pipelines.finite import checked, sound
 from quagga.pipelines.model_folder import CARD, GOLDEN, ModelFolder, mode_of
 from quagga.pipelines.resolution import Resolution, size_for, translated_at
 from quagga.pipelines.tiles import can_be_cut, in_strips
@@ -115,7 +116,8 @@ class Translator:
         Label maps are integers, or images, of the labels of training; tensors are their planes, 1 or -1.
 
         Raises:
-            BadInput: not such a picture, none that can be given back as such an object, or too large for the memory.
+            BadInput: not such a picture, none that can be given back as such an object, or too large for the memory; or
+                the network makes values of it that are not finite.
         """
         if isinstance(picture, Image.Image):
             return self._image(picture)
@@ -147,7 +149,8 @@ class Translator:
         """A picture in the source's form, as `read` gives it -> (H, W, C) in the target's form.
 
         Raises:
-            BadInput: it holds labels that training has not seen, or is too large for the memory.
+            BadInput: it holds labels that training has not seen, is too large for the memory, or the network makes
+                values of it that are not finite.
         """
         if self.input.kind != "labels":
             return to_form(self._run(to_tensor(picture.pixels).unsqueeze(0))[0], self.gives)
@@ -158,8 +161,9 @@ class Translator:
         x = torch.from_numpy(places).permute(2, 0, 1).unsqueeze(0).float()
         return to_form(self._run(x, prepare=self._planes)[0], self.gives)
 
-    def read(self, path: Path, side: Literal["left", "right"] | None = None) -> Fitted:
-        """The picture in a file as `translated` takes it, or of a pair side by side the one on a side.
+    def read(self, path: Path, side: Literal["left", "right", "whole"] | None = None) -> Fitted:
+        """The picture in a file as `translated` takes it, or of a pair side by side the one on a side. "whole" and None
+        take all of it.
 
         Raises:
             BadInput: it cannot be read, or not as a picture of the source.
@@ -253,8 +257,13 @@ class Translator:
         height, width = x.shape[-2:]
         size = size_for(resolution or self.resolution, height, width, self.preprocessing)
         plainly = torch.autocast(self.device.type, enabled=False)  # whatever surrounds the call
+        ends, narrow = f"{self.source} to {self.target}", self.mixed_precision == "bf16"
+
+        def through(small: Tensor) -> Tensor:
+            return checked(self._through(prepare(small)), ends, narrow)
+
         with _memory_in_words(width, height, self.device), torch.inference_mode(), plainly:
-            return translated_at(size, x, lambda small: self._through(prepare(small)), carry, labels)
+            return translated_at(size, x, through, carry, labels)
 
     def _through(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H, W) on the device: the network itself, in strips where the picture is large."""
@@ -356,7 +365,8 @@ def _builder(folder: ModelFolder) -> Callable[..., Any]:
 
 
 def generator_of(folder: ModelFolder, name: str, build: Callable[..., Any] | None = None) -> nn.Module:
-    """The network called `name`, with its weights, in eval mode on the CPU; `build` of a game outside Quagga."""
+    """The network called `name`, with its weights, in eval mode on the CPU; `build` of a game outside Quagga. Raises
+    BadInput where they do not make it, or are not finite."""
     build = build or _builder(folder)
     weights = folder.tensors(f"{name}.safetensors")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
@@ -377,7 +387,7 @@ def generator_of(folder: ModelFolder, name: str, build: Callable[..., Any] | Non
     except Exception as error:  # whatever a wrong option leads to
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{folder.path}: weights and options do not make the network {name} ({reason})") from error
-    return network.to(torch.float32).eval().requires_grad_(False)
+    return sound(network.to(torch.float32).eval().requires_grad_(False), folder.path / f"{name}.safetensors")
 
 
 def _network(build: Callable[..., Any], options: dict[str, Any], name: str) -> nn.Module:

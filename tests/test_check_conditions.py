@@ -150,7 +150,7 @@ def test_preview_shows_each_picture_with_its_condition(tmp_path, capsys):
     with Image.open(out) as sheet:
         assert sheet.size[1] > 4 * 120 > with_captions[1]  # one below the other; five abreast
     assert command_line(["data", "preview", "conditionl", "--root", str(top)]) == 2
-    assert "unknown pipeline conditionl" in capsys.readouterr().err
+    assert "conditionl is neither a pipeline nor a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["train", "conditional"], ["data", "check"], ["data", "preview", "conditional"]])

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from quagga.data import embedded
-from quagga.data.check_pairs import are_pairs, check_pairs
+from quagga.data.check_pairs import check_pairs
+from quagga.data.recognise import are_pairs
 from quagga.pipelines.cli import command_line
 
 rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import json
 import multiprocessing
 import multiprocessing.synchronize  # before a test replaces what it is made of
 import os
@@ -23,6 +24,9 @@ from quagga.data.tensors import with_floats
 from quagga.data.unpaired import Unpaired
 from quagga.pipelines import cli, options
 from quagga.pipelines.cli import COMMANDS, PIPELINES, command_line
+from quagga.pipelines.other_trainers import ELSEWHERE
+from quagga.pipelines.run_options import RunOptions
+from quagga.pipelines.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,97 @@ def test_a_line_of_a_config_means_what_it_means_when_typed(tmp_path):
     config = parsed("--config", saved(tmp_path, "precision: no\nx: 2024\nlr: 1e-4\ncrop_size:  64  # px\n"))
     assert (config["precision"], config["x"], config["lr"], config["crop_size"]) == ("no", "2024", 1e-4, 64)
     assert parsed("--config", saved(tmp_path, "x: null\nprecision:\n")) == parsed()
+
+
+TEXTS = [
+    "true",
+    "1e3",
+    "007",
+    "2024-01-01",
+    "~",
+    "Null",
+    "#1",
+    "&a",
+    "*a",
+    "!b",
+    "a: b",
+    "[a]",
+    "- a",
+    " a ",
+    "=b",
+    "@",
+]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "theirs", "ours"),
+    [
+        ("cyclegan", "--image_size", "--crop_size"),
+        ("cyclegan", "--size", "--crop_size"),
+        ("gan", "--image-size", "--size"),
+        ("pix2pix", "--batch", "--batch_size"),
+        ("cyclegan", "--learning_rate", "--lr"),
+        ("cyclegan", "--gpu_ids", "--device"),
+        ("cyclegan", "--dataroot", "--root"),
+        ("cyclegan", "--lambda_A", "--lambda_cycle"),
+        ("pix2pix", "--direction", "--side"),
+    ],
+)
+def test_options_of_other_trainers_are_answered_with_ours(pipeline, theirs, ours, tmp_path, capsys):
+    assert command_line(["train", pipeline, theirs, "3"]) == 2
+    assert f"unknown option {theirs}: did you mean {ours}?" in capsys.readouterr().err
+    key = theirs.strip("-")
+    assert command_line(["train", pipeline, "--config", saved(tmp_path, f"{key}: 3\n")]) == 2
+    assert f"did you mean {ours.strip('-')}?" in capsys.readouterr().err
+
+
+def test_what_others_call_an_option_is_none_of_ours_beside_it():
+    """Else a name of ours would be answered with another one."""
+    for ours, theirs in ELSEWHERE.items():
+        for name in PIPELINES:
+            known = options.hints_of(import_module(PIPELINES[name][0]).build).keys() | options.hints_of(Schedule).keys()
+            known |= (
+                options.hints_of(RunOptions).keys() | options.hints_of(import_module(PIPELINES[name][0]).data).keys()
+            )
+            assert ours not in known or not known & set(theirs.split())
+    assert all(theirs == theirs.lower() for theirs in ELSEWHERE.values())
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_text_whatever_yaml_would_read_in_it(text, tmp_path):
+    for argv in (["--x", text], [f"--x={text}"], ["--config", saved(tmp_path, yaml.safe_dump({"x": text}))]):
+        assert parsed(*argv)["x"] == text
+    for argv in (["--colours", f"[{json.dumps(text)}, b]"], [f"--colours=['{text}', b]"]):
+        assert parsed(*argv)["colours"] == [text, "b"]
+
+
+@pytest.mark.parametrize("how", ["typed", "in a config"])
+def test_a_list_of_text_needs_no_quotation_marks(how, tmp_path):
+    for words in ("[null, true, 1e3, 007, 2024-01-01]", "[~, no, 0x10, .inf, ä]"):
+        argv = ["--colours", words] if how == "typed" else ["--config", saved(tmp_path, f"colours: {words}\n")]
+        assert parsed(*argv)["colours"] == words[1:-1].split(", ")
+
+
+def named(*argv: str) -> dict[str, Any]:
+    def taker(*, label: str | None = None, output: str | None = None) -> None: ...
+
+    return options.parse("quagga sample", {"taker": taker}, argv)
+
+
+def test_null_is_a_name_where_users_name_things_and_nothing_elsewhere(tmp_path):
+    assert named("--label", "null", "--output", "null") == {"label": "null", "output": None}
+    assert named("--label=a", "--output=b", "--config", saved(tmp_path, "label:\noutput: null\n")) == {
+        "label": "a",
+        "output": "b",
+    }
+    assert named("--config", saved(tmp_path, "label: null\n"))["label"] is None
+    assert named("--config", saved(tmp_path, 'label: "null"\n'))["label"] == "null"
+
+
+def test_a_zero_byte_in_a_config_is_refused_in_one_line(tmp_path):
+    """YAML can write one, and the system has no such file: Python raises ValueError for each in its own place."""
+    for line in ('x: "a\\0b"', 'colours: ["a\\0"]', 'augment: {"a\\0": {}}', 'augment: {"a": {"b": "\\0"}}'):
+        assert "holds a zero byte" in complaint_of("--config", saved(tmp_path, line + "\n"))
 
 
 def test_what_is_typed_wins_over_the_config_on_either_side_of_it(tmp_path):
@@ -414,6 +509,8 @@ def fails_with(error: BaseException) -> Callable[[], int]:
         ),
         (InductorError("RuntimeError: no kernel\n for you"), 2, "--compile false plays them as they are written"),
         (DistBackendError("NCCL error:\nDuplicate GPU"), 2, "cannot work together (NCCL error: Duplicate GPU): docs/"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", f"runs/{'a' * 300}"), 2, "aaa... has 300 bytes, and a file"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a/" * 3000), 2, "longer than this system can open"),
         (KeyboardInterrupt(), 130, ""),
         (SystemExit(None), 0, ""),
     ],

@@ -288,6 +288,7 @@ FORMS = {
     "other names": ("t.csv", "class;filename\n{}", ";", "utf-8", "\n"),
     "no header": ("t.csv", "{}", ",", "utf-8", "\n"),
     "empty lines": ("t.csv", "file,label\n\n{}\n\n", ",", "utf-8", "\n"),
+    "an empty line first": ("t.csv", "\n  \nfile;label\n{}", ";", "utf-8", "\r\n"),
 }
 
 
@@ -704,6 +705,7 @@ def test_options_that_cannot_work(tmp_path):
     refused("x_value_range", root=top, x_value_range=[1.0, 0.0])
     refused("workers -1", root=top, workers=-1)
     refused("vocabulary 0", root=top, vocabulary=0)
+    refused("names is an empty list", root=top, names=[])
     refused("from 1 to 1024", root=top, size=100_000)
     refused("x_value_range is for pictures in files", root=str(digits(tmp_path / "d")), x_value_range=[0.0, 9.0])
     refused("its pictures|it has 1 channels", root=str(digits(tmp_path / "e")), x_channels=2)
@@ -735,6 +737,7 @@ def test_datasets_that_are_none():
         names=["a", "b"],
     )
     of("has no attribute 'b'", Dataset(AS["array"], condition=lambda *_: {"a": 1}), condition="attributes", names=["b"])
+    of("names is an empty list", Dataset(AS["array"]), names=[])
     of("never below 0", Dataset(lambda pixels: torch.rand(3, 8, 8)))
     of("it is a str", Dataset(lambda pixels: "a picture"))
     with pytest.raises(TypeError, match="no option sise: did you mean size"):

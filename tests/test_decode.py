@@ -238,8 +238,14 @@ def test_modes_that_only_memory_holds():
     assert np.array_equal(to_channels(big_endian, 1)[..., 0], np.rint(DEEP[..., 0] / 257))
     half_clear = pil(LA).convert("PA")
     assert np.array_equal(to_channels(half_clear, 3), to_channels(half_clear.convert("RGBA"), 3))
-    with pytest.raises(BadInput, match="stored as HSV"):
-        to_channels(pil(COLOUR, "HSV"), 3)
+    hues = pil(COLOUR).convert("HSV")
+    assert np.array_equal(to_channels(hues, 3), np.asarray(hues.convert("RGB")))
+
+
+@pytest.mark.parametrize("empty", [Image.new("RGB", (0, 0)), Image.new("L", (5, 0)), np.zeros((0, 4, 3), np.uint8)])
+def test_a_picture_without_pixels_is_refused(empty):
+    with pytest.raises(BadInput, match="it is empty"):
+        to_channels(empty, 3)
 
 
 def test_floats_outside_their_range_are_refused_with_the_range(tmp_path):

@@ -143,6 +143,7 @@ ROWS = [(f"p/x {n}.png", f"p/y{n}.png") for n in range(8)]
         "comma": lambda: "x,y\n" + "\n".join(",".join(row) for row in ROWS),
         "semicolon, BOM, CRLF": lambda: ("﻿X;note;Y\r\n" + "\r\n".join(f"{x};n;{y}" for x, y in ROWS)).encode(),
         "tab, quoted": lambda: "y\tx\n\n" + "\n".join(f'"{y}"\t"{x}"' for x, y in ROWS),
+        "an empty line first": lambda: "\n \nx;y\n" + "\n".join(";".join(row) for row in ROWS),
         "UTF-16": lambda: ("x\ty\n" + "\n".join("\t".join(row) for row in ROWS)).encode("utf-16"),
     }.items(),
     ids=lambda form: form[0],

@@ -116,6 +116,7 @@ def test_bad_input(tmp_path):
     refused("has 0 pictures: expected .jpg", root=str(tmp_path / "empty"))
     top = str(class_folders(tmp_path / "c"))
     refused("has no class 'rad': did you mean red\\?", root=top, names=["rad"])
+    refused("names is an empty list", root=top, names=[])
     refused("workers 257", root=top, workers=257)
     refused("worker_timeout 0", root=top, worker_timeout=0)
     file = tmp_path / "file.png"

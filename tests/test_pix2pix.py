@@ -1,5 +1,6 @@
 """pix2pix plays the paper's objective, Eq. 4, and translates as it trains."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from quagga.pipelines.cli import command_line
 from quagga.pipelines.diffaugment import DiffAugment
 from quagga.pipelines.minimax import Draw
 from quagga.pipelines.pix2pix import Pix2Pix
+from quagga.pipelines.translate import refuse_pairs
 
 TINY = [
     *("--load_size=16", "--crop_size=16", "--width=4", "--width_discriminator=4", "--layers=1", "--workers=0"),
@@ -392,20 +394,46 @@ def test_of_pairs_side_by_side_a_half_is_translated(root, tmp_path, capsys):
     for name, source, more in (
         ("half", root / "test", ["--side=right"]),
         ("own", photos, []),
-        ("all", root / "test", []),
+        ("all", root / "test", ["--side=whole"]),
     ):
-        capsys.readouterr()
-        assert (
-            command_line(["translate", str(run), str(source), f"--output={tmp_path / name}", "--device=cpu", *more])
-            == 0
-        )
-        assert ("3 of 3 are as wide as the pairs" in capsys.readouterr().out) == (name == "all")
+        words = ["translate", str(run), str(source), f"--output={tmp_path / name}", "--device=cpu"]
+        assert command_line([*words, *more]) == 0
+    assert command_line(["translate", str(run), str(root / "test"), f"--output={tmp_path / 'none'}"]) == 2
+    said = capsys.readouterr().err
+    assert "3 of 3 pictures have the shape of the pairs" in said and "--side right" in said and "--side whole" in said
+    assert not (tmp_path / "none").exists()
     words = [str(root / "test"), "--side=left", f"--output={tmp_path / 'wrong'}", "--device=cpu"]
     assert command_line(["translate", str(run), *words]) == 0
     assert "was the right half, not the left one" in capsys.readouterr().out
     for path in (tmp_path / "own").iterdir():
         assert (np.asarray(Image.open(path)) == np.asarray(Image.open(tmp_path / "half" / path.name))).all()
         assert Image.open(tmp_path / "all" / path.name).width == 32
+
+
+@pytest.mark.parametrize(
+    ("pair", "sizes", "refused"),
+    [
+        ([512, 256], [(512, 256)], True),
+        ([512, 256], [(512, 256), (600, 300), (256, 256)], True),  # most
+        ([512, 256], [(512, 256), (256, 256)], False),  # some photos are twice as wide as high by themselves
+        ([512, 256], [(256, 256), (640, 480), (480, 640), (256, 512)], False),
+        ([1280, 480], [(1280, 480)], True),  # halves of 640 x 480
+        ([1280, 480], [(640, 480), (400, 200)], False),
+        ([1024, 256], [(512, 256)], False),  # halves that are twice as wide as high
+        (None, [(512, 256)], True),  # a model of an older Quagga
+        (None, [(640, 480)], False),
+        ([0, "a"], [(512, 256)], True),  # of a stranger
+    ],
+)
+def test_pairs_are_not_taken_for_pictures_nor_pictures_for_pairs(pair, sizes, refused, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(len(sizes))]
+    for path, size in zip(paths, sizes, strict=True):
+        Image.new("RGB", size).save(path)
+    said = {"side": "left"} | ({"pair_size": pair} if pair else {})
+    with pytest.raises(BadInput, match="--side left") if refused else contextlib.nullcontext():
+        refuse_pairs(paths, said)
+    refuse_pairs(paths, {})  # of two folders
+    refuse_pairs([*paths, tmp_path / "gone.png", tmp_path / "also.png", tmp_path / "and.png"], said)
 
 
 def test_a_run_verifies_in_every_mode(run, capsys):

@@ -217,6 +217,24 @@ def test_damage_is_refused(run_of):
     refused(load, run)
 
 
+def test_weights_and_pictures_that_are_not_finite_are_refused(run_of, tmp_path):
+    run, out = run_of("class"), ["--output", str(tmp_path / "out")]
+    sampler = load(run)
+    with torch.no_grad():
+        sampler.network.colour.weight[2] = torch.nan  # of zebras
+    assert sampler("horse").shape == (1, 8, 8, 1)
+    for call in (lambda: sampler("zebra"), lambda: sampler.picture("zebra"), lambda: sampler(count=3)):
+        assert "NaN or infinite" in refused(call)
+    said = {"pipeline": "painter", "options": {"condition": "class", **KINDS["class"]}, "translations": {}}
+    golden = {"G": (torch.zeros(1, 6), torch.tensor([1]))}
+    domains = {"x": {"name": "animals", "channels": 1}}
+    more = {"samples": {"G": "x"}, "domains": domains, "preprocessing": {}, "images_seen": 4, "golden": golden}
+    save_model(run / "model", networks={"G": sampler.network}, **said, **more)
+    for call in (lambda: load(run), lambda: sample(run, *out, "--label=zebra")):
+        assert "weight in the layer colour are NaN or infinite" in refused(call)
+    assert not (tmp_path / "out").exists()
+
+
 # -- the way back -----------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +349,33 @@ def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys, monkeypa
     assert "class horse, the first" in capsys.readouterr().out
     monkeypatch.setitem(KINDS["class"], "names", ["horse", "Horse"])  # which some disks do not tell apart
     assert "same file names" in refused(sample, run_of("class"), *out, "--label=[horse, Horse]")
+
+
+AWKWARD = ["null", "true", "1e3", "None", "007", "no", "~", "#1", "[old] horse", "horse, old", "{a: b}"]
+
+
+def test_a_class_of_any_name_can_be_asked_for(run_of, tmp_path, monkeypatch):
+    """On a command line YAML would make nothing, a truth and a number of the first three."""
+    monkeypatch.setitem(KINDS["class"], "names", AWKWARD)
+    run = run_of("class")
+    sampler = load(run)
+    for number, name in enumerate(AWKWARD):
+        assert sampler.condition(name, 1).tolist() == [number]
+        out = tmp_path / str(number)
+        assert sample(run, "--output", str(out), "--label", name, "--count=1", "--seed=3") == 0
+        [path] = out.iterdir()
+        assert np.array_equal(np.asarray(Image.open(path)), sampler(name, seed=3)[0, :, :, 0])
+    assert sample(run, "--output", str(tmp_path / "two"), "--label=[null, 1e3]", "--count=1") == 0
+    assert pictures_in(tmp_path / "two") == ["1e3-000000.png", "null-000000.png"]
+
+
+def test_a_long_name_of_a_class_makes_a_file_name_that_a_disk_can_have(run_of, tmp_path, monkeypatch):
+    long = "\N{CUNEIFORM SIGN A}" * 63  # 252 bytes, as a folder may be called
+    monkeypatch.setitem(KINDS["class"], "names", [long, "horse"])
+    out = tmp_path / "out"
+    assert sample(run_of("class"), "--output", str(out), "--label", long, "--count=1", f"--seed={2**62}") == 0
+    [name] = pictures_in(out)
+    assert name.startswith(long[:50]) and name.endswith(f"-{2**62}.png")
 
 
 @pytest.mark.parametrize("film", ["gif", "mp4", "none"])

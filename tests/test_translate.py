@@ -215,6 +215,12 @@ def test_where_there_is_no_model_it_is_said_where_one_is_expected(run: Path):
     assert "model.json" in refused(quagga.load, run)
 
 
+def test_a_run_may_have_the_longest_name_that_a_disk_allows_and_no_longer(run: Path):
+    long = run.rename(run.with_name("r" * 255))
+    quagga.load(long)
+    assert "File name too long" in refused(quagga.load, run.with_name("r" * 256))
+
+
 HOSTILE = {
     "a class to import": lambda card: card["options"].update(pool_size={"class_path": "this.thing"}),
     "a class in a list": lambda card: card["options"].update(diffaugment=[{"class_path": "this.thing"}]),
@@ -362,7 +368,7 @@ def test_a_changed_weight_is_found_by_the_golden_picture(run: Path):
     next(translator.network.parameters()).view(-1)[0] += 1
     assert "deviates" in refused(translator.verify)
     next(translator.network.parameters()).view(-1)[0] = float("nan")
-    assert "deviates" in refused(translator.verify)
+    assert "NaN or infinite" in refused(translator.verify)
 
     # On disk as well, by someone who knows how to make the hashes fit.
     weights = load_file(run / "model" / "G.safetensors")
@@ -496,6 +502,12 @@ def test_a_grey_target_is_grey_in_every_kind(tmp_path: Path):
     assert to_colour(Image.fromarray(array)).mode == "RGB"
     assert to_colour(to_tensor(array)).shape == (3, 8, 9)
     assert np.array_equal(to_colour(array), to_colour(np.asarray(Image.fromarray(array).convert("L"))))
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)], ids=str)
+@pytest.mark.parametrize("resolution", ["model", "full"])
+def test_an_image_without_pixels_is_refused(run: Path, size: tuple[int, int], resolution: Any):
+    assert "it is empty" in refused(quagga.load(run, resolution=resolution), Image.new("RGB", size))
 
 
 @pytest.mark.parametrize("kind", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "rotated"])
@@ -719,6 +731,31 @@ def test_domains_of_one_name_are_told_by_their_letters(tmp_path: Path):
     assert torch.equal(quagga.load(tmp_path, to="BtoA")(x), quagga.load(tmp_path, to="x")(x))
     assert not torch.equal(quagga.load(tmp_path, to="y")(x), quagga.load(tmp_path, to="x")(x))
     assert "train" in refused(quagga.load, tmp_path, "train")
+
+
+@pytest.mark.parametrize("names", [("zebra", "Zebra"), ("Zebra", "zebra"), ("Y", "X"), ("AtoB", "atob")], ids=str)
+def test_domains_that_differ_in_case_are_told_apart_by_it(tmp_path: Path, names: tuple[str, str]):
+    leave_model(tmp_path, names=names, **TINY)
+    x = noise(3, 8, 8)
+    for letter, name in zip("xy", names, strict=True):
+        if name != "AtoB":  # which means a direction in every model
+            assert torch.equal(quagga.load(tmp_path, to=name)(x), quagga.load(tmp_path, to=letter)(x))
+    if names[0].casefold() == names[1].casefold() == "zebra":
+        message = refused(quagga.load, tmp_path, "ZEBRA")
+        assert "zebra" in message and "Zebra" in message
+
+
+def test_a_domain_is_called_in_any_form_of_unicode(tmp_path: Path):
+    leave_model(tmp_path, names=("x", "Z\u00e9bre"), **TINY)
+    assert quagga.load(tmp_path, to="ze\u0301bre").target == "Z\u00e9bre"
+
+
+def test_a_domain_may_be_called_null(tmp_path: Path):
+    leave_model(tmp_path / "run", names=("null", "true"), **TINY)
+    Image.fromarray(pixels(8, 8)).save(tmp_path / "a.png")
+    assert translate(tmp_path / "run", tmp_path / "a.png", "--to", "null", "--output", tmp_path / "out") == 0
+    expected = quagga.load(tmp_path / "run", to="x")(pixels(8, 8))
+    assert np.array_equal(read_picture(tmp_path / "out" / "a.png"), expected)
 
 
 def test_a_device_that_is_not_there_is_refused(run: Path):
@@ -979,9 +1016,10 @@ def test_a_game_from_elsewhere_translates_too(tmp_path: Path, photos: Path):
 
 def test_verify_says_a_line_for_each_translation(run: Path, capsys):
     assert dispatch(["verify", str(run)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, verdict = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["horse to zebra", "zebra to horse"]
-    assert all("allowed is 0.001" in line for line in lines)
+    assert all("as it was saved" in line and "allowed is 0.001" in line for line in lines)
+    assert verdict.startswith("all is well with")
 
 
 def test_verify_names_what_does_not_hold_and_goes_on(run: Path, capsys):
@@ -989,15 +1027,15 @@ def test_verify_names_what_does_not_hold_and_goes_on(run: Path, capsys):
     path.write_bytes(path.read_bytes() + b"x")
     assert dispatch(["verify", str(run)]) == 2
     said = capsys.readouterr()
-    assert said.out.startswith("horse to zebra: deviates by") and said.out.count("\n") == 1
+    assert said.out.startswith("horse to zebra: as it was saved") and said.out.count("\n") == 1
     assert "zebra to horse" in said.err and "F.safetensors" in said.err
 
 
-def spoilt(run: Path) -> None:
+def spoilt(run: Path, by: float = 1.0, key: str = "layers.0.weight") -> None:
     """Changes a weight of G as someone would who makes the hashes fit."""
     path, card = run / "model" / "G.safetensors", run / "model" / "model.json"
     weights = load_file(path)
-    weights["layers.0.weight"].view(-1)[0] += 1
+    weights[key].view(-1)[0] += by
     save_file(weights, path)
     said = json.loads(card.read_text())
     said["files"]["G.safetensors"] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -1016,6 +1054,88 @@ def test_every_loader_verifies_on_demand(run: Path, photos: Path, tmp_path: Path
     quagga.load(run)
     assert translate(run, photos / "a.png", "--output", out, "--overwrite") == 0
     quagga.load(run, to="horse", verify=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_their_layer(run: Path, photos: Path, tmp_path: Path, value: float):
+    spoilt(run, value)
+    for call in (lambda: quagga.load(run), lambda: translate(run, photos, "--output", tmp_path / "out")):
+        message = refused(call)
+        assert "G.safetensors: 1 of 588 values of weight in the layer layers.0 are NaN or infinite" in message
+    assert not (tmp_path / "out").exists()
+    assert dispatch(["verify", str(run)]) == 2
+    quagga.load(run, to="horse")
+    train = ["train", "cyclegan", "--root", str(tmp_path), "--init_from", str(run)]
+    for side in "AB":
+        shutil.copytree(photos, tmp_path / f"train{side}")
+    small = [f"--{name}={value}" for name, value in TINY.items()]
+    words = [*train, *small, "--load_size=16", "--workers=0", f"--output={tmp_path / 'new'}", "--device=cpu"]
+    assert "layers.0" in refused(dispatch, words)
+    assert not (tmp_path / "new" / "model").exists()
+
+
+def test_averages_of_batch_norm_that_are_not_finite_are_refused_and_masks_are_not(tmp_path: Path):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(x)
+
+    def build():
+        return SimpleNamespace(generators={"G": Masked()}, translations={"G": ("x", "y")})
+
+    domains = {side: {"name": side, "channels": 3} for side in "xy"}
+    said = {"pipeline": "p", "options": {}, "translations": {"G": ("x", "y")}, "domains": domains}
+    for variance, expected in ((1.0, ""), (torch.inf, "running_var in the layer norm"), (torch.nan, "running_var")):
+        networks = build().generators
+        networks["G"].norm.running_var.fill_(variance)
+        save_model(tmp_path, networks=networks, preprocessing={}, images_seen=0, **said)
+        if expected:
+            assert expected in refused(lambda: quagga.load(tmp_path, build=build))
+        else:
+            assert quagga.load(tmp_path, build=build).verify() == 0
+
+
+class Fails(nn.Module):
+    """Makes NaN, or infinities, of pictures that are white in a corner."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x[:, :, :1, :1] > 0.99, self.value, x)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("resolution", ["model", "full", 8])
+def test_an_output_that_is_not_finite_is_an_error(run: Path, value: float, resolution: Any):
+    translator = quagga.load(run, resolution=resolution, device="cpu")
+    translator.network = Fails(value)
+    white, black = np.full((12, 12, 3), 255, np.uint8), np.zeros((12, 12, 3), np.uint8)
+    for picture in (white, Image.fromarray(white), white / 255, to_tensor(white), to_tensor(white)[None]):
+        message = refused(translator, picture)
+        assert "NaN or infinite" in message and "an earlier model" in message
+    translator(black)
+    translator.mixed_precision = "bf16"
+    assert "--mixed_precision no" in refused(translator, white)
+    translator.golden = to_tensor(white)[None], to_tensor(white)[None]
+    assert "NaN or infinite" in refused(translator.verify)
+
+
+def test_of_an_output_that_is_not_finite_nothing_is_written(run: Path, tmp_path: Path, capsys, monkeypatch):
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name, level in (("black.png", 0), ("white.png", 255)):
+        Image.new("RGB", (12, 12), (level, level, level)).save(folder / name)
+    monkeypatch.setattr("quagga.pipelines.translator.generator_of", lambda *_: Fails(torch.nan))
+    assert translate(run, folder, "--output", tmp_path / "out") == 2
+    assert contents(tmp_path / "out").keys() == {"black.png"}
+    said = capsys.readouterr().err
+    assert "white.png" in said and "NaN or infinite" in said and "1 of 2 pictures could not be translated" in said
 
 
 def test_verify_says_what_cannot_work(run: Path, tmp_path: Path):
