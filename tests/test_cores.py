@@ -17,6 +17,7 @@ assert pictures  # a fixture
 def threads(monkeypatch):
     def are(count: int, of: int) -> None:
         monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+        monkeypatch.setattr(torch, "set_num_threads", lambda _count: None)
         monkeypatch.setattr(os, "cpu_count", lambda: of)
 
     return are
