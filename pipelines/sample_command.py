@@ -213,7 +213,7 @@ def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, ou
     """A file a picture, called by its condition and seed."""
     from quagga.data.write import suffix_for
     from quagga.pipelines.progress import Progress
-    from quagga.pipelines.translate import write
+    from quagga.pipelines.translate import mark, write
 
     suffix = suffix_for(".png", sampler.gives)
     own = [sampler.names[n % len(sampler.names)] if sampler.conditions else None for n in range(chosen.count)]
@@ -235,6 +235,7 @@ def separate(sampler: "Sampler", asked: Sequence[str], chosen: SampleOptions, ou
             portions = sampler.portions(z[missing], None if c is None else c[missing])
             pictures = chain.from_iterable(sampler.shown(portion) for portion in portions)
             for n, picture in zip(missing, pictures, strict=True):
+                mark(output)
                 write(some[n], picture)
                 done += 1
                 progress.reach(done)
@@ -371,8 +372,10 @@ def called(condition: str | None) -> str:
 def sheet(sampler: "Sampler", columns: "dict[str, Tensor]", target: Path, existing: Existing, abreast: int = 1) -> None:
     """A contact sheet of pictures in [-1, 1]; those that are not of 8 bits are stretched."""
     from quagga.data.preview import contact_sheet, windowed
+    from quagga.pipelines.translate import mark
 
     if not kept([target], existing):
+        mark(target.parent)
         contact_sheet(columns if sampler.gives.eight_bits else windowed(columns, list(columns)), target, abreast)
         print(f"{target}")
 

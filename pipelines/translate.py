@@ -251,6 +251,7 @@ def translate(
                 progress.say(f"quagga: left out: {printable(message)}")
                 continue
             if not there:
+                mark(output)
                 write(target, result, read_metadata(source))
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
             photos += translator.input.kind == "edges" and not translator.from_photo and no_drawing(picture.pixels)
@@ -283,6 +284,22 @@ def translate(
 def no_drawing(picture: "np.ndarray") -> bool:
     """Whether less than half of a picture of 8 bits, (H, W, C), is white, as the ground of a drawing is."""
     return float((picture >= 224).mean()) < 0.5
+
+
+def mark(output: Path) -> None:
+    """Marks a new folder as one of ours, so that no training takes its pictures for data, see
+    `quagga.data.folders.claim`.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    from quagga.data.folders import claim
+
+    try:
+        claim(output)
+    except OSError as error:
+        why = f"cannot write {output} ({error.strerror})"
+        raise BadInput(f"{why}: free some space or choose another --output") from None
 
 
 def write(target: Path, picture: "np.ndarray", metadata: "Metadata | None" = None) -> None:

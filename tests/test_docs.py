@@ -80,8 +80,10 @@ def obeyed(page: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_page_of_the_plain_gan(home, capsys):
     obeyed("gan.md", capsys)
-    assert len(list((home / "four").iterdir())) == 4
-    made = {path.relative_to(home).as_posix() for name in ("walk", "sum", "found") for path in (home / name).iterdir()}
+    assert len(list((home / "four").glob("[!.]*"))) == 4
+    made = {
+        path.relative_to(home).as_posix() for name in ("walk", "sum", "found") for path in (home / name).glob("[!.]*")
+    }
     assert made == {
         *("walk/walk.png", "walk/walk.mp4", "sum/arithmetic.png"),
         *("found/inverted.png", "found/walk.png", "found/walk.gif"),
@@ -90,7 +92,7 @@ def test_the_page_of_the_plain_gan(home, capsys):
 
 def test_the_page_of_conditions(home, capsys):
     obeyed("conditional.md", capsys)
-    assert len(list((home / "threes_and_sevens").iterdir())) == 8
+    assert len(list((home / "threes_and_sevens").glob("[!.]*"))) == 8
     assert (home / "classes/grid.png").exists() and (home / "eyes/grid.png").exists()
 
 
@@ -145,7 +147,7 @@ def test_any_dataset(home, monkeypatch, capsys):
     config = yaml.safe_load((home / "runs/mnist/config.yaml").read_text())
     assert config["names"] == [str(n) for n in range(10)] and (config["seed"], config["size"]) == (5, 16)
     assert config["batch_size"] == 2 and config["condition"] == "class"
-    sevens = sorted((home / "sevens").iterdir())
+    sevens = sorted((home / "sevens").glob("[!.]*"))
     assert len(sevens) == 4 and Image.open(sevens[0]).size == (16, 16)
     shutil.rmtree(home / "sevens")
     assert command_line(["sample", "runs/mnist", "--label=7", "--output=sevens", "--device=cpu"]) == 0
@@ -161,7 +163,7 @@ def test_any_dataset_without_a_condition(home):
         cli.main(gan.build, noise, ["train", "--output=runs/noise", *SMALL["train"]], gan.defaults)
     assert end.value.code == 0
     assert command_line(["sample", "runs/noise", "--count=2", "--output=more", "--device=cpu"]) == 0
-    assert len(list((home / "more").iterdir())) == 2
+    assert len(list((home / "more").glob("[!.]*"))) == 2
 
 
 def test_a_function_that_gives_no_rows_or_decides_what_is_typed_is_told(home, capsys):

@@ -89,6 +89,23 @@ def test_runs_and_marked_folders_are_left_out_and_said(tmp_path):
     assert names_in(tmp_path / "run" / "samples") == ["f.png"]
 
 
+def test_what_is_translated_or_sampled_into_the_pictures_is_left_out(tmp_path):
+    root = embedded.write(tmp_path / "set", train=6, test=2, size=32)
+    before = names_in(root)
+    options = [*SMALL, *TRANSLATING, "--blocks=1", "--images=2", f"--output={tmp_path / 'cyclegan'}"]
+    assert command_line(["train", "cyclegan", f"--root={root}", *options]) == 0
+    options = [*SMALL, "--size=16", "--images=2", f"--output={tmp_path / 'gan'}"]
+    assert command_line(["train", "gan", f"--root={root / 'trainA'}", *options]) == 0
+    into = root / "trainA" / "zebras", root / "trainA" / "mine", root / "trainA" / "drawn"
+    touch(into[1], "a.png")
+    for output in into[:2]:
+        words = [str(tmp_path / "cyclegan"), str(root / "testA"), f"--output={output}", "--device=cpu"]
+        assert command_line(["translate", *words]) == 0
+    assert command_line(["sample", str(tmp_path / "gan"), f"--output={into[2]}", "--device=cpu"]) == 0
+    others = [f"trainA/mine/{path.name}" for path in (into[1]).glob("*.png")]
+    assert len(others) == 3 and names_in(root) == sorted([*before, *others])  # a folder with others' pictures counts
+
+
 def test_only_a_folder_of_our_own_is_marked(tmp_path):
     claim(tmp_path / "new" / "made")
     touch(tmp_path, "new/made/1.png", "new/2.png", "mine/3.png")

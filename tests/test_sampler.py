@@ -254,7 +254,7 @@ def test_the_noise_of_a_picture_is_found(run_of):
 
 
 def pictures_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.glob("[!.]*"))
 
 
 def test_files_and_grids(run_of, tmp_path, capsys):
@@ -363,7 +363,7 @@ def test_a_class_of_any_name_can_be_asked_for(run_of, tmp_path, monkeypatch):
         assert sampler.condition(name, 1).tolist() == [number]
         out = tmp_path / str(number)
         assert sample(run, "--output", str(out), "--label", name, "--count=1", "--seed=3") == 0
-        [path] = out.iterdir()
+        [path] = out.glob("[!.]*")
         assert np.array_equal(np.asarray(Image.open(path)), sampler(name, seed=3)[0, :, :, 0])
     assert sample(run, "--output", str(tmp_path / "two"), "--label=[null, 1e3]", "--count=1") == 0
     assert pictures_in(tmp_path / "two") == ["1e3-000000.png", "null-000000.png"]
