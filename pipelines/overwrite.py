@@ -39,5 +39,5 @@ def check_run(folder: Path) -> None:
 
 
 def _holds_something(path: Path) -> bool:
-    """Whether there is a file, or a folder that is not empty."""
-    return any(path.iterdir()) if path.is_dir() else os.path.lexists(path)
+    """Whether there is a file, or one in a folder and below. A link that leads nowhere holds nothing."""
+    return any(inside.is_file() for inside in path.rglob("*")) if path.is_dir() else path.exists()

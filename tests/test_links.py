@@ -120,6 +120,7 @@ def test_a_disk_is_not_replaced(tmp_path, monkeypatch):
 def test_a_config_that_is_a_link_leaves_alone_what_it_leads_to(root, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "mine.yaml").write_text("mine")
+    (tmp_path / "run" / ".lock").touch()  # of a run
     (tmp_path / "run" / "config.yaml").symlink_to("../mine.yaml")
     assert train(root, tmp_path / "run", images=2) == 0
     assert (tmp_path / "mine.yaml").read_text() == "mine"
@@ -170,6 +171,7 @@ def test_a_demo_that_begins_anew_takes_links_away_and_leaves_what_they_lead_to(t
     for path in (run / "pictures" / embedded.CARD, mine / "model.json"):
         path.parent.mkdir(parents=True)
         path.touch()
+    (run / "config.yaml").write_text("pipeline: cyclegan\nroot: pictures\n")
     (run / "model").symlink_to("../mine")
     monkeypatch.setattr(embedded, "write", lambda *_, **__: (_ for _ in ()).throw(BadInput("it begins anew")))
     assert command_line(["demo", "--output", str(run)]) == 2

@@ -153,7 +153,7 @@ def test_columns_are_stretched_where_their_side_is_not_of_8_bits():
 def test_a_preview_of_the_data_stretches_them_too(home, monkeypatch):
     monkeypatch.chdir(home)
     captions = []
-    monkeypatch.setattr("quagga.data.preview.contact_sheet", lambda columns, path: captions.extend(columns))
+    monkeypatch.setattr("quagga.data.preview.contact_sheet", lambda columns, path, software: captions.extend(columns))
     words = ["--x=ct", "--y=photo", *options("ct", "photo"), *TINY[:2]]
     assert command_line(["data", "preview", *words]) == 0
     assert captions == ["x: ct\n1st to 99th percentile", "y: photo"]
