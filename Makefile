@@ -32,12 +32,12 @@ test: lint types
 quick: lint
 	$(PYTEST) -m "not slow" -k "not ($(LONG))"
 
-# One after the other, since a training uses all cores by itself.
+# One after the other: many start two processes.
 slow: $(VENV)/installed-dev
 	$(BIN)/pytest -m "slow and not training"
 
 trainings: $(VENV)/installed-dev
-	$(BIN)/pytest -m training
+	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) $(BIN)/pytest -m training
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

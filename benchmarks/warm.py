@@ -3,8 +3,11 @@ itself when it is first used."""
 
 import contextlib
 import io
+import os
 import tempfile
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # a process that has computed with several threads cannot be forked
 
 from tiny_run import command_line, pictures, words
 

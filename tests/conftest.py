@@ -15,10 +15,8 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the promises that they measure are asserted here
 
 # Before torch is imported, and for the processes that tests start. Two workers with two threads each would wait for
-# one another; a single process, as in `make slow`, may take all cores. Either way the number is said, so that no run
-# tries which is faster: two runs that are compared must have the same.
-cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else str(cores))
+# one another. The number is said, so that no run tries which is faster: two runs that are compared must have the same.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls out when it is imported
 os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # the same arithmetic on every machine, whatever it has units for
 
