@@ -45,7 +45,7 @@ def test_plain_pictures_are_letters_from_dark_to_light():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_demo_turns_horses_into_zebras(tmp_path):
     words = [sys.executable, "-m", "quagga", "demo", "--output", str(tmp_path / "demo"), "--device", "cpu"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
