@@ -112,8 +112,7 @@ class Play:
             with self.pause("examine", trainer.images_seen):
                 self.make_up()
         self.cores = Cores() if self.log and trainer.accelerator.device.type == "cpu" else None
-        begins = trainer.images_seen == 0 or self.options.resume not in AUTO
-        if begins and self.options.on_nonfinite == "rollback":
+        if self.options.on_nonfinite == "rollback" and (self.begins or self.options.resume not in AUTO):
             self.save(trainer.images_seen)  # to have something to go back to
         place = {"process": trainer.accelerator.process_index, "processes": trainer.accelerator.num_processes}
         while True:
