@@ -10,7 +10,7 @@ WITH :=
 # Two processes of one thread each: what a small machine has. (tests/conftest.py sets the thread.)
 PYTEST := $(BIN)/pytest -n 2
 # Laws that start processes or compile: `make quick` leaves them to `make test`.
-LONG := one_process_equals_two or spawn or compile or test_processes
+LONG := one_process_equals_two or spawn or compile or test_several_processes
 
 .PHONY: help demo test quick slow trainings lint types
 
@@ -32,9 +32,9 @@ test: lint types
 quick: lint
 	$(PYTEST) -m "not slow" -k "not ($(LONG))"
 
-# One after the other: many start two processes.
+# One test at a time for each worker: some take seconds and some minutes.
 slow: $(VENV)/installed-dev
-	$(BIN)/pytest -m "slow and not training"
+	$(PYTEST) --maxschedchunk 1 -m "slow and not training"
 
 trainings: $(VENV)/installed-dev
 	OMP_NUM_THREADS=$$(getconf _NPROCESSORS_ONLN) $(BIN)/pytest -m training
@@ -42,6 +42,7 @@ trainings: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python

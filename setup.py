@@ -18,4 +18,4 @@ if all(Path("src/quagga", room).is_dir() for room in ROOMS) or "editable_wheel" 
 else:
     rooms = {f"quagga.{room}": room for room in ROOMS}
     nested = [f"{name}.{inner}" for name, room in rooms.items() for inner in find_packages(room)]
-    setup(package_dir={"quagga": "src/quagga", **rooms}, packages=["quagga", *rooms, *nested])
+    setup(package_dir={"quagga": "src/quagga", **rooms}, packages=[*find_packages("src"), *rooms, *nested])

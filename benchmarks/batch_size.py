@@ -23,16 +23,20 @@ from statistics import fmean, stdev
 from time import perf_counter, process_time
 from typing import Any
 
+from quagga.training.hardware import device_setup
+
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a CPU second is a second of one thread
 
 import torch
 from report import keep, processor
 
-from quagga.data import embedded
-from quagga.data.translation_error import baselines, measure
-from quagga.pipelines import cyclegan, options, run
-from quagga.pipelines.demo import RECIPE, SIZE
-from quagga.pipelines.load import load_translator as load
+from quagga.cli.demo import RECIPE, SIZE
+from quagga.cli.options import config_parser
+from quagga.data.synthetic import scenes
+from quagga.data.synthetic.translation_error import baselines, measure
+from quagga.inference.load import load_translator as load
+from quagga.pipelines import cyclegan
+from quagga.training import train
 
 IMAGES, ANIMALS = 3200, 400
 WARMUP = IMAGES // 10
@@ -57,20 +61,20 @@ def play(row: str, seed: int, place: Path, extra: list[str]) -> None:
     """One training and its examination: a file of JSON, place/results/ROW-SEED.json."""
     torch.set_num_threads(1)
     pictures = place / "pictures" / str(seed)
-    if not (pictures / embedded.CARD).is_file():
-        embedded.write(pictures, train=ANIMALS, size=SIZE, seed=seed)
+    if not (pictures / scenes.CARD).is_file():
+        scenes.write(pictures, train=ANIMALS, size=SIZE, seed=seed)
     rare = {"log_every": IMAGES // 4, "sample_every": IMAGES // 2, "save_every": IMAGES, "samples": 1, "examined": 0}
     where = {"root": pictures, "x_name": "horse", "y_name": "zebra", "seed": seed, "images": IMAGES}
     chosen = {**BASE, **rare, **where, **ROWS[row], "output": place / f"{row} {seed}"}
     said = [*(f"--{name}={value}" for name, value in chosen.items()), *extra]
-    config, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "batch_size")
+    config, split = config_parser.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "batch_size")
     on_gpu = config["device"] == "cuda"
     clock, strips_at = (perf_counter if on_gpu else process_time), []
 
     def watch(images_seen: int, strips: object) -> None:
         strips_at.append((images_seen, clock()))
 
-    folder = run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=watch)
+    folder = train.train("cyclegan", cyclegan.build, cyclegan.data, split, config, on_strips=watch)
     seen, end = strips_at[-1]
     half, start = next(strip for strip in strips_at if strip[0] >= seen / 2)  # what compiles has done so by then
     memory = torch.cuda.max_memory_allocated() if on_gpu else 1024 * getrusage(RUSAGE_SELF).ru_maxrss
@@ -81,7 +85,7 @@ def play(row: str, seed: int, place: Path, extra: list[str]) -> None:
         "rate": (seen - half) / (end - start),
         "memory": memory,
         "error": error.total,
-        "precision": run.start(config["device"], config["mixed_precision"]).mixed_precision,
+        "precision": device_setup.start_accelerator(config["device"], config["mixed_precision"]).mixed_precision,
         "options": {name: config[name] for name in (*BASE, "images", *ROWS[row])},
     }
     (place / "results").mkdir(exist_ok=True)

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 import quagga
-from quagga.data import embedded
+from quagga.cli.main import command_line
+from quagga.data.io.contact_sheet import contact_sheet
+from quagga.data.io.tensors import to_uint8
 from quagga.data.paired import Paired
-from quagga.data.preview import contact_sheet
-from quagga.data.tensors import to_uint8
-from quagga.data.translation_error import herd
-from quagga.pipelines.cli import command_line
+from quagga.data.synthetic import scenes
+from quagga.data.synthetic.translation_error import herd
 
 SIZE, SHOWN = 64, 6
 NETS = {"width": 16, "width_discriminator": 24, "batch_size": 4, "lr": 4e-4, "ema_halflife": 500, "workers": 0}
@@ -30,7 +30,7 @@ QUIET = {"device": "cpu", "log_every": 400, "sample_every": 10**6, "save_every":
 class Page(NamedTuple):
     """What is played: a kind of the embedded set, the recipe, and what breaks it, option by option."""
 
-    kind: embedded.Set
+    kind: scenes.Set
     recipe: dict[str, Any]
     broken: list[dict[str, Any]]
 
@@ -100,7 +100,7 @@ def made(pipeline: str, run: Path, given: dict[str, Tensor], title: str) -> dict
 def page(pipeline: str, output: Path, images: int | None) -> Path:
     about = PAGES[pipeline]
     with tempfile.TemporaryDirectory() as temporary:
-        root = embedded.write(Path(temporary) / about.kind, kind=about.kind, size=about.recipe.get("size", SIZE))
+        root = scenes.write(Path(temporary) / about.kind, kind=about.kind, size=about.recipe.get("size", SIZE))
         given = unseen(pipeline, root)
         columns: dict[str, Tensor] = dict(given)
         for number, broken in enumerate([{}, *about.broken]):

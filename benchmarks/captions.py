@@ -22,10 +22,10 @@ from report import keep, processor
 from torch import Tensor
 
 import quagga
+from quagga.cli.main import command_line
 from quagga.data.conditioned import Conditioned
-from quagga.data.preview import contact_sheet
-from quagga.data.tensors import to_tensor
-from quagga.pipelines.cli import command_line
+from quagga.data.io.contact_sheet import contact_sheet
+from quagga.data.io.tensors import to_tensor
 
 TRAINING = (
     "--batch_size 64 --lr 4e-4 --beta1 0.5 --joining projection --width 32 --width_discriminator 32 --caption_length 4"
@@ -55,7 +55,7 @@ def faces(folder: Path) -> Faces:
     rows = Conditioned(root=str(folder), condition="caption", workers=0)
     captions = rows.collection.labels or []
     seen: dict[bytes, int] = {}
-    pixels = [rows.deck.gallery.read(number) for number in range(len(captions))]
+    pixels = [rows.dataset.store.read(number) for number in range(len(captions))]
     for number, picture in enumerate(pixels):
         seen.setdefault(picture.tobytes(), number)
     kept = sorted(seen.values())

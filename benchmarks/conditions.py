@@ -20,9 +20,9 @@ from report import keep, processor
 from torch import Tensor
 
 import quagga
-from quagga.data.embedded import COATS, Coat, Scene, held_out, scene, write
-from quagga.data.tensors import to_tensor
-from quagga.pipelines.cli import command_line
+from quagga.cli.main import command_line
+from quagga.data.io.tensors import to_tensor
+from quagga.data.synthetic.scenes import COATS, Coat, Scene, held_out, scene, write
 
 SIZE = 32
 READ = {  # what the classifier reads -> the values it may have

@@ -21,10 +21,10 @@ from time import perf_counter
 import torch
 from report import keep, processor
 
-from quagga.data.translation_error import TranslationError, baselines, measure
-from quagga.pipelines.demo import SIZE, DemoOptions
-from quagga.pipelines.load import load_translator as load
-from quagga.pipelines.resume import named
+from quagga.cli.demo import SIZE, DemoOptions
+from quagga.data.synthetic.translation_error import TranslationError, baselines, measure
+from quagga.inference.load import load_translator as load
+from quagga.training.option_comparison import precision_name
 
 PROMISED = 1.05  # bf16's translation error in float32's
 
@@ -61,7 +61,7 @@ def report(seeds: list[int], precisions: list[str | None], place: Path | None, e
 
 
 def called(precision: str | None) -> str:
-    return named(precision) if precision else "the default"
+    return precision_name(precision) if precision else "the default"
 
 
 def one(seed: int, precision: str | None, folder: Path, extra: list[str]) -> tuple[TranslationError, float]:

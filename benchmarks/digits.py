@@ -21,9 +21,9 @@ from report import keep, processor
 from torch import Tensor
 
 import quagga
-from quagga.data.idx import idx_files, idx_labels, idx_pictures
-from quagga.data.tensors import to_tensor
-from quagga.pipelines.cli import command_line
+from quagga.cli.main import command_line
+from quagga.data.io.mnist_files import idx_files, idx_labels, idx_pictures
+from quagga.data.io.tensors import to_tensor
 
 RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
 DIGITS = [str(digit) for digit in range(10)]

@@ -12,9 +12,9 @@ python benchmarks/equal_minutes.py play theirs 0 --place runs/equal    # one pro
 python benchmarks/equal_minutes.py report --place runs/equal --output benchmarks/results/equal_minutes.txt
 
 `ours but networks` and its like play our recipe with one thing as theirs has it, `ours and R1` and its like with one
-thing more, which neither has; for 5 minutes.
+thing more, which neither has; for 5 minutes. `cut` and `fastcut` play another pipeline, with our networks and schedule.
 
-A training that was stopped goes on when it is called again. After the seed come options of `quagga train cyclegan`
+A training that was stopped goes on when it is called again. After the seed come options of `quagga train`
 that are to be otherwise; --name keeps such a try apart.
 """
 
@@ -29,18 +29,24 @@ from statistics import fmean, stdev
 from time import process_time
 from typing import Any
 
+from quagga.training.hardware import device_setup
+
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: a CPU second is a second of one thread
 
 import torch
 from report import keep, processor
 
-from quagga.data import embedded
-from quagga.data.translation_error import baselines, measure
-from quagga.pipelines import cyclegan, options, run
-from quagga.pipelines.load import load_translator as load
-from quagga.pipelines.minimax import Images, Trainer
-from quagga.pipelines.schedule import Schedule
-from quagga.pipelines.stop import Stopped
+from quagga.cli.options import config_parser
+from quagga.data.synthetic import scenes
+from quagga.data.synthetic.translation_error import baselines, measure
+from quagga.inference.load import load_translator as load
+from quagga.option_groups import call_flat
+from quagga.pipelines import cut, cyclegan
+from quagga.pipelines.core.game_protocol import Images
+from quagga.pipelines.core.minimax_trainer import Trainer
+from quagga.pipelines.core.schedule import Schedule
+from quagga.training import train
+from quagga.training.signals import Stopped
 
 SIZE, ANIMALS, MINUTES, SEEDS, PROMISE = 64, 400, 30.0, (0, 1, 2), 0.7
 
@@ -94,20 +100,41 @@ BESIDES = {  # what is recommended elsewhere, and the recipe does without
     "augmented D": {"diffaugment": ["color", "translation", "cutout"]},
     "augmented, no colour": {"diffaugment": ["translation", "cutout"]},
     "warm-up": {"warmup": 1000},
+    **{
+        f"relativistic, gamma {gamma:g}": {"objective": "relativistic", "penalty": "r1_r2", "lambda_penalty": gamma / 2}
+        for gamma in (0.1, 1.0, 10.0)
+    },
 }
+ONE_WAY = {name: value for name, value in OURS.items() if name != "lambda_identity"} | {
+    "width_heads": 64,  # as many as the small G's maps have channels: with 256 the heads cost more than G
+    "patches": 128,
+}
+CUT = {"cut": ONE_WAY, "fastcut": ONE_WAY | {"lambda_X": 10.0, "lambda_Y": 0.0}}
 PART_MINUTES = 5.0
 PARTS = {
     **{f"ours but {what}": OURS | {name: THEIRS[name] for name in names} for what, names in BACK.items()},
     **{f"ours and {what}": OURS | more for what, more in BESIDES.items()},
 }
-PLAYED = SIDES | PARTS
+PLAYED = SIDES | PARTS | CUT
+
+
+def pipeline_of(side: str) -> Any:
+    """The module of the pipeline that a side plays."""
+    return cut if side in CUT else cyclegan
+
+
+def resolved(side: str, said: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its options as a config, and as what each part of a training takes."""
+    pipeline = pipeline_of(side)
+    name = pipeline.__name__.rpartition(".")[2]
+    return config_parser.resolve(name, pipeline.build, pipeline.data, said, "equal_minutes", pipeline.defaults)
 
 
 def words(chosen: dict[str, Any], seed: int, images: int, place: Path, name: str) -> list[str]:
-    """The command line of `quagga train cyclegan`, from its second word on."""
+    """The command line of `quagga train PIPELINE`, from its third word on."""
     pictures = place / "pictures" / str(seed)
-    if not (pictures / embedded.CARD).is_file():
-        embedded.write(pictures, train=ANIMALS, size=SIZE, seed=seed)
+    if not (pictures / scenes.CARD).is_file():
+        scenes.write(pictures, train=ANIMALS, size=SIZE, seed=seed)
     rare = max(1, images // 8)  # strips, curves and checkpoints cost both sides next to nothing
     often = {"log_every": rare, "sample_every": images, "save_every": 2 * rare}
     where = {"root": pictures, "x_name": "horse", "y_name": "zebra", "seed": seed, "images": images}
@@ -117,14 +144,14 @@ def words(chosen: dict[str, Any], seed: int, images: int, place: Path, name: str
     ]
 
 
-def speed(said: list[str], seconds: float) -> float:
+def speed(side: str, said: list[str], seconds: float) -> float:
     """CPU seconds an image, in a training that is thrown away."""
-    _, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "equal_minutes")
-    rows, schedule = cyclegan.data(**split["data"]), Schedule(**split["schedule"])
-    accelerator = run.start("cpu", split["run"]["mixed_precision"])
-    trainer = Trainer(cyclegan.build(**split["build"]), schedule, 10**9, accelerator)
+    _, split = resolved(side, said)
+    rows, schedule = pipeline_of(side).data(**split["data"]), Schedule(**split["schedule"])
+    accelerator = device_setup.start_accelerator("cpu", split["run"]["mixed_precision"])
+    trainer = Trainer(call_flat(pipeline_of(side).build, **split["build"]), schedule, 10**9, accelerator)
     start = first = None
-    for seen in trainer.play(lambda row: rows.batches(row, schedule.batch_size)):
+    for seen in trainer.play(rows.batches(0, schedule.batch_size)):
         now = process_time()
         if start is None or first is None:
             start, first = now, seen
@@ -164,15 +191,15 @@ def play(side: str, seed: int, name: str, minutes: float, place: Path, extra: li
     plan = place / name / "plan.json"
     plan.parent.mkdir(parents=True, exist_ok=True)
     if not plan.exists():
-        each = speed(words(chosen, seed, 10**6, place, name), seconds=min(40.0, 6 * minutes))
+        each = speed(side, words(chosen, seed, 10**6, place, name), seconds=min(40.0, 6 * minutes))
         plan.write_text(json.dumps({"images": round(60 * minutes / each), "ms_per_image": 1000 * each}))
     images = json.loads(plan.read_text())["images"]
     said = words(chosen, seed, images, place, name)
-    print("quagga train cyclegan " + " ".join(said), flush=True)
-    config, split = options.resolve("cyclegan", cyclegan.build, cyclegan.data, said, "equal_minutes")
+    pipeline, (config, split) = pipeline_of(side), resolved(side, said)
+    print(f"quagga train {config['pipeline']} " + " ".join(said), flush=True)
     clock = Clock(plan.with_name(f"clock-{seed}.json"))
     try:
-        folder = run.train("cyclegan", cyclegan.build, cyclegan.data, split, config, watch=clock)
+        folder = train.train(config["pipeline"], pipeline.build, pipeline.data, split, config, on_strips=clock)
     except Stopped:  # saved after the last strip and before the next one
         clock.note(max(clock.known, default=0) + 1)
         raise
@@ -181,7 +208,7 @@ def play(side: str, seed: int, name: str, minutes: float, place: Path, extra: li
         "name": name,
         "seed": seed,
         "images": images,
-        "precision": run.start("cpu", split["run"]["mixed_precision"]).mixed_precision,
+        "precision": device_setup.start_accelerator("cpu", split["run"]["mixed_precision"]).mixed_precision,
         "cpu_minutes": clock.known[max(clock.known)] / 60,
         "error": error.total,
         "background": error.background,
@@ -196,11 +223,13 @@ def play(side: str, seed: int, name: str, minutes: float, place: Path, extra: li
 def report(place: Path) -> Iterator[str]:
     """What is there, and whether the promise is kept."""
     lines = [json.loads(path.read_text()) for path in sorted((place / "results").glob("*.json"))]
-    yield f"equal minutes: {MINUTES:.0f} CPU minutes of one thread each, {ANIMALS} animals a side, {SIZE} pixels"
+    yield f"equal minutes of one thread each, {ANIMALS} animals a side, {SIZE} pixels"
     yield f"{processor()}, no GPU, 1 thread; Python {platform.python_version()}, torch {torch.__version__}"
-    yield ""
-    figures = f"{'error':>9}{'background':>12}{'coat':>8}{'untranslated':>14}"
-    yield f"{'':<8}{'seed':>5}{'precision':>11}{'images':>9}{'CPU minutes':>13}{figures}"
+    if any(line["name"] in SIDES for line in lines):
+        yield ""
+        yield f"{MINUTES:.0f} CPU minutes"
+        figures = f"{'error':>9}{'background':>12}{'coat':>8}{'untranslated':>14}"
+        yield f"{'':<8}{'seed':>5}{'precision':>11}{'images':>9}{'CPU minutes':>13}{figures}"
     means = {}
     for side in SIDES:
         of = [line for line in lines if line["name"] == side]
@@ -213,7 +242,8 @@ def report(place: Path) -> Iterator[str]:
             )
         if of:
             means[side] = fmean(line["error"] for line in of)
-    yield ""
+    if means:
+        yield ""
     for side, mean in means.items():
         errors = [line["error"] for line in lines if line["name"] == side]
         spread = f" +- {stdev(errors):.3f}" if len(errors) > 1 else ""
@@ -231,6 +261,16 @@ def report(place: Path) -> Iterator[str]:
         if of := [line for line in lines if line["name"] == name]:
             minutes, errors = fmean(line["cpu_minutes"] for line in of), (f"{line['error']:8.3f}" for line in of)
             yield f"{name:<30}{of[0]['images']:>9,}{minutes:>13.1f}{''.join(errors)}"
+    if any(line["name"] in CUT for line in lines):
+        yield ""
+        yield f"one way: CUT with our networks and schedule, {PART_MINUTES:.0f} CPU minutes"
+        yield f"{'':<30}{'images':>9}{'CPU minutes':>13}   error, by seed"
+    for name in ["ours but nothing", *CUT] if any(line["name"] in CUT for line in lines) else []:
+        if of := [line for line in lines if line["name"] == name]:
+            minutes, errors = fmean(line["cpu_minutes"] for line in of), [line["error"] for line in of]
+            each = "".join(f"{error:8.3f}" for error in errors)
+            label = "cyclegan (ours but nothing)" if name not in CUT else name
+            yield f"{label:<30}{of[0]['images']:>9,}{minutes:>13.1f}{each}   mean {fmean(errors):.3f}"
     yield ""
     yield "error = background + coat, on 128 unseen horses; untranslated: what the horse itself would score"
     for side, chosen in SIDES.items():

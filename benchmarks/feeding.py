@@ -25,9 +25,9 @@ import torch
 from PIL import Image
 from report import keep, processor
 
-from quagga.data.embedded import scene
-from quagga.data.pictures import Pictures
-from quagga.data.rows import Batches
+from quagga.data.images import Pictures
+from quagga.data.loading.row_order import Batches
+from quagga.data.synthetic.scenes import scene
 from quagga.data.unpaired import Unpaired
 
 COLOUR: dict[str, Any] = {"ColorJitter": {"p": 1.0}}

@@ -3,9 +3,9 @@
     python benchmarks/gpu.py --output results [--reference DIR] [--root horse2zebra] [--budget 520]
 
 To be importable: torch, torchvision, numpy, Pillow; accelerate, tensorboard, jsonargparse (with docstring-parser and
-typeshed-client), safetensors, cv2 (opencv-python-headless), pyyaml, tqdm, filelock, psutil, tifffile; for the training
-also albumentations with albucore, pydantic and scipy. DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix, which
-takes the same steps at its own defaults (it needs no more).
+typeshed-client), safetensors, annotated-types, cv2 (opencv-python-headless), pyyaml, tqdm, filelock, psutil, tifffile;
+for the training also albumentations with albucore, pydantic and scipy. DIR is a checkout of
+junyanz/pytorch-CycleGAN-and-pix2pix, which takes the same steps at its own defaults (it needs no more).
 
 What is measured, in this order: the hardware's ceilings; CycleGAN at 256 pixels, ResNet of 9 blocks, identity loss,
 eager at several batches and compiled at the best; pix2pix likewise, and the reference's; CycleGAN at batch 1 beside the
@@ -30,14 +30,14 @@ from statistics import median
 from time import perf_counter
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # a bare checkout
+sys.path.insert(0, str(ROOT / "src"))  # a bare checkout
 
 import torch  # noqa: E402
 from stepping import Failed, Setting, Subject, copy_rate, matrix_rate, rounds  # noqa: E402
 from train_step import Rates, by_turns, machine, ratio, setting_of, started, tera  # noqa: E402
 
-from quagga.pipelines.intervals import POINTS, SHARES  # noqa: E402
-from quagga.pipelines.run import has_bf16  # noqa: E402
+from quagga.training.hardware.device_setup import has_bf16  # noqa: E402
+from quagga.training.intervals import MIN_POINTS, TIME_SHARES  # noqa: E402
 
 SCHEDULE = 266_800  # pairs: 200 epochs of horse2zebra
 PROMISED = {"cyclegan": 150.0, "pix2pix": 1500.0}  # pairs/s, 256x256, best batch, on an H200
@@ -328,14 +328,14 @@ def training(bench: Bench) -> Iterator[str]:
 
 
 def drawn(folder: Path, size: int) -> Path:
-    from quagga.data import embedded
+    from quagga.data.synthetic import scenes
 
-    return embedded.write(folder, train=64 if size > 64 else 8, test=16 if size > 64 else 4, size=size)
+    return scenes.write(folder, train=64 if size > 64 else 8, test=16 if size > 64 else 4, size=size)
 
 
 def played(words: Sequence[str], seconds: float) -> Iterator[str]:
     """Trains for so many seconds; yields how it ended, if not by being stopped, and what the training said last."""
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    paths = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "quagga", "train", "cyclegan", *words]
     begin = perf_counter()
     with tempfile.TemporaryFile("w+") as said:
@@ -380,7 +380,7 @@ def curves(run: Path, often: int) -> Iterator[str]:
     aside = max(0.0, last.wall_time - first.wall_time - (last.step - first.step) / rate)
     look = aside / looks if looks else 0.0  # more than one takes, as strips are denser at first
     yield f"strips, readings and a checkpoint: {look:.1f} s" if looks else "no look fell into its second half"
-    minutes = (SCHEDULE / rate + max(POINTS * look, SCHEDULE / rate * sum(SHARES.values()))) / 60
+    minutes = (SCHEDULE / rate + max(MIN_POINTS * look, SCHEDULE / rate * sum(TIME_SHARES.values()))) / 60
     kept = "kept" if minutes <= MINUTES else "NOT KEPT"
     yield (
         f"{SCHEDULE:,} pairs, and looks at them, would take {minutes:.1f} minutes; promise (H200): at most"

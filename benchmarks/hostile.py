@@ -106,10 +106,11 @@ def weight(place: Path) -> int:
 
 def play(place: Path, only: str) -> list[Outcome]:
     """All cases, below an empty folder; `only` picks those whose name contains it."""
+    import quagga.cli.translate
+    import quagga.inference.load
     import quagga.pipelines.cyclegan
-    import quagga.pipelines.run
-    import quagga.pipelines.translate  # noqa: F401  all that is imported now need not be imported in a child
-    from quagga.pipelines.cli import command_line, explained
+    import quagga.training.train  # noqa: F401  all that is imported now need not be imported in a child
+    from quagga.cli.main import command_line, run_explaining_errors
 
     outcomes = []
 
@@ -131,7 +132,11 @@ def play(place: Path, only: str) -> list[Outcome]:
             case = place / "bombs" / f"case{number}"
             (case / "in").mkdir(parents=True)
             judged(
-                "bomb", name, lambda act=act, case=case: explained(lambda: (act(case), 0)[1]), case / "canary", place
+                "bomb",
+                name,
+                lambda act=act, case=case: run_explaining_errors(lambda: (act(case), 0)[1]),
+                case / "canary",
+                place,
             )
     shutil.rmtree(place / "bombs")
     run = good_run(place)

@@ -114,8 +114,8 @@ def long_name(path: Path, kind: bytes, content: bytes) -> Path:
 
 def bombs(place: Path) -> Iterator[tuple[str, Callable[[Path], object]]]:
     """(what it is, what one does with it in a folder of its own)."""
-    from quagga.data.archive import unpack
-    from quagga.data.decode import SUFFIXES, read_picture
+    from quagga.data.download.archive import unpack
+    from quagga.data.io.read import SUFFIXES, read_picture
 
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 << 20), 9))
     profile = chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(100 << 20), 9))

@@ -27,10 +27,10 @@ class Payload:
 
 def good_run(place: Path) -> Path:
     """A run of 4 images with a checkpoint and a model, beside its pictures."""
-    from quagga.data import embedded
-    from quagga.pipelines.cli import command_line
+    from quagga.cli.main import command_line
+    from quagga.data.synthetic import scenes
 
-    pictures = embedded.write(place / "pictures", train=4, test=2, size=16)
+    pictures = scenes.write(place / "pictures", train=4, test=2, size=16)
     small = ["--load_size=16", "--crop_size=16", "--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1"]
     words = [*small, "--workers=0", "--device=cpu", "--images=4", "--batch_size=2", "--root", str(pictures), "--output"]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -52,6 +52,19 @@ def card_with(change: Callable[[dict[str, Any]], object]) -> Damage:
 
 def option(**values: Any) -> Damage:
     return card_with(lambda card: card["options"].update(values))
+
+
+def argument(**values: Any) -> Damage:
+    return card_with(lambda card: card["networks"]["G"]["arguments"].update(values))
+
+
+def network(name: str, **values: Any) -> Damage:
+    return card_with(lambda card: card["networks"].update(G={"class": name, "arguments": values}))
+
+
+def pipeline(name: str) -> Damage:
+    """Names a pipeline that makes the networks."""
+    return card_with(lambda card: card.update(pipeline=name, networks=dict.fromkeys(card["networks"])))
 
 
 def file_with(name: str, content: Callable[[str], bytes]) -> Damage:
@@ -83,7 +96,8 @@ def pipe(run: Path, canary: str) -> None:
 
 def climbing(run: Path, canary: str) -> None:
     shutil.copy(run / "model" / "G.safetensors", run / "outside.safetensors")
-    card_with(lambda card: card.update(translations={"../outside": ["x", "y"]}))(run, canary)
+    for part in ("exports", "networks"):
+        card_with(lambda card, part=part: card[part].update({"../outside": card[part].pop("G")}))(run, canary)
 
 
 def torch_file(canary: str) -> bytes:
@@ -104,6 +118,11 @@ def nested(depth: int) -> Any:
     for _ in range(depth):
         value = [value]
     return value
+
+
+def scaled(size: int) -> Damage:
+    """Says that training scaled pictures to so many pixels."""
+    return card_with(lambda card: card["preprocessing"].update(load_size=size, fit="crop"))
 
 
 CLASS = {"class_path": "os.system", "init_args": {"command": "touch CANARY"}}
@@ -130,22 +149,33 @@ MODELS: dict[str, Damage] = {
         '{"pipeline": "os",' + (run / "model" / "model.json").read_text().lstrip()[1:]
     ),
     "model.json: YAML": file_with("model.json", lambda canary: b"!!python/object/apply:os.system ['touch CANARY']"),
-    "model.json: the pipeline os": card_with(lambda card: card.update(pipeline="os")),
-    "model.json: the pipeline ../evil": card_with(lambda card: card.update(pipeline="../evil")),
+    "model.json: the pipeline os": pipeline("os"),
+    "model.json: the pipeline ../evil": pipeline("../evil"),
+    "model.json: the network os.system": network("os.system", command="touch CANARY"),
+    "model.json: a network of torch": network("torch.nn.Conv2d", in_channels=3, out_channels=3, kernel_size=1),
+    "model.json: a discriminator": network("PatchGAN", in_channels=3),
     "model.json: a network outside the folder": climbing,
     "model.json: a class in an option": option(norm=CLASS),
     "model.json: a class in a list": option(diffaugment=[CLASS]),
     "model.json: a class 600 lists deep": option(diffaugment=json.loads("[" * 600 + json.dumps(CLASS) + "]" * 600)),
     "model.json: a list 900 deep": option(diffaugment=nested(900)),
-    "model.json: width 10**9": option(width=10**9),
-    "model.json: width -1": option(width=-1),
-    "model.json: width 10**30": option(width=10**30),
-    "model.json: blocks 10**9": option(blocks=10**9),
-    "model.json: U-Net of depth 10**9": option(generator="unet", blocks=10**9),
-    "model.json: layers 10**9": option(layers=10**9),
-    "model.json: channels 10**9": option(x_channels=10**9),
+    "model.json: an argument of 900 lists": argument(width=nested(900)),
+    "model.json: width 10**9": argument(width=10**9),
+    "model.json: width -1": argument(width=-1),
+    "model.json: width 10**30": argument(width=10**30),
+    "model.json: blocks 10**9": argument(blocks=10**9),
+    "model.json: U-Net of depth 10**9": network("UnetGenerator", in_channels=3, out_channels=3, depth=10**9),
+    "model.json: channels 10**9": argument(in_channels=10**9),
+    "model.json: an unknown argument": argument(__class__="os"),
     "model.json: pool_size NaN": option(pool_size=float("nan")),
-    "model.json: lambda_cycle a dictionary": option(lambda_cycle={"a": 1}),
+    "model.json: an option of 1,000 numbers": option(diffaugment=[1] * 1000),
+    "model.json: a text of 100,000 letters": option(objective="a" * 100_000),
+    "model.json: pictures scaled to 10**9 pixels": scaled(10**9),
+    "model.json: pictures scaled to 12,000 pixels": scaled(12_000),
+    "model.json: noise of 10**12 numbers": card_with(
+        lambda card: card["exports"]["G"].update(inputs=[{"kind": "noise", "name": "z", "size": 10**12}])
+    ),
+    "model.json: no inputs": card_with(lambda card: card["exports"]["G"].update(inputs=[])),
     "model.json: domains of 10**9 channels": card_with(lambda card: card["domains"]["x"].update(channels=10**9)),
 }
 
@@ -209,7 +239,7 @@ def checkpoint_with(change: Callable[[Path], object]) -> Damage:
     def damage(run: Path, canary: str) -> None:
         import hashlib
 
-        from quagga.pipelines import checkpoint
+        from quagga.training import checkpoint
 
         path = max((run / "checkpoints").iterdir())
         change(path)
@@ -218,7 +248,7 @@ def checkpoint_with(change: Callable[[Path], object]) -> Damage:
             if (path / name).is_file():
                 manifest["sha256"][name] = hashlib.sha256((path / name).read_bytes()).hexdigest()
         del manifest["self"]
-        (path / "manifest.json").write_text(json.dumps({**manifest, "self": checkpoint.own_digest(manifest)}))
+        (path / "manifest.json").write_text(json.dumps({**manifest, "self": checkpoint.manifest_digest(manifest)}))
 
     return damage
 

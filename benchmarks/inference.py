@@ -34,12 +34,13 @@ from torch import Tensor
 from whole_process import Command, by_turns, seconds, told, waited
 
 import quagga
-from quagga.data import embedded
+from quagga.data.synthetic import scenes
+from quagga.inference.load import load_translator
+from quagga.inference.model_files.model_saving import save_model
+from quagga.inference.translator import Precision
+from quagga.option_groups import call_flat
 from quagga.pipelines.cyclegan import build
-from quagga.pipelines.load import load_translator
-from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.run import has_bf16
-from quagga.pipelines.translator import Precision
+from quagga.training.hardware.device_setup import has_bf16
 
 PROMISE = 0.67  # times the reference's time
 BLOCKS = 9
@@ -50,14 +51,13 @@ def leave_model(run: Path, width: int = 64, blocks: int = BLOCKS) -> Path:
     """A run folder with a model of random weights; returns it."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"width": width, "blocks": blocks, "width_discriminator": 8}
-    game = build(**options)
+    game = call_flat(build, **options)
     domains = {letter: {"name": name, "channels": 3} for letter, name in (("x", "horse"), ("y", "zebra"))}
     save_model(
         run / "model",
         pipeline="cyclegan",
         options=options,
-        networks=game.generators,
-        translations=game.translations,
+        exports=game.exports,
         domains=domains,
         preprocessing={"load_size": 256, "crop_size": 256, "fit": "crop"},
         images_seen=0,
@@ -69,7 +69,7 @@ def leave_pictures(folder: Path, count: int, size: int) -> Path:
     """A folder of so many drawn pictures; returns it."""
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as drawn:
-        files = sorted((embedded.write(Path(drawn) / "set", train=count, test=1, size=size) / "trainA").iterdir())
+        files = sorted((scenes.write(Path(drawn) / "set", train=count, test=1, size=size) / "trainA").iterdir())
         for number, file in enumerate(files[:count]):
             shutil.copy(file, folder / f"{number:03d}.png")
     return folder
@@ -109,7 +109,7 @@ def rates_in(precision: Precision, run: Path, sizes: list[int], device: str, rep
     """A table of one precision."""
     # None in strips: those are for little memory, and in float32.
     to_zebra = load_translator(run, to="zebra", device=device, resolution="full", tile=None, mixed_precision=precision)
-    network = to_zebra.network
+    network = to_zebra.predictor.network
 
     def bare(x: Tensor) -> Tensor:
         with torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):

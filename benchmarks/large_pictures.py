@@ -20,14 +20,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from quagga.data.decode import read_picture
-from quagga.data.embedded import Scene, held_out, scene
+from quagga.data.io.read import read_picture
+from quagga.data.synthetic.scenes import Scene, held_out, scene
+from quagga.inference.device import TILE
+from quagga.inference.load import load_translator as load
+from quagga.inference.model_files.model_saving import save_model
+from quagga.inference.tiling import forward_in_strips
 from quagga.models import ResnetGenerator
+from quagga.option_groups import call_flat
 from quagga.pipelines import cyclegan
-from quagga.pipelines.load import load_translator as load
-from quagga.pipelines.model_folder import save_model
-from quagga.pipelines.tiles import in_strips
-from quagga.pipelines.translator import TILE
 
 SECONDS, GIGABYTES, LEVELS = 20, 4, 1  # promised
 HEAD = f"{'seconds':>9}{'of a core':>11}{'GB':>7}"
@@ -68,13 +69,12 @@ def photo(path: Path, height: int = 3000, width: int = 4000) -> Scene:
 def paper_model(run: Path) -> None:
     """A run with the paper's generators, untrained."""
     torch.manual_seed(0)
-    game = cyclegan.build()
+    game = call_flat(cyclegan.build)
     save_model(
         run / "model",
         pipeline="cyclegan",
         options={},
-        networks=game.generators,
-        translations=game.translations,
+        exports=game.exports,
         domains={side: {"name": side, "channels": 3} for side in "xy"},
         preprocessing={"load_size": 286, "crop_size": 256, "fit": "crop"},
         images_seen=0,
@@ -116,7 +116,7 @@ def once(width: int, size: int, tile: int | None, output: Path) -> None:
     network = random_network(width)
     x = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.inference_mode():
-        y = in_strips(network, x, tile) if tile else network(x)
+        y = forward_in_strips(network, x, tile) if tile else network(x)
     torch.save(y.clone(), output)
 
 

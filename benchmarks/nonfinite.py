@@ -9,6 +9,7 @@ caught if the readings name it and the minibatch, no weight has taken it in, and
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from math import inf, nan
 from pathlib import Path
 from typing import NamedTuple
@@ -21,9 +22,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from quagga.option_groups import call_flat
 from quagga.pipelines import cyclegan
-from quagga.pipelines.minimax import Batch, Loss, NotFinite, Trainer
-from quagga.pipelines.schedule import Schedule
+from quagga.pipelines.core.game_protocol import Batch, Loss
+from quagga.pipelines.core.minimax_trainer import NotFinite, Trainer
+from quagga.pipelines.core.schedule import Schedule
 
 SIZE, STEP = 16, 5
 TERMS = {
@@ -44,21 +47,17 @@ class Outcome(NamedTuple):
 def game() -> Trainer:
     torch.manual_seed(0)
     small = {"width": 4, "blocks": 1, "width_discriminator": 4, "layers": 1, "penalty": "r1", "crop_size": SIZE}
-    return Trainer(cyclegan.build(**small), Schedule(images=10**6), 10**6, Accelerator(cpu=True))
+    return Trainer(call_flat(cyclegan.build, **small), Schedule(images=10**6), 10**6, Accelerator(cpu=True))
 
 
-def rows(plant: Plant | None, trainer: Trainer) -> Callable[[int], Iterator[Batch]]:
-    def batches(row: int) -> Iterator[Batch]:
-        noise = torch.Generator().manual_seed(1)
-        while True:
-            x, y = torch.rand(2, 1, 3, SIZE, SIZE, generator=noise) * 2 - 1
-            batch = {"x": x, "y": y, "row": torch.tensor([row])}
-            if plant and row == STEP:
-                plant(trainer, batch)
-            yield batch
-            row += 1
-
-    return batches
+def batches(plant: Plant | None, trainer: Trainer) -> Iterator[Batch]:
+    noise = torch.Generator().manual_seed(1)
+    for row in count():
+        x, y = torch.rand(2, 1, 3, SIZE, SIZE, generator=noise) * 2 - 1
+        batch = {"x": x, "y": y, "row": torch.tensor([row])}
+        if plant and row == STEP:
+            plant(trainer, batch)
+        yield batch
 
 
 def in_loss(side: str, term: str, number: float) -> Plant:
@@ -108,7 +107,7 @@ def planted() -> Outcome:
     caught = bad = saved = 0
     for plant in cases().values():
         trainer = game()
-        for seen in trainer.play(rows(plant, trainer)):
+        for seen in trainer.play(batches(plant, trainer)):
             if seen > STEP:
                 break
         networks = {**trainer.game.generators, **trainer.game.discriminators, **trainer.averages}
@@ -126,16 +125,16 @@ def planted() -> Outcome:
 
 
 def false_alarms(steps: int) -> int:
-    trainer, count = game(), 0
-    for seen in trainer.play(rows(None, trainer)):
+    trainer, alarms = game(), 0
+    for seen in trainer.play(batches(None, trainer)):
         if seen % 100 == 0:
             try:
                 trainer.readings()
             except NotFinite:
-                count += 1
+                alarms += 1
         if seen >= steps:
-            return count
-    return count
+            return alarms
+    return alarms
 
 
 def report(steps: int) -> Iterator[str]:

@@ -24,11 +24,11 @@ from report import keep, processor
 from torch import Tensor
 from torch.nn.functional import conv2d, cross_entropy, l1_loss
 
-from quagga.data import embedded
+from quagga.cli.main import command_line
 from quagga.data.paired import Paired
+from quagga.data.synthetic import scenes
+from quagga.inference.load import load_translator
 from quagga.models import UnetGenerator
-from quagga.pipelines.cli import command_line
-from quagga.pipelines.load import load_translator
 
 Pictures = Tensor  # (N, C, H, W) in [-1, 1]
 
@@ -69,7 +69,7 @@ def similarity(a: Pictures, b: Pictures) -> float:
 
 def training_pairs(rows: Paired) -> dict[str, Tensor]:
     """All of them, from the middle, not augmented."""
-    pairs = [rows.still(pair) for pair in rows.train]
+    pairs = [rows.without_chance(pair) for pair in rows.train]
     return {side: torch.stack([pair[side] for pair in pairs]) for side in "xy"}
 
 
@@ -92,7 +92,7 @@ class Sketches:
 
 
 def sketches(folder: Path, images: int = 4000, seed: int = 0, size: int = 64, more: tuple[str, ...] = ()) -> Sketches:
-    root = embedded.write(folder / "sketches", train=800, test=64, size=size, kind="pairs")
+    root = scenes.write(folder / "sketches", train=800, test=64, size=size, kind="pairs")
     words = [f"--root={root}", f"--load_size={size}", f"--crop_size={size}", f"--images={images}", f"--seed={seed}"]
     words += ["--width=16", "--width_discriminator=16", "--layers=2", "--batch_size=4", "--lr=1e-3", "--device=cpu"]
     _, seconds = trained(folder / "run", [*words, f"--sample_every={images}", f"--save_every={images}", *more])

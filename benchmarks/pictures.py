@@ -29,9 +29,9 @@ from PIL import Image, ImageCms
 from PIL import __version__ as PILLOW
 from report import keep
 
-from quagga import BadInput
-from quagga.data.decode import AVIF, HEIC, UPRIGHT, read_header, read_native
-from quagga.data.form import kind_of
+from quagga.data.io.pixel_format import kind_of
+from quagga.data.io.read import AVIF, HEIC, ORIENTATION_TURNS, read_header, read_native
+from quagga.errors import BadInput
 
 HEIGHT, WIDTH = 48, 32
 DAMAGED, CHILD_MIB = 500, 512  # files; how much memory above its start the reading process may take
@@ -245,7 +245,7 @@ def exif(folder: Path) -> Iterator[tuple[str, int]]:
     for name, (write, upright, how) in ways.items():
         right = 0
         for orientation in range(1, 9):
-            inverse = UPRIGHT.get({6: 8, 8: 6}.get(orientation, orientation), lambda a: a)
+            inverse = ORIENTATION_TURNS.get({6: 8, 8: 6}.get(orientation, orientation), lambda a: a)
             write(folder / name, np.ascontiguousarray(inverse(upright)), orientation, **how)
             pixels = read_native(folder / name).pixels
             levels = 3 if name.endswith("avif") else 1
@@ -303,7 +303,7 @@ def damage(folder: Path, count: int, seed: int = 0) -> list[tuple[Path, str]]:
 CHILD = """
 import json, re, sys, time
 from quagga import BadInput
-from quagga.data.decode import read_header, read_native
+from quagga.data.io.read import read_header, read_native
 import tifffile
 
 def peak():  # MiB; ru_maxrss would begin with that of the parent

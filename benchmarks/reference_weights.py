@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quagga.pipelines.reference import from_reference, read_weights, to_reference
+from quagga.inference.model_files.state_dict_conversion import from_reference, read_weights, to_reference
 
 PROMISE = 1e-5
 SIZES = {"resnet_6blocks": 128, "resnet_9blocks": 128, "unet_128": 128, "unet_256": 256, "basic": 128, "pixel": 128}

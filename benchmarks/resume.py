@@ -21,8 +21,8 @@ import torch
 from report import processor
 from tiny_run import another_second, differing, left, pictures, signalled, words
 
-from quagga.pipelines import checkpoint
-from quagga.pipelines.cli import command_line
+from quagga.cli.main import command_line
+from quagga.training import checkpoint
 
 STEPS = 24
 HERE = Path(__file__).resolve().parent
@@ -66,15 +66,17 @@ def launched(command: list[str], processes: int = 2, **environment: str) -> None
     subprocess.run([*LAUNCH, str(processes), *command], env=env, capture_output=True, timeout=300)
 
 
+# Where the game that is played stands, and what it borrows.
+TESTS = os.pathsep.join(str(HERE.parent / "tests" / room) for room in ("", "pipelines/core"))
 GAME = """
 import json, os, sys, torch
-sys.path.insert(0, os.environ["TESTS"])
+sys.path[:0] = os.environ["TESTS"].split(os.pathsep)
 from accelerate import Accelerator
-from test_minimax import small_cyclegan
+from test_minimax_trainer import small_cyclegan
 from toys import Rows, weights
-from quagga.pipelines import checkpoint
-from quagga.pipelines.minimax import Trainer
-from quagga.pipelines.schedule import Schedule
+from quagga.pipelines.core.minimax_trainer import Trainer
+from quagga.pipelines.core.schedule import Schedule
+from quagga.training import checkpoint
 processes, until = json.loads(os.environ["LEG"])
 accelerator = Accelerator(cpu=True)
 assert accelerator.num_processes == processes
@@ -82,9 +84,9 @@ game = small_cyclegan(seed=accelerator.process_index, pool_size=4)
 trainer = Trainer(game, Schedule(images=24, batch_size=2 // processes, optimizer="sgd", lr=0.01), 24, accelerator)
 from pathlib import Path
 folder = Path(os.environ["FOLDER"])
-if (saved := checkpoint.saved(folder)):
+if (saved := checkpoint.list_saved(folder)):
     trainer.load_state_dict(checkpoint.load(saved[-1]))
-for seen in trainer.play(Rows(2 // processes, place=(accelerator.process_index, processes)).batches):
+for seen in trainer.play(Rows(2 // processes, place=(accelerator.process_index, processes)).batches(trainer.row)):
     if seen == until:
         break
 state = trainer.state_dict()
@@ -101,7 +103,7 @@ def other_numbers_of_processes(folder: Path, legs: list[tuple[int, int]]) -> flo
     states = []
     for name, plan in {"straight": [(1, 24)], "changed": legs}.items():
         for leg in plan:
-            environment = {"LEG": json.dumps(leg), "FOLDER": str(folder / name), "TESTS": str(HERE.parent / "tests")}
+            environment = {"LEG": json.dumps(leg), "FOLDER": str(folder / name), "TESTS": TESTS}
             launched([str(script)], leg[0], **environment)
         state = checkpoint.load(folder / name / "000000024")
         states.append({k: v for k, v in tensors("", state) if "memory" in k or "ators" in k})

@@ -8,7 +8,7 @@ noise, in which G makes points of the plane out of nothing. About five minutes o
 
 import argparse
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -22,9 +22,11 @@ from report import keep, processor
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from quagga.pipelines.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
-from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Stateful, Terms, Trainer
-from quagga.pipelines.schedule import Schedule
+from quagga.models.description.export import Export
+from quagga.pipelines.core.game_protocol import Batch, Draw, Images, Loss, Stateful, Terms
+from quagga.pipelines.core.losses import OBJECTIVES, ObjectiveName, PenaltyName, penalty, readings
+from quagga.pipelines.core.minimax_trainer import Trainer
+from quagga.pipelines.core.schedule import Schedule
 
 RADIUS, SIGMA, NOISE, WIDTH, BATCH = 2.0, 0.05, 16, 128, 128
 ANGLES = torch.arange(8) * torch.pi / 4
@@ -57,6 +59,7 @@ class Ring:
         self.G, self.D = network(NOISE, 2), network(2, 1)
         self.generators, self.discriminators = {"G": self.G}, {"D": self.D}
         self.memory: dict[str, Stateful] = {}
+        self.exports: dict[str, Export] = {}  # points are not pictures
 
     def generate(self, batch: Batch, draw: Draw) -> Images:
         return {"G(z)": self.G(draw.normal((NOISE,), like=batch["x"]))}
@@ -70,7 +73,9 @@ class Ring:
         return Loss(terms, readings(self.objective, real_logits, fake_logits))
 
     def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
-        return Loss({"G": OBJECTIVES[self.objective].generator(self.D(fakes["G(z)"]))})
+        objective = OBJECTIVES[self.objective]
+        real_logits = self.D(batch["x"]) if objective.relativistic else None
+        return Loss({"G": objective.generator(self.D(fakes["G(z)"]), real_logits)})
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
         return {}  # points are not pictures
@@ -141,7 +146,7 @@ def samples(trainer: Trainer) -> Tensor:
 def play(entry: Entry, seed: int) -> Tensor:
     """(1000, 2): samples after the whole game."""
     trainer = trainer_of(entry, seed)
-    for _ in trainer.play(batches):
+    for _ in trainer.play(batches(0)):
         pass
     return samples(trainer)
 
@@ -181,7 +186,7 @@ def sureness(objective: ObjectiveName, head_start: int) -> Sureness:
     """What G has to learn from once D alone has seen `head_start` points."""
     trainer = trainer_of(Entry(objective, "none", 0.0, 1, 1), seed=0, head_start=head_start)
     untrained = samples(trainer)
-    next(seen for seen in trainer.play(batches) if seen)
+    next(seen for seen in trainer.play(batches(0)) if seen)
     belief = trainer.game.discriminators["D"](untrained).sigmoid().mean().item()
     return Sureness(belief, trainer.readings()["gradient/generators"])
 
@@ -196,21 +201,28 @@ D learns alone from so many points (a head start); then the norm of the first gr
 """
 
 
+FIGURES = f"{'modes':<8}{'on modes':<10}{'distance':<22}CPU s"
+
+
+def figures(entry: Entry, seeds: int) -> str:
+    """What stands below `FIGURES`, of so many games."""
+    start = process_time()
+    scores = [score(play(entry, seed)) for seed in range(seeds)]
+    seconds = (process_time() - start) / seeds
+    distances = sorted(s.distance for s in scores)
+    return (
+        f"{' '.join(str(s.modes) for s in scores):<8}{fmean(s.on_modes for s in scores):<10.0%}"
+        f"{f'{median(distances):.2f} ({distances[0]:.2f} to {distances[-1]:.2f})':<22}{seconds:>5.0f}"
+    )
+
+
 def report(seeds: int) -> Iterator[str]:
     yield f"A ring of eight Gaussians (radius {RADIUS:g}, sigma {SIGMA:g}), {seeds} seeds each"
     yield f"{processor()}, 1 thread; Python {platform.python_version()}, torch {torch.__version__}"
     yield ""
-    yield f"{'objective':<16}{'penalty':<18}k  moves   {'modes':<8}{'on modes':<10}{'distance':<22}CPU s"
+    yield f"{'objective':<16}{'penalty':<18}k  moves   {FIGURES}"
     for entry in ENTRIES:
-        start = process_time()
-        scores = [score(play(entry, seed)) for seed in range(seeds)]
-        seconds = (process_time() - start) / seeds
-        distances = sorted(s.distance for s in scores)
-        yield (
-            f"{entry.objective:<16}{entry.penalty:<18}{entry.k:>1}{entry.moves:>7}   "
-            f"{' '.join(str(s.modes) for s in scores):<8}{fmean(s.on_modes for s in scores):<10.0%}"
-            f"{f'{median(distances):.2f} ({distances[0]:.2f} to {distances[-1]:.2f})':<22}{seconds:>5.0f}"
-        )
+        yield f"{entry.objective:<16}{entry.penalty:<18}{entry.k:>1}{entry.moves:>7}   {figures(entry, seeds)}"
     low, high = score(CENTRES[torch.zeros(1000, dtype=torch.int64)]).distance, floor()
     yield f"{'(the truth itself)':<42}   {'8':<8}{'100%':<10}{high:.2f}"
     yield f"{'(all on one centre)':<42}   {'1':<8}{'100%':<10}{low:.2f}"
@@ -222,8 +234,9 @@ def report(seeds: int) -> Iterator[str]:
         yield f"{steps * BATCH:>8,}{saturating.belief:>12.1e}{saturating.gradient:>12.1e}{other.gradient:>16.1e}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(describe: str | None, report: Callable[[int], Iterator[str]]) -> None:
+    """Reads the command line of a script that plays the ring, and prints its report of so many seeds."""
+    parser = argparse.ArgumentParser(description=describe, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="write the report here too")
     arguments = parser.parse_args()
@@ -232,4 +245,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, report)

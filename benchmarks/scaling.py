@@ -34,10 +34,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
+from quagga.option_groups import call_flat
 from quagga.pipelines import cyclegan, gan, pix2pix
-from quagga.pipelines.minimax import Draw, Game, Trainer, networks_of
-from quagga.pipelines.schedule import Schedule
-from quagga.pipelines.side import Side
+from quagga.pipelines.core.game_protocol import Draw, Game, networks_of
+from quagga.pipelines.core.minimax_trainer import Trainer
+from quagga.pipelines.core.one_side import Player
+from quagga.pipelines.core.schedule import Schedule
 
 RATE = 0.35 * 790e12  # operations a second: a share of what is reported of an H200's bf16 products; not measured here
 LINKS = {  # name -> bytes/s a direction, seconds a hop: datasheets, and assumptions
@@ -69,7 +71,7 @@ class Cost(NamedTuple):
 def cost(build: Any, options: dict[str, Any], size: int, rows: int = 2) -> Cost:
     """Counted without computing anything."""
     with FakeTensorMode():  # autocast, which layers turn off for a moment, knows no device meta
-        return _cost(build(**options), {side: torch.zeros(rows, 3, size, size) for side in "xy"}, rows)
+        return _cost(call_flat(build, **options), {side: torch.zeros(rows, 3, size, size) for side in "xy"}, rows)
 
 
 def _cost(game: Game, batch: dict[str, Tensor], rows: int) -> Cost:
@@ -171,18 +173,18 @@ def play() -> None:
     accelerator.end_training()
 
 
-class Player(NamedTuple):
+class SteppedGame(NamedTuple):
     step: Callable[[], object]
-    sides: dict[str, Side]
+    sides: dict[str, Player]
 
 
-def stepping(accelerator: Any, size: int) -> Player:
+def stepping(accelerator: Any, size: int) -> SteppedGame:
     """A step of the small CycleGAN, of so many rows a process."""
     torch.manual_seed(0)
-    trainer = Trainer(cyclegan.build(**TINY), Schedule(batch_size=size), 1 << 40, accelerator)
+    trainer = Trainer(call_flat(cyclegan.build, **TINY), Schedule(batch_size=size), 1 << 40, accelerator)
     batch = {"x": torch.rand(size, 3, 64, 64), "y": torch.rand(size, 3, 64, 64), "row": torch.arange(size)}
-    steps = trainer.play(lambda _row: iter(lambda: batch, None))
-    return Player(lambda: next(steps), trainer.sides)
+    steps = trainer.play(iter(lambda: batch, None))
+    return SteppedGame(lambda: next(steps), trainer.sides)
 
 
 def by_turns(actions: Mapping[str, Callable[[], object]], meet: Callable[[], object]) -> dict[str, float]:

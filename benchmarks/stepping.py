@@ -31,7 +31,7 @@ from torch import Tensor
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 DISTINCT = 8  # batches that take turns
 CLASSES = 10
-PAIRED = ("cyclegan", "pix2pix")  # with two pictures a row
+PAIRED = ("cyclegan", "cut", "pix2pix")  # with two pictures a row
 
 Step = Callable[[], object]
 
@@ -91,11 +91,13 @@ def pictures(setting: Setting) -> list[Tensor]:
 
 def trainer(setting: Setting) -> Any:
     """Our trainer, as `quagga train` would make it for this setting."""
-    from quagga.pipelines.cli import PIPELINES
-    from quagga.pipelines.minimax import Trainer, networks_of
-    from quagga.pipelines.pace import pace_for, quicken
-    from quagga.pipelines.run import start
-    from quagga.pipelines.schedule import Schedule
+    from quagga.option_groups import call_flat
+    from quagga.pipelines import PIPELINES
+    from quagga.pipelines.core.game_protocol import networks_of
+    from quagga.pipelines.core.minimax_trainer import Trainer
+    from quagga.pipelines.core.schedule import Schedule
+    from quagga.training.hardware.acceleration import acceleration_for, apply_acceleration
+    from quagga.training.hardware.device_setup import start_accelerator
 
     options = {"width": setting.width, **setting.build}
     if setting.pipeline in PAIRED:
@@ -105,14 +107,14 @@ def trainer(setting: Setting) -> Any:
     if setting.pipeline == "conditional":
         options["names"] = [str(number) for number in range(CLASSES)]
     torch.manual_seed(0)
-    game = importlib.import_module(PIPELINES[setting.pipeline][0]).build(**options)
+    game = call_flat(importlib.import_module(PIPELINES[setting.pipeline][0]).build, **options)
     endless = 10**12
     schedule = Schedule(images=endless, batch_size=setting.batch_size)
-    accelerator = start(setting.device, setting.precision)
+    accelerator = start_accelerator(setting.device, setting.precision)
     networks = networks_of(game)
     means = setting.compile, setting.channels_last, setting.gradient_checkpointing, False
-    pace, _ = pace_for(accelerator.device, *means, networks, accelerator.mixed_precision)
-    quicken(networks, pace)
+    pace, _ = acceleration_for(accelerator.device, *means, networks, accelerator.mixed_precision)
+    apply_acceleration(networks, pace)
     return Trainer(game, schedule, endless, accelerator)
 
 
@@ -128,7 +130,7 @@ def batches(setting: Setting) -> Iterator[dict[str, Tensor]]:
 
 def played(player: Any, rows: Iterator[dict[str, Tensor]]) -> Step:
     """A call of the returned function is one whole step of our trainer."""
-    steps = player.play(lambda _row: rows)
+    steps = player.play(rows)
     return lambda: next(steps)
 
 
@@ -139,11 +141,11 @@ def ours(setting: Setting) -> Step:
 
 def chosen(step: Step, steps: int) -> int:
     """The number of threads that a run of so many steps begins with, and is played with from here on."""
-    from quagga.pipelines.threads import Trial, tried, worth_trying
+    from quagga.training.hardware.cpu_threads import ThreadTrial, plan_trial, run_trial
 
-    counts, rounds = worth_trying(torch.get_num_threads(), steps)
+    counts, rounds = plan_trial(torch.get_num_threads(), steps)
     if rounds:
-        trial = Trial(tried(step, counts, rounds, torch.set_num_threads), 0.0)
+        trial = ThreadTrial(run_trial(step, counts, rounds, torch.set_num_threads), 0.0)
         torch.set_num_threads(trial.chosen)
     return torch.get_num_threads()
 
@@ -151,9 +153,9 @@ def chosen(step: Step, steps: int) -> int:
 def looked(player: Any, batch: dict[str, Tensor]) -> None:
     """As a run looks at its pictures: strips of the averaged generators, whose statistics are taken anew before, over
     minibatches of the training's size."""
-    from quagga.pipelines.play import look
+    from quagga.training.reporting.sample_sheets import draw_strips
 
-    look(player, {name: tensor[:4] for name, tensor in batch.items()}, [batch], averaged=True)
+    draw_strips(player, {name: tensor[:4] for name, tensor in batch.items()}, [batch], averaged=True)
 
 
 def blocks_of(setting: Setting) -> int:

@@ -31,11 +31,13 @@ import torch
 from report import processor
 from tiny_run import pictures, words
 
-from quagga import BadInput
-from quagga.pipelines import checkpoint, play, whole
-from quagga.pipelines.cli import command_line
-from quagga.pipelines.play import Play
-from quagga.pipelines.resume import _choose
+from quagga import atomic
+from quagga.cli.main import command_line
+from quagga.errors import BadInput
+from quagga.training import checkpoint, loop
+from quagga.training.loop import TrainingLoop
+from quagga.training.reporting import sample_sheets
+from quagga.training.resume import _choose_checkpoint
 
 # Torch is imported once, not once a kill; and not in this process, whose OpenMP threads a fork would not bring along.
 FORK = multiprocessing.get_context("forkserver")
@@ -81,7 +83,7 @@ def kills(folder: Path, count: int, seed: int = 0) -> Kills:
         child.kill()
         child.join()
         saving += bool(drafts(run) - before)
-        choice = _choose(run, "auto")
+        choice = _choose_checkpoint(run, "auto")
         if choice.path is None:
             unloadable += reached > every
             continue
@@ -102,13 +104,13 @@ def drafts(run: Path) -> set[tuple[str, int]]:
 
 def counted(command: list[str], shared: Any) -> None:
     multiprocessing.set_start_method("fork", force=True)  # of the workers, as outside of this script
-    after_step = Play.after_step
+    after_step = TrainingLoop.after_step
 
-    def counting(self: Play, seen: int) -> None:
+    def counting(self: TrainingLoop, seen: int) -> None:
         shared.value = seen
         after_step(self, seen)
 
-    Play.after_step = counting
+    TrainingLoop.after_step = counting
     silent(lambda: command_line(command))
 
 
@@ -129,7 +131,7 @@ class Faults(NamedTuple):
 
 
 CALLS = [(os, "fsync"), (os, "open"), (Path, "mkdir"), (Path, "rename"), (Path, "write_text"), (Path, "open"),
-         (checkpoint, "save_file"), (whole, "sync"), (shutil, "rmtree")]  # fmt: skip
+         (checkpoint, "save_file"), (atomic, "sync_to_disk"), (shutil, "rmtree")]  # fmt: skip
 
 
 def faults(folder: Path) -> Faults:
@@ -142,7 +144,7 @@ def faults(folder: Path) -> Faults:
         if not broken:
             return
         count += 1
-        choice = _choose(folder, "auto")
+        choice = _choose_checkpoint(folder, "auto")
         if choice.path is None or not same(checkpoint.load(Path(choice.path)), (state, later)):
             unloadable += 1
 
@@ -257,7 +259,7 @@ def damages(folder: Path, places: int = 12) -> Damages:
                     unharmed += 1
                 except BadInput as error:
                     unnamed += str(newer) not in str(error)
-                choice = _choose(folder, "auto")
+                choice = _choose_checkpoint(folder, "auto")
                 not_skipped += choice.path != str(older) or str(newer) not in "".join(choice.lines)
     return Damages(count, unharmed, unnamed, not_skipped)
 
@@ -289,12 +291,12 @@ def signals(folder: Path, times: int, seed: int = 0) -> Signals:
 
 def explained(run: Path, said: str) -> bool:
     if "before the first step: there was nothing to save" in said:
-        return not checkpoint.saved(run / "checkpoints")
+        return not checkpoint.list_saved(run / "checkpoints")
     stopped = [line for line in said.splitlines() if "stopped by" in line]
     if len(stopped) != 1 or "saved" not in stopped[0]:
         return False
     at = int(stopped[0].split(" at ")[1].split(" of ")[0].replace(",", ""))
-    return checkpoint.load(checkpoint.saved(run / "checkpoints")[-1])["counters"]["images_seen"] == at
+    return checkpoint.load(checkpoint.list_saved(run / "checkpoints")[-1])["counters"]["images_seen"] == at
 
 
 def start_up(command: list[str], number: int, _phase: str, chance: random.Random) -> tuple[int, str, float]:
@@ -331,8 +333,8 @@ def paused(command: list[str], phase: str, nth: int, pipe: Any) -> None:
     """Plays, and tells when the nth moment of its phase has come."""
     multiprocessing.set_start_method("fork", force=True)
     owner, name = {
-        "training": (play.Trainer, "_generators_move"),
-        "sampling": (play, "contact_sheet"),
+        "training": (loop.Trainer, "_generators_move"),
+        "sampling": (sample_sheets, "contact_sheet"),
         "saving": (checkpoint, "save_file"),
     }[phase]
     original, calls = getattr(owner, name), 0

@@ -21,11 +21,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import quagga.pipelines.cyclegan
-import quagga.pipelines.run  # noqa: F401  what a run imports when it is called is here already, for forks
-from quagga.data import embedded
-from quagga.pipelines import checkpoint
-from quagga.pipelines.cli import command_line
-from quagga.pipelines.play import Play
+import quagga.training.train  # noqa: F401  what a run imports when it is called is here already, for forks
+from quagga.cli.main import command_line
+from quagga.data.synthetic import scenes
+from quagga.training import checkpoint
+from quagga.training.loop import TrainingLoop
 
 OPTIONS = {
     "load_size": 20,
@@ -49,7 +49,7 @@ OPTIONS = {
 
 
 def pictures(folder: Path) -> Path:
-    return embedded.write(folder / "pictures", train=8, test=4, size=32)
+    return scenes.write(folder / "pictures", train=8, test=4, size=32)
 
 
 def words(root: Path, output: Path, **options: object) -> list[str]:
@@ -61,20 +61,20 @@ def words(root: Path, output: Path, **options: object) -> list[str]:
 @contextmanager
 def signalled(number: int, step: int, rank: int = 0) -> Iterator[None]:
     """Within, a run sends itself a signal after so many steps."""
-    after_step, count = Play.after_step, 0
+    after_step, count = TrainingLoop.after_step, 0
 
-    def counting(self: Play, seen: int) -> None:
+    def counting(self: TrainingLoop, seen: int) -> None:
         nonlocal count
         count += 1
         if count == step and os.environ.get("RANK", "0") == str(rank):
             os.kill(os.getpid(), number)
         after_step(self, seen)
 
-    Play.after_step = counting
+    TrainingLoop.after_step = counting
     try:
         yield
     finally:
-        Play.after_step = after_step
+        TrainingLoop.after_step = after_step
 
 
 def another_second() -> None:
@@ -85,7 +85,7 @@ def another_second() -> None:
 def left(run: Path) -> dict[str, Any]:
     """What a run has left: every number and tensor of its newest checkpoint and model, and every point of every curve
     but those of the clock."""
-    newest = checkpoint.saved(run / "checkpoints")[-1]
+    newest = checkpoint.list_saved(run / "checkpoints")[-1]
     state = checkpoint.load(newest)
     del state["config"], state["intervals"]  # which name the folder, and hold seconds
     found = dict(flat("state", state))

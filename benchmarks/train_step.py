@@ -3,6 +3,7 @@ reference's.
 
     python benchmarks/train_step.py --size 128 --reference DIR --output benchmarks/results/train_step.txt
     python benchmarks/train_step.py --pipeline gan conditional --size 64 --batch_size 64
+    python benchmarks/train_step.py --pipeline cyclegan cut --modes paper --size 128
 
 DIR is a checkout of junyanz/pytorch-CycleGAN-and-pix2pix (the version of August 2025), which is imported and driven at
 its own defaults, batch 1 and float32, with the networks that ours has; nothing of it is kept here. Ours plays in three
@@ -39,9 +40,10 @@ import torch
 from report import keep, processor
 from stepping import PAIRED, Failed, Setting, Subject, blocks_of, matrix_rate, rounds
 
-from quagga.pipelines.run import has_bf16
+from quagga.training.hardware.device_setup import has_bf16
 
 MODES = ("paper", "default", "fast")
+RESNETS = ("cyclegan", "cut")  # whose generators are ResNets
 PROMISED = {"paper": 1.05, "default": 0.67}  # times the reference's time: CycleGAN, 128x128, batch 1, 2-core CPU
 
 
@@ -111,7 +113,7 @@ def compare(pipeline: str, arguments: argparse.Namespace, rates: Rates) -> Itera
         images=arguments.images,
         threads=arguments.threads,
         batch_size=1 if pipeline in PAIRED else arguments.batch_size,
-        build={"blocks": arguments.blocks} if pipeline == "cyclegan" and arguments.blocks else {},
+        build={"blocks": arguments.blocks} if pipeline in RESNETS and arguments.blocks else {},
     )
     settings = {mode: setting_of(mode, base, arguments.batch_size) for mode in arguments.modes}
     if arguments.reference and pipeline in ("cyclegan", "pix2pix"):
@@ -122,7 +124,7 @@ def compare(pipeline: str, arguments: argparse.Namespace, rates: Rates) -> Itera
         times, failed = by_turns(subjects, arguments.turns, arguments.warmup, arguments.steps)
         memory = {name: subjects[name].memory() for name in times}
     what = "pairs" if pipeline in PAIRED else "images"
-    networks = f"width {arguments.width}" + (f", {blocks_of(base)} blocks" if pipeline == "cyclegan" else "")
+    networks = f"width {arguments.width}" + (f", {blocks_of(base)} blocks" if pipeline in RESNETS else "")
     yield f"{pipeline} {arguments.size}x{arguments.size}, {networks}: {tera(operations)} TFLOP a row"
     yield f"{'':<11}{'batch':>6}{'ms/step':>10}{'quartiles':>17}{what + '/s':>11}{'TFLOP/s':>10}{'of bf16':>9}" + (
         f"{'of float32':>12}{'MiB':>8}"

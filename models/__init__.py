@@ -1,18 +1,26 @@
 """The networks. Each is an `nn.Module` that knows no optimiser, loss, device or logger; its arguments are plain values.
 
 Generators map pictures to pictures of the same size, or noise (and a condition) to pictures; discriminators map
-pictures to logits (no sigmoid), one a patch or one a picture.
+pictures to logits (no sigmoid), one for each patch or one for each picture.
+
+A network that saved models shall describe remembers its arguments (`arguments.py`) and stands in the table of
+the room `description`.
 """
 
+from quagga.models.classifier import ConvClassifier, Posterior
+from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.encoders import encoder_of
 from quagga.models.layers import Norm, Upsample, init_normal_
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.resnet import ResnetGenerator
+from quagga.models.stargan import StarDiscriminator, StarGenerator
 from quagga.models.unet import UnetGenerator
 
 __all__ = [
+    "Composed",
+    "ConvClassifier",
     "ConvDiscriminator",
     "ConvGenerator",
     "MLPDiscriminator",
@@ -21,7 +29,10 @@ __all__ = [
     "Norm",
     "PatchGAN",
     "PixelGAN",
+    "Posterior",
     "ResnetGenerator",
+    "StarDiscriminator",
+    "StarGenerator",
     "UnetGenerator",
     "Upsample",
     "encoder_of",

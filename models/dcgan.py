@@ -14,7 +14,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from quagga.models.encoders import AttributesEncoder, ClassEncoder
+from quagga.models.arguments import Channels, Size, remembers_arguments
+from quagga.models.encoders import AttributesEncoder, ClassEncoder, Encoder
 from quagga.models.layers import InstanceNorm, Upsample, init_normal_, spectral_norm_, upsampling
 
 GeneratorNorm = Literal["batch", "conditional_batch", "none"]
@@ -23,9 +24,9 @@ Joining = Literal["concat", "projection"]
 
 
 def halvings(size: int) -> int:
-    """How often a picture's side is halved: until it is odd or below 8. 28 = 7 * 2**2, 64 = 4 * 2**4.
+    """Returns how often a picture's side is halved: until it is odd or below 8. 28 = 7 * 2**2, 64 = 4 * 2**4.
 
-    Raises ValueError where more than 15 pixels are left, or there are fewer than 8 to begin with.
+    Raises ValueError if more than 15 pixels are left, or there are fewer than 8 to begin with.
     """
     count = 0
     while size >> count >= 8 and not (size >> count) % 2:
@@ -38,7 +39,8 @@ def halvings(size: int) -> int:
 
 
 def channels_of(size: int, width: int) -> list[int]:
-    """Channels of the maps from the largest, of half the picture's side, to the smallest: at most 8 * width."""
+    """Returns the channels of the maps from the largest, with half the picture's side, to the smallest: at most
+    8 * width."""
     return [min(2**i, 8) * width for i in range(halvings(size))]
 
 
@@ -60,6 +62,7 @@ class ConditionalBatchNorm(nn.Module):
         return self.norm(h) * (1 + self.scale(e))[..., None, None] + self.shift(e)[..., None, None]
 
 
+@remembers_arguments
 class ConvGenerator(nn.Module):
     """Noise z (N, z_size), and with an encoder the raw condition c -> pictures (N, channels, size, size) in [-1, 1].
 
@@ -70,7 +73,7 @@ class ConvGenerator(nn.Module):
     (measured on digits: 16 % of the diversity of real ones after 83,000 images; scaled, 101 % after 33,000).
 
     Args:
-        size: side of the pictures: 4 to 15 times a power of two, from 8 on.
+        size: side of the pictures: 4 to 15 times a power of two, at least 8.
         channels: of the pictures.
         z_size: numbers of noise.
         width: channels of the largest maps; they double towards the smallest, to 8 * width at most.
@@ -82,21 +85,21 @@ class ConvGenerator(nn.Module):
 
     def __init__(
         self,
-        size: int,
-        channels: int = 3,
-        z_size: int = 100,
-        width: int = 64,
+        size: Size,
+        channels: Channels = 3,
+        z_size: Channels = 100,
+        width: Channels = 64,
         norm: GeneratorNorm = "batch",
         upsample: Upsample = "transposed",
         spectral: bool = False,
-        encoder: nn.Module | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
         if norm == "conditional_batch" and encoder is None:
             raise ValueError("conditional batch norm needs a condition: expected norm batch or none")
         self.first = size >> halvings(size)
         maps = channels_of(size, width)[::-1]  # smallest first
-        e_width: int = encoder.width if encoder else 0  # pyright: ignore[reportAssignmentType]
+        e_width = encoder.width if encoder else 0
         bias = norm == "none"  # a normalisation brings its own
         self.project = nn.Linear(z_size + e_width, maps[0] * self.first**2, bias=bias)
         self.ups = nn.ModuleList(
@@ -114,7 +117,7 @@ class ConvGenerator(nn.Module):
         init_normal_(self)
         if spectral:
             spectral_norm_(self)
-        self.encoder = encoder  # last: it has started in its own way
+        self.encoder = encoder  # assigned last: it keeps its own initialisation
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """z (N, z_size), c as the encoder takes it (None without one) -> (N, channels, size, size) in [-1, 1]."""
@@ -126,11 +129,12 @@ class ConvGenerator(nn.Module):
         return torch.tanh(self.last(h))
 
 
+@remembers_arguments
 class ConvDiscriminator(nn.Module):
     """Pictures (N, channels, size, size) in [-1, 1], and with an encoder the raw condition c -> logits (N, 1).
 
     Args:
-        size: side of the pictures: 4 to 15 times a power of two, from 8 on.
+        size: side of the pictures: 4 to 15 times a power of two, at least 8.
         channels: of the pictures.
         width: channels of the largest maps; they double towards the smallest, to 8 * width at most.
         norm: normalisation after every strided convolution but the first. A gradient penalty needs one that does not
@@ -138,7 +142,7 @@ class ConvDiscriminator(nn.Module):
             none.
         spectral: divide every weight by its largest singular value (Miyato et al. 2018, arXiv:1802.05957).
         encoder: of the condition, with its `width`; None for a game without conditions.
-        joining: how the condition is seen. "concat": its vector is repeated over the smallest maps, and a 1 x 1
+        joining: how D sees the condition. "concat": its vector is repeated over the smallest maps, and a 1 x 1
             convolution joins both (Reed et al. 2016, Sec. 4.1, arXiv:1605.05396). "projection": v_c^T phi(x) is added
             to the logit, where phi(x) is the sum over the smallest maps and v_c a linear function of the condition's
             vector (Miyato & Koyama 2018, Sec. 3, arXiv:1802.05637).
@@ -146,20 +150,23 @@ class ConvDiscriminator(nn.Module):
 
     def __init__(
         self,
-        size: int,
-        channels: int = 3,
-        width: int = 64,
+        size: Size,
+        channels: Channels = 3,
+        width: Channels = 64,
         norm: DiscriminatorNorm = "batch",
         spectral: bool = False,
-        encoder: nn.Module | None = None,
+        encoder: Encoder | None = None,
         joining: Joining = "concat",
     ) -> None:
         super().__init__()
         first, maps = size >> halvings(size), channels_of(size, width)
-        e_width: int = encoder.width if encoder else 0  # pyright: ignore[reportAssignmentType]
+        e_width = encoder.width if encoder else 0
         body: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for inputs, outputs in pairwise(maps):
-            body += [nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm != "batch"), normalisation(norm, outputs)]
+            body += [
+                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm != "batch"),
+                discriminator_normalization(norm, outputs),
+            ]
             body += [nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*body)
         self.join = self.projection = None
@@ -171,9 +178,10 @@ class ConvDiscriminator(nn.Module):
         init_normal_(self)
         if spectral:
             spectral_norm_(self)
-            if isinstance(encoder, ClassEncoder | AttributesEncoder):  # to whose vectors D's slope is proportional; a
-                spectral_norm_(encoder)  # caption's, a GRU's state, is bounded by itself
-        self.encoder = encoder  # last: it has started in its own way
+            # D's slope is proportional to the vectors of these. A caption's, a GRU's state, is bounded anyway.
+            if isinstance(encoder, ClassEncoder | AttributesEncoder):
+                spectral_norm_(encoder)
+        self.encoder = encoder  # assigned last: it keeps its own initialisation
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """x (N, channels, size, size) in [-1, 1], c as the encoder takes it (None without one) -> logits (N, 1)."""
@@ -187,8 +195,8 @@ class ConvDiscriminator(nn.Module):
         return logit
 
 
-def normalisation(kind: DiscriminatorNorm, channels: int) -> nn.Module:
-    """The layer that normalises `channels` maps of a discriminator."""
+def discriminator_normalization(kind: DiscriminatorNorm, channels: int) -> nn.Module:
+    """Returns the layer that normalises `channels` maps of a discriminator."""
     match kind:
         case "batch":
             return nn.BatchNorm2d(channels)

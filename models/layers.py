@@ -1,4 +1,4 @@
-"""What the networks share: normalisation, upsampling, initialisation, spectral norm, and pictures of any size."""
+"""Layers and functions that networks share: normalisation, upsampling, initialisation, spectral norm, padding."""
 
 from typing import Literal
 
@@ -14,12 +14,13 @@ WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Every channel of every picture to mean 0 and variance 1, unscaled (Ulyanov et al. 2016, arXiv:1607.08022).
+    """Normalises every channel of every picture to mean 0 and variance 1, unscaled (Ulyanov et al. 2016,
+    arXiv:1607.08022).
 
-    The same function as `nn.InstanceNorm2d`; mean and variance are taken in float32 at least. On the CPU it takes the
+    The same function as `nn.InstanceNorm2d`; mean and variance are taken in float32 at least. On the CPU it uses the
     kernel of group normalisation with one channel a group, which measured 2 to 4 times as fast there (and 20 times as
-    slow backward in bfloat16 in channels-last); elsewhere autocast would widen that one to float32. To a compiler it is
-    spelled out, since it makes two passes over memory of the formula, in whatever order the pixels lie.
+    slow backward in bfloat16 in channels-last); elsewhere autocast would widen that one to float32. A compiler gets the
+    formula, of which it makes two passes over memory, whatever the memory format.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
@@ -36,8 +37,9 @@ class InstanceNorm(nn.InstanceNorm2d):
 class MirroredConv2d(nn.Conv2d):
     """A convolution whose borders are mirrored: `padding` pixels, the outermost of them not repeated.
 
-    The same function as `nn.Conv2d` with padding_mode "reflect". On the CPU autocast widens what it pads to float32 and
-    the convolution narrows it again, which took 7 % of a training step in bfloat16; here pixels stay as they are.
+    The same function as `nn.Conv2d` with padding_mode "reflect". On the CPU autocast widens the padded pixels to
+    float32 and the convolution narrows them again, which took 7 % of a training step in bfloat16; here pixels keep
+    their dtype.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, padding: int, bias: bool = True) -> None:
@@ -51,8 +53,8 @@ class MirroredConv2d(nn.Conv2d):
         return F.conv2d(input, self.weight, self.bias)
 
 
-def normalisation(kind: Norm, channels: int) -> nn.Module:
-    """The layer that normalises `channels` maps; "none" leaves them as they are."""
+def normalization(kind: Norm, channels: int) -> nn.Module:
+    """Returns the layer that normalises `channels` maps; "none" leaves them as they are."""
     match kind:
         case "instance":
             return InstanceNorm(channels)
@@ -65,7 +67,7 @@ def normalisation(kind: Norm, channels: int) -> nn.Module:
 
 
 def upsampling(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4], bias: bool = True) -> nn.Module:
-    """A layer (N, inputs, H, W) -> (N, outputs, 2H, 2W).
+    """Returns a layer (N, inputs, H, W) -> (N, outputs, 2H, 2W).
 
     "transposed" is the papers' transposed convolution of stride 2, with a kernel of 3 (CycleGAN) or 4 (pix2pix).
     "resize" repeats each pixel 2 x 2 and convolves 3 x 3: every output pixel has seen equally many inputs, so there is
@@ -81,15 +83,15 @@ def upsampling(kind: Upsample, inputs: int, outputs: int, kernel: Literal[3, 4],
 
 
 def init_normal_(network: nn.Module, std: float = 0.02) -> None:
-    """Start as the papers do (Isola et al. 2017, Sec. 6.2; Zhu et al. 2017, Sec. 7.1), in place.
+    """Initialises a network as the papers do (Isola et al. 2017, Sec. 6.2; Zhu et al. 2017, Sec. 7.1), in place.
 
     Weights of convolutions and linear layers are drawn from N(0, std^2), scales of batch normalisation from
-    N(1, std^2); biases are zero. The numbers come from torch's global generator. The networks here call it when they
-    are made; on the device "meta" it does nothing.
+    N(1, std^2); biases are zero. The numbers come from torch's global generator. The networks here call it in
+    their constructors; on the device "meta" it does nothing.
     """
     for layer in network.modules():
         if any(parameter.is_meta for parameter in layer.parameters(recurse=False)):
-            continue  # to find out that there is nothing to draw, torch imports its compiler: a second
+            continue  # torch would import its compiler, only to find that there is nothing to draw: a second
         if isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
@@ -102,8 +104,8 @@ def init_normal_(network: nn.Module, std: float = 0.02) -> None:
 
 
 def spectral_norm_(network: nn.Module) -> None:
-    """Divide the weight of every convolution, linear layer and table by its largest singular value, in place (Miyato et
-    al. 2018, Eq. 8).
+    """Divides the weight of every convolution, linear layer and embedding by its largest singular value, in place
+    (Miyato et al. 2018, Eq. 8).
 
     The singular vectors are buffers; each forward pass in training improves them by a power iteration (Algorithm 1).
     """
@@ -113,10 +115,10 @@ def spectral_norm_(network: nn.Module) -> None:
 
 
 def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
-    """Grow (N, C, H, W) on all sides until height and width are multiples of `multiple` and no smaller than `least`.
+    """Pads (N, C, H, W) on all sides until height and width are multiples of `multiple` and no smaller than `least`.
 
-    The picture stays in the middle (an odd pixel goes to the bottom and the right). It is mirrored at its border; where
-    it is too small for that, its border is repeated. Undone by `crop_middle`.
+    The picture stays in the middle (an odd pixel goes to the bottom and the right). It is mirrored at its border; if it
+    is too small for that, its border is repeated. Undone by `crop_middle`.
     """
     for axis in (2, 3):
         size = x.shape[axis]
@@ -129,6 +131,7 @@ def pad_to_multiple(x: Tensor, multiple: int, least: int = 1) -> Tensor:
 
 
 def crop_middle(x: Tensor, height: int, width: int) -> Tensor:
-    """The middle (N, C, height, width) of (N, C, H, W), a view: what `pad_to_multiple` has put around it is cut off."""
+    """Returns the middle (N, C, height, width) of (N, C, H, W), a view: it cuts off what `pad_to_multiple` has
+    added."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]

@@ -2,8 +2,8 @@
 
 Three pairs are known by their widths:
 
-    100-128-784                             the plain one of first lessons (ReLU)
-    100-256-512-1024-784, 784-512-256-1     of the usual teaching examples: leaky ReLU 0.2, batch norm in G
+    100-128-784                             that of introductory tutorials (ReLU)
+    100-256-512-1024-784, 784-512-256-1     that of the usual teaching examples: leaky ReLU 0.2, batch norm in G
     Mirza & Osindero 2014, Sec. 4.1         z to 200 and y to 1000, joined to 1200, ReLU; D of maxout layers
       (arXiv:1411.1784)
 
@@ -11,18 +11,17 @@ Goodfellow et al. 2014 (arXiv:1406.2661) and Mirza & Osindero end in a sigmoid; 
 tanh(x / 2) = 2 sigmoid(x) - 1.
 """
 
-from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from quagga.models.encoders import AttributesEncoder, ClassEncoder
+from quagga.models.arguments import Channels, Shape, Share, Units, Widths, remembers_arguments
+from quagga.models.encoders import AttributesEncoder, ClassEncoder, Encoder
 from quagga.models.layers import spectral_norm_
 
-Shape = tuple[int, int, int]  # channels, height, width
 
-
+@remembers_arguments
 class MLPGenerator(nn.Module):
     """Noise z (N, z_size), and with an encoder the raw condition c -> pictures (N, *shape) in [-1, 1].
 
@@ -34,23 +33,23 @@ class MLPGenerator(nn.Module):
         batch_norm: after each hidden layer, with running statistics that keep 0.8 of the old ones (Keras's momentum of
             0.8 is torch's 0.2).
         encoder: of the condition, with its `width`; None for a game without conditions.
-        z_width: with an encoder, units that the noise is mapped to before both are joined; None joins it as it is.
+        z_width: with an encoder, units that the noise is mapped to before both are joined; None joins it unmapped.
     """
 
     def __init__(
         self,
         shape: Shape,
-        z_size: int = 100,
-        widths: Sequence[int] = (256, 512, 1024),
+        z_size: Channels = 100,
+        widths: Widths = (256, 512, 1024),
         slope: float = 0.2,
         batch_norm: bool = True,
-        encoder: nn.Module | None = None,
-        z_width: int | None = None,
+        encoder: Encoder | None = None,
+        z_width: Units | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.encoder = shape, encoder
         self.noise = nn.Sequential(nn.Linear(z_size, z_width), nn.ReLU()) if z_width else nn.Identity()
-        inputs = (z_width or z_size) + (encoder.width if encoder else 0)  # pyright: ignore[reportOperatorIssue]
+        inputs = (z_width or z_size) + (encoder.width if encoder else 0)
         layers: list[nn.Module] = []
         for units in widths:
             layers += [nn.Linear(inputs, units), activation(slope)]
@@ -66,6 +65,7 @@ class MLPGenerator(nn.Module):
         return self.layers(h).view(-1, *self.shape)
 
 
+@remembers_arguments
 class MLPDiscriminator(nn.Module):
     """Pictures (N, *shape) in [-1, 1], and with an encoder the raw condition c -> logits (N, 1).
 
@@ -81,14 +81,14 @@ class MLPDiscriminator(nn.Module):
     def __init__(
         self,
         shape: Shape,
-        widths: Sequence[int] = (512, 256),
+        widths: Widths = (512, 256),
         slope: float = 0.2,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         spectral: bool = False,
-        encoder: nn.Module | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
-        inputs = prod(shape) + (encoder.width if encoder else 0)  # pyright: ignore[reportOperatorIssue]
+        inputs = prod(shape) + (encoder.width if encoder else 0)
         layers: list[nn.Module] = []
         for units in widths:
             layers += [nn.Linear(inputs, units), activation(slope)]
@@ -97,8 +97,9 @@ class MLPDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
         if spectral:
             spectral_norm_(self)
-            if isinstance(encoder, ClassEncoder | AttributesEncoder):  # to whose vectors D's slope is proportional; a
-                spectral_norm_(encoder)  # caption's, a GRU's state, is bounded by itself
+            # D's slope is proportional to the vectors of these. A caption's, a GRU's state, is bounded anyway.
+            if isinstance(encoder, ClassEncoder | AttributesEncoder):
+                spectral_norm_(encoder)
         self.encoder = encoder
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -123,6 +124,7 @@ class Maxout(nn.Module):
         return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
 
 
+@remembers_arguments
 class MaxoutDiscriminator(nn.Module):
     """Mirza & Osindero's: x to 240 maxout units of 5 pieces, y to 50 of 5, both to 240 of 4, and a logit (N, 1).
 
@@ -133,7 +135,7 @@ class MaxoutDiscriminator(nn.Module):
         dropout: share of each hidden layer's values that are dropped in training.
     """
 
-    def __init__(self, shape: Shape, encoder: nn.Module, dropout: float = 0.5) -> None:
+    def __init__(self, shape: Shape, encoder: Encoder, dropout: Share = 0.5) -> None:
         super().__init__()
         if encoder.width != 250:
             raise ValueError(
@@ -153,5 +155,5 @@ class MaxoutDiscriminator(nn.Module):
 
 
 def activation(slope: float) -> nn.Module:
-    """ReLU, leaky where `slope`, below 0, is not 0."""
+    """Returns a ReLU, leaky if its slope below 0 is not 0."""
     return nn.LeakyReLU(slope) if slope else nn.ReLU()

@@ -9,9 +9,11 @@ shorthand, with 4 x 4 convolutions and leaky ReLU 0.2:
 
 from torch import Tensor, nn
 
-from quagga.models.layers import Norm, init_normal_, normalisation, spectral_norm_
+from quagga.models.arguments import Channels, Halvings, remembers_arguments
+from quagga.models.layers import Norm, init_normal_, normalization, spectral_norm_
 
 
+@remembers_arguments
 class PatchGAN(nn.Module):
     """(N, in_channels, H, W) in [-1, 1] -> logits (N, 1, H', W'), one for each patch; H' = floor(H / 2**layers) - 2.
 
@@ -27,7 +29,12 @@ class PatchGAN(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int = 3, width: int = 64, layers: int = 3, norm: Norm = "instance", spectral: bool = False
+        self,
+        in_channels: Channels = 3,
+        width: Channels = 64,
+        layers: Halvings = 3,
+        norm: Norm = "instance",
+        spectral: bool = False,
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -40,7 +47,7 @@ class PatchGAN(nn.Module):
             stride = 2 if i < layers else 1
             body += [
                 nn.Conv2d(channels[i - 1], channels[i], 4, stride, padding=1, bias=bias),
-                normalisation(norm, channels[i]),
+                normalization(norm, channels[i]),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*body, nn.Conv2d(channels[-1], 1, 4, padding=1))
@@ -63,6 +70,7 @@ class PatchGAN(nn.Module):
         return self.layers(x)
 
 
+@remembers_arguments
 class PixelGAN(nn.Module):
     """(N, in_channels, H, W) in [-1, 1] -> logits (N, 1, H, W), one for each pixel, which sees that pixel alone.
 
@@ -73,13 +81,15 @@ class PixelGAN(nn.Module):
         spectral: divide every weight by its largest singular value.
     """
 
-    def __init__(self, in_channels: int = 3, width: int = 64, norm: Norm = "instance", spectral: bool = False) -> None:
+    def __init__(
+        self, in_channels: Channels = 3, width: Channels = 64, norm: Norm = "instance", spectral: bool = False
+    ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(in_channels, width, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(width, 2 * width, 1, bias=norm != "batch"),
-            normalisation(norm, 2 * width),
+            normalization(norm, 2 * width),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(2 * width, 1, 1),
         )

@@ -1,19 +1,20 @@
-"""How different two pictures are to a network that knows many: a perceptual loss.
+"""A perceptual loss: how different two pictures are to a network trained on many.
 
 Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer and Super-Resolution, ECCV 2016, Sec. 3.2
 (arXiv:1603.08155), on the features of VGG-16 (Simonyan & Zisserman 2015, arXiv:1409.1556).
 """
 
 from pathlib import Path
+from typing import cast
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from quagga import BadInput
+from quagga.errors import BadInput, one_line
 
-FILE = "vgg16-397923af.pth"  # as torchvision calls its weights
-ENDS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
+WEIGHTS_FILE = "vgg16-397923af.pth"  # as torchvision calls its weights
+FEATURE_LAYERS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures in [0, 1]
 
 
@@ -21,18 +22,17 @@ class Perceptual(nn.Module):
     """(N, 1 or 3, H, W) twice, in [-1, 1] -> scalar: the mean of |phi_j(a) - phi_j(b)| over pixels, maps and 3 layers
     j.
 
-    The weights are torchvision's, which it has put into torch's hub folder when they were used before; they are read at
-    the first call and never downloaded. (Johnson et al. square the difference; taken as it is, single pixels do not
-    rule.)
+    The weights are torchvision's, which stores them in torch's hub folder when they are used; here they are read at the
+    first call and never downloaded. (Johnson et al. square the difference; unsquared, single pixels do not dominate.)
 
     Raises:
-        BadInput: at the first call, if the file is not there or is none of VGG-16.
+        BadInput: at the first call, if the file is missing or does not hold VGG-16's weights.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.features: nn.Sequential | None = None
-        self.scale: tuple[Tensor, Tensor] | None = None  # mean and deviation, where the pictures are
+        self.scale: tuple[Tensor, Tensor] | None = None  # mean and deviation, on the pictures' device
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """a and b, (N, 1 or 3, H, W) in [-1, 1] -> scalar from 0 on; 0 where both are the same.
@@ -41,39 +41,39 @@ class Perceptual(nn.Module):
             BadInput: at the first call, if the weights cannot be read.
         """
         if self.features is None:
-            self.features = vgg16(Path(torch.hub.get_dir()) / "checkpoints" / FILE)
+            self.features = vgg16(Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE)
         self.features.to(a.device)
         if self.scale is None or (self.scale[0].device, self.scale[0].dtype) != (a.device, a.dtype):
             mean, deviation = (a.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
-            self.scale = mean, deviation  # kept, as making them would wait for the device at every step
+            self.scale = mean, deviation  # stored, since creating them would wait for the device at every step
         mean, deviation = self.scale
         a, b = (((x.expand(-1, 3, -1, -1) + 1) / 2 - mean) / deviation for x in (a, b))
         differences = []
         for place, layer in enumerate(self.features):
             a, b = layer(a), layer(b)
-            if place in ENDS:
+            if place in FEATURE_LAYERS:
                 differences.append((a - b).abs().mean())
         return torch.stack(differences).mean()
 
 
 def vgg16(path: Path) -> nn.Sequential:
-    """The layers up to relu3_3, with weights from a file, which do not learn."""
+    """Returns the layers up to relu3_3, with frozen weights from a file."""
     with torch.device("meta"):
-        features = torchvision.models.vgg16(weights=None).features[: ENDS[-1] + 1]
+        features = cast(nn.Sequential, torchvision.models.vgg16(weights=None).features)[: FEATURE_LAYERS[-1] + 1]
     wanted = {f"features.{name}": name for name in features.state_dict()}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        features.load_state_dict({ours: state[name] for name, ours in wanted.items()}, assign=True)
+        features.load_state_dict({own: state[name] for name, own in wanted.items()}, assign=True)
     except FileNotFoundError:
         raise BadInput(
-            f"the perceptual loss needs VGG-16's weights, and {path} is not there: put torchvision's {FILE} into"
-            f" {path.parent}, or leave out --lambda_perceptual"
+            f"the perceptual loss needs VGG-16's weights, and {path} is not there: put torchvision's"
+            f" {WEIGHTS_FILE} into {path.parent}, or leave out --lambda_perceptual"
         ) from None
-    except Exception as error:  # whatever a damaged or hostile file leads to
+    except Exception as error:  # any error that a damaged or hostile file can cause
         raise BadInput(
-            f"{path} holds no weights of VGG-16 ({' '.join(str(error).split())[:100]}): put torchvision's {FILE} there"
+            f"{path} holds no weights of VGG-16 ({one_line(error, 100)}): put torchvision's {WEIGHTS_FILE} there"
         ) from None
     for layer in features:
         if isinstance(layer, nn.ReLU):
-            layer.inplace = False  # the maps are compared after the next layer has begun
+            layer.inplace = False  # the maps are compared after the next layer has used them
     return features.float().eval().requires_grad_(False)

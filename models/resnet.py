@@ -7,16 +7,19 @@ Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversar
     c7s1-64, d128, d256, R256 x 9, u128, u64, c7s1-3
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from quagga.models.arguments import Blocks, Channels, remembers_arguments
+from quagga.models.layer_chain import Step, chain_features, chain_output
 from quagga.models.layers import (
     MirroredConv2d,
     Norm,
     Upsample,
-    crop_middle,
     init_normal_,
-    normalisation,
+    normalization,
     pad_to_multiple,
     spectral_norm_,
     upsampling,
@@ -32,10 +35,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             MirroredConv2d(channels, channels, 3, padding=1, bias=bias),
-            normalisation(norm, channels),
+            normalization(norm, channels),
             nn.ReLU(inplace=True),
             MirroredConv2d(channels, channels, 3, padding=1, bias=bias),
-            normalisation(norm, channels),
+            normalization(norm, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,6 +46,7 @@ class ResidualBlock(nn.Module):
         return self.layers(x).add_(x)  # in place: no layer needs its own last output for the gradient
 
 
+@remembers_arguments
 class ResnetGenerator(nn.Module):
     """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1], for any H and W from 1 pixel on.
 
@@ -62,10 +66,10 @@ class ResnetGenerator(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        out_channels: int = 3,
-        width: int = 64,
-        blocks: int = 9,
+        in_channels: Channels = 3,
+        out_channels: Channels = 3,
+        width: Channels = 64,
+        blocks: Blocks = 9,
         norm: Norm = "instance",
         upsample: Upsample = "transposed",
         spectral: bool = False,
@@ -76,7 +80,7 @@ class ResnetGenerator(nn.Module):
             raise ValueError(
                 f"skip adds the input to the output: {in_channels} and {out_channels} channels cannot be added"
             )
-        self.skip = skip
+        self.skip, self.blocks = skip, blocks
         k = width
         bias = norm != "batch"  # batch normalisation brings its own
 
@@ -84,7 +88,7 @@ class ResnetGenerator(nn.Module):
             return MirroredConv2d(inputs, outputs, 7, padding=3, bias=bias)
 
         def normed(layer: nn.Module, channels: int) -> list[nn.Module]:
-            return [layer, normalisation(norm, channels), nn.ReLU(inplace=True)]
+            return [layer, normalization(norm, channels), nn.ReLU(inplace=True)]
 
         def down(inputs: int, outputs: int) -> list[nn.Module]:
             return normed(nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=bias), outputs)
@@ -107,6 +111,34 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1]."""
-        _, _, height, width = x.shape
-        y = crop_middle(self.layers(pad_to_multiple(x, 4, least=8)), height, width)
+        return chain_output(self, x)
+
+    def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Returns the maps that layers give of pictures (N, in_channels, H, W) in [-1, 1], as for PatchNCE (Park et al.
+        2020, "Contrastive Learning for Unpaired Image-to-Image Translation", arXiv:2007.15651).
+
+        Args:
+            x: The pictures.
+            layers: Indices into `self.layers`: 0, 3 and 6 are the convolutions of c7s1, d128 and d256, each followed by
+                normalisation and ReLU; 9 is the first block.
+
+        Returns:
+            For each index maps (N, c, h, w) of any range. h and w are H and W, padded to a multiple of 4, until layer
+            3, half of that from there and a quarter from layer 6 on, until the layers that enlarge them again.
+
+        Raises:
+            ValueError: there is no layer of that index.
+        """
+        return chain_features(self, x, layers)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> the same, H and W multiples of 4 and no smaller than 8."""
+        return pad_to_multiple(x, 4, least=8)
+
+    def steps(self) -> list[Step]:
+        """Returns the layers one by one."""
+        return [Step(layer) for layer in self.layers]
+
+    def finish(self, y: Tensor, x: Tensor) -> Tensor:
+        """What the last layer gave, and the picture -> the output in [-1, 1]."""
         return torch.tanh(y + torch.atanh(SHRINK * x)) if self.skip else torch.tanh(y)

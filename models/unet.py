@@ -8,21 +8,24 @@ the paper's shorthand, with 4 x 4 convolutions of stride 2 and depth 8:
     decoder  CD512 CD512 CD512 C512 C256 C128 C64, C3, tanh  (ReLU; each also sees the encoder's layer of its size)
 """
 
-import torch
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
+from quagga.models.arguments import Channels, Halvings, Share, remembers_arguments
+from quagga.models.layer_chain import Step, chain_features, chain_output
 from quagga.models.layers import (
     Norm,
     Upsample,
-    crop_middle,
     init_normal_,
-    normalisation,
+    normalization,
     pad_to_multiple,
     spectral_norm_,
     upsampling,
 )
 
 
+@remembers_arguments
 class UnetGenerator(nn.Module):
     """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1], for any H and W from 1 pixel on.
 
@@ -43,12 +46,12 @@ class UnetGenerator(nn.Module):
 
     def __init__(
         self,
-        in_channels: int = 3,
-        out_channels: int = 3,
-        width: int = 64,
-        depth: int = 8,
+        in_channels: Channels = 3,
+        out_channels: Channels = 3,
+        width: Channels = 64,
+        depth: Halvings = 8,
         norm: Norm = "batch",
-        dropout: float = 0.5,
+        dropout: Share = 0.5,
         upsample: Upsample = "transposed",
         spectral: bool = False,
     ) -> None:
@@ -59,7 +62,7 @@ class UnetGenerator(nn.Module):
         channels = [min(2**i, 8) * width for i in range(depth)]  # of the encoder's layers, outermost first
 
         def normed(layer: nn.Module, outputs: int) -> list[nn.Module]:
-            return [layer, normalisation(norm, outputs)]
+            return [layer, normalization(norm, outputs)]
 
         bias = norm != "batch"  # batch normalisation brings its own
         self.encoder = nn.ModuleList()
@@ -93,14 +96,42 @@ class UnetGenerator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] -> (N, out_channels, H, W) in [-1, 1]."""
-        _, _, height, width = x.shape
-        h = pad_to_multiple(x, 2**self.depth)
-        skips = []
-        for layer in self.encoder:
-            h = layer(h)
-            skips.append(h)
-        skips.pop()
-        for layer in self.decoder:
-            # The next encoder layer's leaky ReLU has worked on the skip in place; the ReLU that follows hides it.
-            h = torch.cat([skips.pop(), layer(h)], dim=1)
-        return crop_middle(self.head(h), height, width)
+        return chain_output(self, x)
+
+    def features(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Returns the maps that layers give of pictures (N, in_channels, H, W) in [-1, 1], as for PatchNCE (Park et al.
+        2020, "Contrastive Learning for Unpaired Image-to-Image Translation", arXiv:2007.15651).
+
+        Args:
+            x: The pictures.
+            layers: Numbers of layers: 0 to depth - 1 are the encoder's, the outermost first, depth to 2 depth - 2 the
+                decoder's, the innermost first, and 2 depth - 1 is the head.
+
+        Returns:
+            For each number maps (N, c, h, w) of any range. Of encoder layer i, h and w are H and W, padded to a
+            multiple of 2**depth, divided by 2**(i + 1). A decoder layer's come behind the maps of the encoder layer of
+            their size (after its leaky ReLU), as the next layer takes both. The head's have the padded size.
+
+        Raises:
+            ValueError: there is no layer of that number.
+        """
+        return chain_features(self, x, layers)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> the same, H and W multiples of 2**depth."""
+        return pad_to_multiple(x, 2**self.depth)
+
+    def steps(self) -> list[Step]:
+        """Returns the encoder, all layers of which but the innermost are joined to the decoder, and the head."""
+        *outer, innermost = list(self.encoder)
+        return [
+            # The next encoder layer's leaky ReLU works on the skip in place; the ReLU after the joint hides that.
+            *(Step(layer, "keep") for layer in outer),
+            Step(innermost),
+            *(Step(layer, "join") for layer in self.decoder),
+            Step(self.head),
+        ]
+
+    def finish(self, y: Tensor, x: Tensor) -> Tensor:
+        """What the head gave, in [-1, 1], is the output."""
+        return y

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the promises that they measure are asserted here
+# What tests share (toys), their rooms, whose tests borrow from one another, and the benchmarks, whose promises are
+# asserted here: for this process and for those that tests start.
+TESTS = Path(__file__).parent
+SHARED = [TESTS, *sorted(path for path in TESTS.rglob("*") if any(path.glob("test_*.py"))), TESTS.parent / "benchmarks"]
+sys.path[:0] = map(str, SHARED)
 
 # Before torch is imported, and for the processes that tests start. Two workers with two threads each would wait for
 # one another. The number is said, so that no run tries which is faster: two runs that are compared must have the same.
@@ -21,9 +25,9 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it calls out when it i
 os.environ["ACCELERATE_MIXED_PRECISION"] = "no"  # the same arithmetic on every machine, whatever it has units for
 
 # A look-up or a connection that leaves this machine fails the test in which it happens, in its child processes too.
-GUARD = Path(__file__).parent / "guard"
+GUARD = TESTS / "guard"
 runpy.run_path(str(GUARD / "sitecustomize.py"))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), os.environ.get("PYTHONPATH")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(GUARD), *map(str, SHARED), os.environ.get("PYTHONPATH")]))
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if not WORKER:
     os.environ["QUAGGA_LOOKUPS_FOLDER"] = tempfile.mkdtemp(prefix="quagga-lookups-")

@@ -1,14 +1,20 @@
 """Small games and rows for the laws."""
 
 from collections.abc import Iterator
+from copy import copy
+from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from quagga.pipelines.minimax import Batch, Draw, Images, Loss, Terms, Trainer
-from quagga.pipelines.schedule import Schedule
+from quagga.fields import code, mask, picture
+from quagga.models import Composed, ConvClassifier, ConvGenerator, PatchGAN, ResnetGenerator
+from quagga.models.description.export import Export
+from quagga.pipelines.core.game_protocol import Batch, Draw, Images, Loss, Terms
+from quagga.pipelines.core.minimax_trainer import Trainer
+from quagga.pipelines.core.schedule import Schedule
 
 
 class Number(nn.Module):
@@ -48,6 +54,133 @@ class Quadratic:
 
     def examine(self, batch: Batch, draw: Draw) -> Terms:
         return {}
+
+
+class Grown(nn.Module):
+    """Two convolutions, of which the second is faded in: (1 - alpha) first(x) + alpha second(x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: Tensor, alpha: float) -> Tensor:
+        return torch.tanh((1 - alpha) * self.first(x) + alpha * self.second(x))
+
+
+class Growing:
+    """A game that depends on how far it is: in its second phase G's second layer is faded in, as progressive growing
+    does (Karras et al. 2018, Sec. 2)."""
+
+    fresh_noise = False
+    memory: dict = {}  # noqa: RUF012
+
+    def __init__(self):
+        self.G, self.D = Grown(), nn.Conv2d(3, 1, 3)
+        self.generators, self.discriminators = {"G": self.G}, {"D": self.D}
+
+    def fake(self, batch: Batch, draw: Draw) -> Tensor:
+        phase, share = draw.progress
+        return self.G(batch["x"], share if phase else 0.0)
+
+    def generate(self, batch: Batch, draw: Draw) -> Images:
+        return {"G(x)": self.fake(batch, draw)}
+
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"D": (self.D(batch["y"]) - 1).square().mean() + self.D(fakes["G(x)"]).square().mean()})
+
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"G": (self.D(fakes["G(x)"]) - 1).square().mean()})
+
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        return {"x": {"x": batch["x"], "G(x)": self.fake(batch, draw)}}
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        return {"alpha": torch.tensor(draw.progress.share), "mean": self.fake(batch, draw).mean()}
+
+    def check_size(self, size: int) -> None:
+        """Any will do."""
+
+
+class Autoencoder:
+    """min over E and G of E |G(E(x)) - x|: a game with one side, of which three functions are of use afterwards."""
+
+    fresh_noise = False
+    memory: dict = {}  # noqa: RUF012
+    discriminators: dict = {}  # noqa: RUF012
+
+    def __init__(self, norm: Literal["batch", "none"] = "batch", dropout: float = 0.3):
+        self.E = ConvClassifier(3, 5, width=4, norm=norm, dropout=dropout)
+        self.G = ConvGenerator(16, 3, z_size=5, width=4, norm=norm)
+        self.generators = {"E": self.E, "G": self.G}
+        x, z = picture("x"), code("z", 5)
+        self.exports = {
+            "E": Export(self.E, inputs=(x,), output=z),
+            "G": Export(self.G, inputs=(z,), output=x),
+            "R": Export(Composed([self.E, self.G]), inputs=(x,), output=x),
+        }
+
+    def generate(self, batch: Batch, draw: Draw) -> Images:
+        return {"G(E(x))": self.G(self.E(batch["x"]))}
+
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({})
+
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"L1": (fakes["G(E(x))"] - batch["x"]).abs().mean()})
+
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        return {"x": {"x": batch["x"], **self.generate(batch, draw)}}
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        return self.generator_loss(batch, self.generate(batch, draw), draw).terms
+
+
+class Filled(nn.Module):
+    """x where m is 1, and what G makes of that elsewhere (Pathak et al. 2016, "Context Encoders")."""
+
+    def __init__(self, G: nn.Module):
+        super().__init__()
+        self.G = G
+
+    def forward(self, x: Tensor, m: Tensor) -> Tensor:
+        return m * x + (1 - m) * self.G(torch.cat([m * x, m], dim=1))
+
+
+class Inpainting:
+    """G fills what a mask m, (N, 1, H, W), hides; D tells filled pictures from whole ones."""
+
+    fresh_noise = False
+    memory: dict = {}  # noqa: RUF012
+
+    def __init__(self):
+        self.G, self.D = ResnetGenerator(4, 3, width=4, blocks=1, norm="none"), PatchGAN(3, 4, 1, "none")
+        self.fill = Filled(self.G)
+        self.generators, self.discriminators = {"G": self.G}, {"D": self.D}
+        x = picture("x")
+        self.exports = {"G": Export(self.fill, inputs=(x, mask("m")), output=x)}
+
+    def generate(self, batch: Batch, draw: Draw) -> Images:
+        x = batch["x"]
+        columns = torch.arange(x.shape[3], device=x.device) / x.shape[3]
+        m = (columns < draw.uniform((1, 1, 1), like=x)).to(x).expand(-1, 1, x.shape[2], -1)  # the right part is hidden
+        return {"m": m, "filled": self.fill(x, m)}
+
+    def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"D": (self.D(batch["x"]) - 1).square().mean() + self.D(fakes["filled"]).square().mean()})
+
+    def generator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
+        return Loss({"G": (self.D(fakes["filled"]) - 1).square().mean(), "L1": self.error(batch, fakes)})
+
+    @staticmethod
+    def error(batch: Batch, fakes: Images) -> Tensor:
+        return (fakes["filled"] - batch["x"]).abs().mean()
+
+    def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
+        fakes = self.generate(batch, draw)
+        return {"x": {"x": batch["x"], "m x": fakes["m"] * batch["x"], "filled": fakes["filled"]}}
+
+    def examine(self, batch: Batch, draw: Draw) -> Terms:
+        return {"L1": self.error(batch, self.generate(batch, draw))}
 
 
 CONDITIONS = {  # kind -> names, and the condition of a row
@@ -90,6 +223,13 @@ class Rows:
         rows = [self.row(n) for n in range(start, start + count)]
         return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
 
+    def of_phase(self, trainer: Trainer) -> "Rows":
+        """The rows of the phase in which the trainer's next step is."""
+        phase = trainer.phase_at(trainer.row)
+        rows = copy(self)
+        rows.batch_size, rows.size = phase.batch_size, phase.size or self.size
+        return rows
+
     def batches(self, from_row: int) -> Iterator[Batch]:
         start = from_row + self.process * self.batch_size
         while True:
@@ -103,10 +243,16 @@ def trainer_of(game, **schedule) -> Trainer:
     return Trainer(game, Schedule(**settings), settings["images"], Accelerator(cpu=True))
 
 
+def steps_of(trainer: Trainer, rows: Rows) -> Iterator[int]:
+    """Takes the steps of all phases; yields the images seen."""
+    while trainer.images_seen < trainer.length:
+        yield from trainer.play(rows.of_phase(trainer).batches(trainer.row))
+
+
 def played(game, size: int = 16, dtype: torch.dtype = torch.float64, **schedule) -> Trainer:
     """The trainer after its whole schedule on random pictures."""
     trainer = trainer_of(game, **schedule)
-    for _ in trainer.play(Rows(trainer.schedule.batch_size, size, dtype).batches):
+    for _ in steps_of(trainer, Rows(size=size, dtype=dtype)):
         pass
     return trainer
 

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from quagga.pipelines.cli import command_line
+from quagga.cli.main import command_line
 
 
 def main() -> None:

@@ -1,0 +1,74 @@
+"""Networks that say what a picture shows."""
+
+from torch import Tensor, nn
+
+from quagga.models.arguments import Channels, Share, Units, remembers_arguments
+from quagga.models.encoders import LabelName
+from quagga.models.layers import Norm, normalization
+
+POOLED = 4  # places a side that the last maps are averaged over: left and right, above and below stay apart
+UNITS = 128  # of the layer before the last
+
+
+@remembers_arguments
+class ConvClassifier(nn.Module):
+    """(N, in_channels, H, W) in [-1, 1] -> logits (N, outputs), for pictures of any size.
+
+    In the papers' shorthand c3s1-k, c3s2-k, c3s1-2k, c3s2-2k, c3s2-4k, an average over 4 x 4 places, fc128, fc. It is
+    small, so that a CPU trains it in minutes.
+
+    Args:
+        in_channels: channels of the pictures.
+        outputs: classes or attributes.
+        width: channels of the first layers, k.
+        norm: normalisation after every convolution.
+        dropout: share of the values before the last layer that are dropped in training.
+    """
+
+    def __init__(
+        self,
+        in_channels: Channels = 3,
+        outputs: Units = 10,
+        width: Channels = 32,
+        norm: Norm = "batch",
+        dropout: Share = 0.3,
+    ) -> None:
+        super().__init__()
+        k, body = width, []
+        for inputs, channels, stride in (
+            (in_channels, k, 1),
+            (k, k, 2),
+            (k, 2 * k, 1),
+            (2 * k, 2 * k, 2),
+            (2 * k, 4 * k, 2),
+        ):
+            convolution = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=norm != "batch")
+            body += [convolution, normalization(norm, channels), nn.ReLU(inplace=True)]
+            inputs = channels
+        self.body = nn.Sequential(*body, nn.AdaptiveAvgPool2d(POOLED), nn.Flatten())
+        self.head = nn.Sequential(
+            nn.Linear(4 * k * POOLED**2, UNITS), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(UNITS, outputs)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> logits (N, outputs)."""
+        return self.head(self.body(x))
+
+
+@remembers_arguments
+class Posterior(nn.Module):
+    """(N, C, H, W) in [-1, 1] -> p(c|x), (N, K): the probability of each class, or of each attribute by itself.
+
+    Args:
+        logits: the network that gives logits (N, K).
+        kind: whether exactly one of K classes is true, or any of K attributes.
+    """
+
+    def __init__(self, logits: nn.Module, kind: LabelName) -> None:
+        super().__init__()
+        self.logits, self.kind = logits, kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in [-1, 1] -> (N, K) in [0, 1]."""
+        logits = self.logits(x)
+        return logits.softmax(1) if self.kind == "class" else logits.sigmoid()

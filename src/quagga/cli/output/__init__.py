@@ -1,0 +1,1 @@
+"""What commands write and show: output files, sheets, films, previews, the progress bar."""

@@ -1,0 +1,1 @@
+"""The hardware of a run: processes, devices, precision, compiler, threads, and the load of other programs."""
