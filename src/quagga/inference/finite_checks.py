@@ -23,7 +23,7 @@ def check_weights(network: nn.Module, source: object) -> None:
         groups = (module.named_parameters(recurse=False), True), (module.named_buffers(recurse=False), is_norm)
         for tensors, must_be_finite in groups:
             for name, tensor in tensors:
-                # A sum is finite only where all values are, and takes a fifth of the time. (It may overflow: then look.)
+                # A sum is finite only where all values are, and takes a fifth of the time. It may overflow: then look.
                 if torch.isfinite(tensor.sum()):
                     continue
                 bad = ~torch.isfinite(tensor) if must_be_finite else torch.isnan(tensor)
