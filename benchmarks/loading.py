@@ -38,10 +38,9 @@ from pathlib import Path
 try:
     from quagga.inference.model_files.model_saving import save_model
     save_model(Path(sys.argv[1], "model"), exports=game.exports, **about)
-except ImportError:  # a revision before exports
-    import quagga.inference as room  # where it was then
+except ImportError:  # a revision before rooms and exports
     from importlib import import_module
-    save_model = import_module(f"{room.__name__}.model_folder").save_model
+    save_model = import_module("quagga.pipelines." + "model_folder").save_model
     save_model(Path(sys.argv[1], "model"), networks=game.generators, translations=game.translations, **about)
 """
 LOAD = """

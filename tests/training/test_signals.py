@@ -236,7 +236,7 @@ def test_an_error_on_one_process_ends_both_with_its_message(tmp_path):
 @pytest.mark.parametrize(
     ("at_twelve", "said", "saved"),
     [
-        ("shutil.move(self.context.folder, f'{self.context.folder}-moved')", "was deleted, moved or given", "000000006"),
+        ("shutil.move(run := self.context.folder, f'{run}-moved')", "was deleted, moved or given", "000000006"),
         (
             "TrainingLoop.show_strips = broken",
             "RuntimeError: the roof fell in",
