@@ -47,7 +47,10 @@ def plain(networks: Networks, *, lambda_cycle: float = 10.0) -> tuple[Any, ...]:
     return networks, lambda_cycle
 
 
-def other_defaults(networks: Networks = Networks(8, "none"), *, width_of_D: int = 3) -> tuple[Any, ...]:
+EIGHT_WIDE = Networks(8, "none")
+
+
+def other_defaults(networks: Networks = EIGHT_WIDE, *, width_of_D: int = 3) -> tuple[Any, ...]:
     """A game.
 
     Args:
