@@ -5,7 +5,6 @@ Johnson, Alahi, Fei-Fei: Perceptual Losses for Real-Time Style Transfer and Supe
 """
 
 from pathlib import Path
-from typing import cast
 
 import torch
 import torchvision
@@ -59,7 +58,8 @@ class Perceptual(nn.Module):
 def vgg16(path: Path) -> nn.Sequential:
     """Returns the layers up to relu3_3, with frozen weights from a file."""
     with torch.device("meta"):
-        features = cast(nn.Sequential, torchvision.models.vgg16(weights=None).features)[: FEATURE_LAYERS[-1] + 1]
+        layers = torchvision.models.vgg16(weights=None).features.children()
+        features = nn.Sequential(*list(layers)[: FEATURE_LAYERS[-1] + 1])
     wanted = {f"features.{name}": name for name in features.state_dict()}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
