@@ -346,8 +346,15 @@ def test_a_hundred_kills(tmp_path):
 
 
 def test_a_few_kills(tmp_path):
-    outcome = survival.kills(tmp_path, 6)
-    assert outcome.unloadable == outcome.lost == 0 and outcome.saving > 0
+    amid_a_save = 0
+    for attempt in range(6):  # on a busy machine a save may be over before it is killed
+        (tmp_path / str(attempt)).mkdir()
+        outcome = survival.kills(tmp_path / str(attempt), 6, seed=attempt)
+        assert outcome.unloadable == outcome.lost == 0
+        amid_a_save += outcome.saving
+        if amid_a_save:
+            break
+    assert amid_a_save
 
 
 def test_a_fault_at_any_call_of_a_save_leaves_the_checkpoint_before(tmp_path):
