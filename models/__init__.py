@@ -15,7 +15,7 @@ from quagga.models.layers import Norm, Upsample, init_normal_
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.resnet import ResnetGenerator
-from quagga.models.stargan import StarDiscriminator, StarGenerator
+from quagga.models.stargan import StarDiscriminator, StarGenerator, StarJudges
 from quagga.models.unet import UnetGenerator
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "ResnetGenerator",
     "StarDiscriminator",
     "StarGenerator",
+    "StarJudges",
     "UnetGenerator",
     "Upsample",
     "encoder_of",

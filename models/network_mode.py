@@ -130,13 +130,17 @@ def apply_in_mode(network: nn.Module, x: Tensor, mode: Mode) -> Tensor:
 
 
 def evaluation_logits(D: nn.Module, *inputs: Tensor, most: int = 32) -> Tensor:
-    """Returns a discriminator's logits for rows that it is not trained on, up to `most` at a time.
+    """Returns a discriminator's logits for rows that it is not trained on, up to `most` at a time; of one that has
+    several judges, the mean logit of each, (N, judges).
 
     Batch normalisation takes the statistics of these rows, as in training: its running averages mix real pictures with
     fakes, so that with them even training pictures get other logits than in training (0.6 instead of 1.7).
     """
     D = copy_in_mode(D, Mode(statistics="batch"))
-    return torch.cat([D(*part) for part in zip(*(x.split(most) for x in inputs), strict=True)])
+    logits = [D(*part) for part in zip(*(x.split(most) for x in inputs), strict=True)]
+    if isinstance(logits[0], tuple):
+        logits = [torch.stack([judge.flatten(1).mean(1) for judge in part], 1) for part in logits]
+    return torch.cat(logits)
 
 
 @contextmanager

@@ -119,3 +119,23 @@ class StarDiscriminator(nn.Module):
         """(N, channels, size, size) in [-1, 1] -> logits (N, 1, h, h) and (N, count)."""
         h = self.body(x)
         return self.src(h), self.cls(h).flatten(1)
+
+
+class StarJudges(nn.Module):
+    """A `StarDiscriminator` beside heads on features -> logits of D_src, which are the heads' and perhaps its own, its
+    own first; and of D_cls, which are its own.
+
+    Args:
+        star: a `StarDiscriminator`.
+        projected: the heads, a `ProjectedDiscriminator`.
+        both: whether its own D_src counts.
+    """
+
+    def __init__(self, star: nn.Module, projected: nn.Module, both: bool) -> None:
+        super().__init__()
+        self.star, self.projected, self.both = star, projected, both
+
+    def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """(N, channels, size, size) in [-1, 1] -> logits (N, 1, h, w) of each judge, and (N, count)."""
+        src, cls = self.star(x)
+        return ((src,) if self.both else ()) + self.projected(x), cls

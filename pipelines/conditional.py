@@ -12,7 +12,6 @@ otherwise it could win by judging pictures alone.
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from quagga.data.conditioned import Conditioned
@@ -24,8 +23,9 @@ from quagga.models.joint_pass import joint_pass
 from quagga.models.network_mode import evaluation_logits
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.condition_grid import SAMPLES_PER_CONDITION, condition_grid
-from quagga.pipelines.core.options import Adversary, ConditionalNetworks, SamplingNetworks
+from quagga.pipelines.core.options import Adversary, ConditionalNetworks, SamplingAdversary, SamplingNetworks
 from quagga.pipelines.core.sample_metrics import diversity, nearest_class, pass_in_parts
+from quagga.pipelines.core.several_logits import own_logits, where
 
 data = Conditioned  # opens the training data
 # Learning rates do not decay (Radford et al. 2016, Sec. 4).
@@ -69,10 +69,10 @@ class Conditional:
         readings = self.adversary.readings("D", real_logits, fake_logits)
         if self.mismatched:
             # If the other picture has the same condition, that is not wrong: the row's fake replaces it.
-            wrong = rows_differ(batch["other"], c)[:, None]
-            wrong_logits = torch.where(wrong, other_logits[0], fake_logits)
+            wrong = rows_differ(batch["other"], c)
+            wrong_logits = where(wrong, other_logits[0], fake_logits)
             terms["D"] = (terms["D"] + loss.discriminator(real_logits, wrong_logits)) / 2  # Reed et al. 2016, Alg. 1
-            readings["D/mismatched"] = wrong_logits.detach().float().mean()
+            readings["D/mismatched"] = own_logits(wrong_logits).detach().float().mean()
         terms |= self.adversary.penalty_term("D", lambda x: self.D(x, c), real, fake, draw)
         return Loss(terms, readings)
 
@@ -115,7 +115,7 @@ def rows_differ(a: Tensor, b: Tensor) -> Tensor:
 def build(
     networks: SamplingNetworks,
     conditional: ConditionalNetworks,
-    adversary: Adversary,
+    adversary: SamplingAdversary,
     *,
     condition: ConditionName = "class",
     names: list[str] | None = None,

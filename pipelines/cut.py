@@ -28,14 +28,14 @@ from quagga.option_groups import Choices
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.losses import patch_nce
 from quagga.pipelines.core.option_checks import check_bounds
-from quagga.pipelines.core.options import Adversary, Partners, TranslationNetworks, check_patches
+from quagga.pipelines.core.options import Adversary, Partners, TranslationAdversary, TranslationNetworks, check_patches
 from quagga.pipelines.core.options.partners import held_out_distances
 from quagga.pipelines.core.sample_metrics import distance_in_parts
 
 data = Unpaired  # opens the training data
 defaults = {"epochs": 400}  # the authors'; FastCUT takes half of them
 shown = "lambda_X lambda_Y diffaugment"  # in the short help
-PAPERS_ADVERSARY = Adversary(objective="least_squares")  # as CycleGAN's
+PAPERS_ADVERSARY = Adversary("least_squares", discriminator="patch")  # as CycleGAN's
 
 
 @dataclass
@@ -111,7 +111,7 @@ class CUT:
 
 def build(
     networks: Annotated[TranslationNetworks, Choices(generator=("resnet",))],
-    adversary: Adversary = PAPERS_ADVERSARY,
+    adversary: TranslationAdversary = PAPERS_ADVERSARY,
     partners: Partners = Partners(),
     *,
     x_channels: int = 3,

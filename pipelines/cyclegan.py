@@ -21,14 +21,14 @@ from quagga.data.unpaired import Unpaired
 from quagga.fields import picture
 from quagga.models.joint_pass import joint_pass
 from quagga.pipelines.core import Batch, Draw, Export, ImagePool, Images, Loss, Terms
-from quagga.pipelines.core.options import Adversary, Partners, TranslationNetworks, check_patches
+from quagga.pipelines.core.options import Adversary, Partners, TranslationAdversary, TranslationNetworks, check_patches
 from quagga.pipelines.core.options.partners import held_out_distances, unpaired_distance
 from quagga.pipelines.core.sample_metrics import distance_in_parts
 
 data = Unpaired  # opens the training data
 defaults = {}  # the schedule's defaults are this paper's
 shown = "lambda_cycle lambda_identity diffaugment"  # in the short help
-PAPERS_ADVERSARY = Adversary(objective="least_squares")  # Sec. 4
+PAPERS_ADVERSARY = Adversary("least_squares", discriminator="patch")  # Sec. 4
 
 
 @dataclass
@@ -118,7 +118,7 @@ class CycleGAN:
 
 def build(
     networks: TranslationNetworks,
-    adversary: Adversary = PAPERS_ADVERSARY,
+    adversary: TranslationAdversary = PAPERS_ADVERSARY,
     partners: Partners = Partners(),
     *,
     x_channels: int = 3,

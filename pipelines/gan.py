@@ -6,7 +6,7 @@ https://arxiv.org/abs/1406.2661
     min_G max_D V(D, G) = E_x [log D(x)] + E_z [log(1 - D(G(z)))]                           (Eq. 1)
 
 G makes a picture of noise z, and D tells G's pictures from real ones. Other objectives, networks and penalties make it
-DCGAN, WGAN, WGAN-GP, LSGAN or SNGAN: docs/recipes has them.
+DCGAN, WGAN, WGAN-GP, LSGAN or SNGAN: `quagga list recipes` has them.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from quagga.models.joint_pass import joint_pass
 from quagga.models.network_mode import evaluation_logits
 from quagga.option_groups import Choices
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
-from quagga.pipelines.core.options import Adversary, SamplingNetworks
+from quagga.pipelines.core.options import Adversary, SamplingAdversary, SamplingNetworks
 from quagga.pipelines.core.sample_metrics import diversity, nearest_class, pass_in_parts
 
 data = Pictures  # opens the training data
@@ -95,7 +95,7 @@ class GAN:
 
 def build(
     networks: Annotated[SamplingNetworks, Choices(norm=("batch", "none"))],
-    adversary: Adversary,
+    adversary: SamplingAdversary,
     *,
     names: list[str] | None = None,
     slope: float = 0.2,

@@ -24,8 +24,8 @@ from quagga.errors import BadInput
 from quagga.fields import picture
 from quagga.models.joint_pass import joint_pass
 from quagga.models.network_mode import Mode, Statistics, apply_in_mode
-from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
-from quagga.pipelines.core.options import Adversary, PerceptualLoss, TranslationNetworks, check_patches
+from quagga.pipelines.core import Adversary, Batch, Draw, Export, Images, Loss, Terms
+from quagga.pipelines.core.options import PerceptualLoss, TranslationAdversary, TranslationNetworks, check_patches
 
 data = Paired  # opens the training data
 defaults = {}  # the schedule's defaults are this paper's, too
@@ -109,7 +109,7 @@ class Pix2Pix:
 
 def build(
     networks: TranslationNetworks = TranslationNetworks(generator="unet", norm="batch"),
-    adversary: Adversary = Adversary(),
+    adversary: TranslationAdversary = Adversary(discriminator="patch"),
     perceptual: PerceptualLoss = PerceptualLoss(),
     *,
     x_channels: int | None = None,
@@ -143,7 +143,6 @@ def build(
         raise BadInput("G has nothing to learn from: leave lambda_gan, lambda_L1 or lambda_perceptual above 0")
     inputs = 3 if x_channels is None else x_channels
     G = networks.make_generator(inputs, y_channels, dropout=dropout, pads=True)
-    seen = inputs + y_channels if conditional_discriminator else y_channels
-    D = networks.make_discriminator(seen, adversary)
+    D = networks.make_discriminator(y_channels, adversary, before=inputs if conditional_discriminator else 0)
     mode, labels = Mode(test_dropout, test_statistics), x_as == "labels"
     return Pix2Pix(G, D, adversary, lambda_gan, lambda_L1, perceptual, mode, labels, conditional_discriminator)

@@ -20,25 +20,25 @@ from quagga.data.conditioned import Conditioned
 from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.fields import ConditionKind, picture
-from quagga.models import StarDiscriminator, StarGenerator, Upsample
+from quagga.models import StarDiscriminator, StarGenerator, StarJudges, Upsample
 from quagga.models.arguments import MAX_BLOCKS
 from quagga.pipelines.core import Adversary, Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.losses import at_least_float32
 from quagga.pipelines.core.option_checks import check_bounds, check_sizes, refusing_sizes
+from quagga.pipelines.core.options import SamplingAdversary
 from quagga.pipelines.core.sample_metrics import pass_in_parts
 
 data = Conditioned  # opens the training data
 # Sec. 5.3. Its 200 epochs on RaFD are D's; epochs are counted here by G's, a fifth of them.
 defaults = {"batch_size": 16, "lr_batch": 16, "lr": 1e-4, "k": 5, "epochs": 40, "flip": True, "samples": 10}
 shown = "lambda_rec skip"  # in the short help
-PAPERS_ADVERSARY = Adversary(objective="wasserstein", penalty="gradient_penalty")  # Eq. 8, lambda_gp = 10
+PAPERS_ADVERSARY = Adversary("wasserstein", "gradient_penalty")  # Eq. 8, lambda_gp = 10
 
 
 @dataclass
 class StarGAN:
     """The game of Eq. 5 and 6, as `quagga.Game`. Batches hold "x", (N, C, H, W) in [-1, 1], and "c", its own label, the
-    paper's c': int64 (N,) classes, or float (N, A) attributes in [0, 1]; and "other", the label of another picture,
-    which is asked for: the paper's c."""
+    paper's c': int64 (N,) classes, or float (N, A) attributes in [0, 1]; and "other", the one asked for, its c."""
 
     G: nn.Module  # x, c -> x
     D: nn.Module  # x -> logits of D_src (N, 1, h, h), and of D_cls (N, A)
@@ -73,8 +73,8 @@ class StarGAN:
         fake_src, fake_cls = self.D(self.adversary.augment(fake, draw))
         adv = loss.generator(fake_src, real_src)  # -E D_src(G(x, c)), of L_adv, Eq. 8
         cls = self.lambda_cls * label_loss(fake_cls, batch["other"])  # L_cls^f = E [-log D_cls(c|G(x, c))], Eq. 3
-        rec = self.lambda_rec * l1_loss(self.G(fake, batch["c"]), x)  # L_rec = E |x - G(G(x, c), c')|, Eq. 4
-        return Loss({"G": adv, "cls": cls, "rec": rec})
+        rec = l1_loss(self.G(fake, batch["c"]), x)  # L_rec = E |x - G(G(x, c), c')|, Eq. 4
+        return Loss({"G": adv, "cls": cls, "rec": self.lambda_rec * rec})
 
     def examine(self, batch: Batch, draw: Draw) -> Terms:
         """Measures on held-out pictures "rec", Eq. 4 without its weight; "change", E |G(x, c) - x|; and how often D_cls
@@ -98,15 +98,14 @@ class StarGAN:
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns E [-log D_cls(c|x)], a scalar, for labels (N,) or (N, A). Each attribute is a yes or no by itself, so the
-    logarithm of their joint probability is a sum over them, as in the authors' program."""
+    """Returns E [-log D_cls(c|x)], a scalar, for labels (N,), or (N, A): a sum over attributes, each yes or no."""
     if labels.ndim == 1:
         return cross_entropy(at_least_float32(logits), labels)
     return binary_cross_entropy_with_logits(at_least_float32(logits), labels, reduction="sum") / len(labels)
 
 
 def build(
-    adversary: Adversary = PAPERS_ADVERSARY,
+    adversary: SamplingAdversary = PAPERS_ADVERSARY,
     *,
     condition: ConditionKind = "class",
     names: list[str] | None = None,
@@ -147,4 +146,5 @@ def build(
     with refusing_sizes():
         G = StarGenerator(condition, len(names), x_channels, width, blocks, upsample, skip)
         D = StarDiscriminator(size, len(names), x_channels, width_discriminator, layers, adversary.spectral)
+    D = adversary.beside(D, x_channels, StarJudges)
     return StarGAN(G, D, conditions, adversary, lambda_cls, lambda_rec)

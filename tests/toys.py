@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import copy
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from quagga.fields import code, mask, picture
 from quagga.models import Composed, ConvClassifier, ConvGenerator, PatchGAN, ResnetGenerator
 from quagga.models.description.export import Export
+from quagga.models.pretrained.frozen import Frozen
 from quagga.pipelines.core.game_protocol import Batch, Draw, Images, Loss, Terms
 from quagga.pipelines.core.minimax_trainer import Trainer
 from quagga.pipelines.core.schedule import Schedule
@@ -269,3 +271,26 @@ def weights(game) -> dict[str, Tensor]:
 def distance(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     assert a.keys() == b.keys()
     return max(float((a[key] - b[key]).detach().abs().max()) for key in a)
+
+
+class TinyFeatures(nn.Module):
+    """Pictures (N, 3, H, W) -> four maps, as `EfficientNetLite` gives them, of 2 random channels each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3 if place == 0 else 2, 2, 3, 2, padding=1) for place in range(5))
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        maps = []
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+            maps.append(x)
+        return maps[1:]
+
+
+@cache
+def tiny_features(name: str = "tiny") -> Frozen:
+    """In the place of `efficientnet_lite`, which takes long in float64."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(7)
+        return Frozen(TinyFeatures(), [2] * 4, name, "07" * 32)

@@ -6,7 +6,7 @@ plain sum of its means: where a paper halves it, the pipeline does. Half-precisi
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -19,13 +19,13 @@ PenaltyName = Literal["none", "gradient_penalty", "r1", "r1_r2"]
 class GeneratorLoss(Protocol):
     """The generator's half of an objective."""
 
-    def __call__(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+    def __call__(self, fake: Any, real: Any = None) -> Tensor:
         """Logits of fake, and those of real if the objective is relativistic, else None -> a scalar, minimised by G."""
         ...
 
 
 class Objective(NamedTuple):
-    """A pair of losses.
+    """A pair of losses of logits: tensors, or where D has several judges tuples of them, see `several_logits`.
 
     Args:
         discriminator: (logits of real, logits of fake) -> scalar, minimised by D.
@@ -36,7 +36,7 @@ class Objective(NamedTuple):
             generator's move.
     """
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]
+    discriminator: Callable[..., Tensor]
     generator: GeneratorLoss
     boundary: float | None
     relativistic: bool = False

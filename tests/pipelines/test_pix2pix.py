@@ -19,8 +19,8 @@ from quagga.data.io.tensors import to_uint8
 from quagga.data.paired import Paired
 from quagga.data.transforms.derived_inputs import derive_input
 from quagga.errors import BadInput
-from quagga.models import perceptual
 from quagga.models.network_mode import Mode
+from quagga.models.pretrained import perceptual
 from quagga.option_groups import call_flat
 from quagga.pipelines import pix2pix
 from quagga.pipelines.core import Adversary, PerceptualLoss

@@ -4,7 +4,7 @@ A pipeline takes the groups that it needs as parameters of its `build`, and pass
 `quagga.option_groups` makes one flat list of options of them.
 """
 
-from quagga.pipelines.core.options.adversary import Adversary
+from quagga.pipelines.core.options.adversary import Adversary, SamplingAdversary, TranslationAdversary
 from quagga.pipelines.core.options.conditional_networks import ConditionalNetworks
 from quagga.pipelines.core.options.partners import Partners
 from quagga.pipelines.core.options.perceptual_loss import PerceptualLoss
@@ -16,7 +16,9 @@ __all__ = [
     "ConditionalNetworks",
     "Partners",
     "PerceptualLoss",
+    "SamplingAdversary",
     "SamplingNetworks",
+    "TranslationAdversary",
     "TranslationNetworks",
     "check_patches",
 ]

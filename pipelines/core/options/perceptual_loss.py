@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from quagga.errors import BadInput
-from quagga.models.perceptual import Perceptual
+from quagga.models.pretrained.perceptual import Perceptual
 from quagga.pipelines.core.game_protocol import Terms
 
 

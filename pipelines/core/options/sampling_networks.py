@@ -79,6 +79,9 @@ class SamplingNetworks:
     @refusing_sizes()
     def make_discriminator(self, adversary: Adversary, slope: float = 0.2) -> nn.Module:
         """Returns a discriminator x (N, *shape) in [-1, 1] -> logits (N, 1). slope: mlp: of the leaky ReLU below 0."""
+        return adversary.judges(lambda: self._own_discriminator(adversary, slope), self.shape[0])
+
+    def _own_discriminator(self, adversary: Adversary, slope: float) -> nn.Module:
         channels, size, _ = self.shape
         norm = discriminator_norm(self.norm_discriminator, adversary.penalty, self.network)
         if self.network == "conv":

@@ -9,6 +9,7 @@ from torch import nn
 from quagga.errors import BadInput
 from quagga.models import Norm, PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator, Upsample
 from quagga.models.arguments import MAX_BLOCKS, MAX_CHANNELS, MAX_DEPTH
+from quagga.models.projected import Judges
 from quagga.pipelines.core.game_protocol import Game
 from quagga.pipelines.core.option_checks import check_bounds
 from quagga.pipelines.core.options.adversary import Adversary
@@ -16,7 +17,7 @@ from quagga.pipelines.core.options.adversary import Adversary
 
 @dataclass(frozen=True)
 class TranslationNetworks:
-    """Generators x -> y of the same size, and discriminators of patches or of single pixels.
+    """Generators x -> y of the same size, and discriminators.
 
     Args:
         generator: the ResNet of Johnson et al. 2016, as CycleGAN has it, or the U-Net of pix2pix.
@@ -24,8 +25,7 @@ class TranslationNetworks:
         blocks: residual blocks of the ResNet; None takes 9, or 6 below 256 pixels (Zhu et al. 2017, Sec. 7.2). For the
             U-Net: its depth; None takes as many halvings as the crop allows, at most 8 (pix2pix pads other crops than
             powers of 2).
-        discriminator: PatchGAN, which judges patches, or the PixelGAN, which judges single pixels.
-        width_discriminator: channels after a discriminator's first layer.
+        width_discriminator: channels after the first layer of a PatchGAN or PixelGAN.
         layers: strided layers of the PatchGAN (the PixelGAN has none): 3 judges patches of 70x70 pixels, 2 of 34x34, 1
             of 16x16.
         norm: normalisation in all networks; under a penalty D takes instance norm for batch norm, which mixes rows.
@@ -36,7 +36,6 @@ class TranslationNetworks:
     generator: Literal["resnet", "unet"] = "resnet"
     width: int = 64
     blocks: int | None = None
-    discriminator: Literal["patch", "pixel"] = "patch"
     width_discriminator: int = 64
     layers: int = 3
     norm: Norm = "instance"
@@ -52,11 +51,6 @@ class TranslationNetworks:
                 ("layers", self.layers, 10),
             )
         )
-        least = 3 * 2**self.layers
-        if self.discriminator == "patch" and self.crop_size < least:
-            raise BadInput(
-                f"patches of {self.layers} --layers need a --crop_size of {least} or more, not {self.crop_size}"
-            )
 
     def make_generator(
         self, x_channels: int, y_channels: int, *, skip: bool = False, dropout: float = 0.0, pads: bool = False
@@ -86,14 +80,22 @@ class TranslationNetworks:
         depth = self.blocks if self.blocks is not None else max(2, min(8, halvings))
         return UnetGenerator(x_channels, y_channels, self.width, depth, self.norm, dropout, self.upsample)
 
-    def make_discriminator(self, channels: int, adversary: Adversary) -> nn.Module:
-        """Returns a discriminator (N, channels, H, W) in [-1, 1] -> logits (N, 1, H', W')."""
+    def make_discriminator(self, channels: int, adversary: Adversary, before: int = 0) -> nn.Module:
+        """Returns a discriminator (N, before + channels, H, W) in [-1, 1] -> logits (N, 1, H', W'), of patches unless
+        the adversary says something else. `before`: channels of what it sees beside the picture that it judges."""
+        return adversary.judges(lambda: self._own_discriminator(before + channels, adversary), channels, before)
+
+    def _own_discriminator(self, channels: int, adversary: Adversary) -> nn.Module:
         norm = self.norm
         if adversary.penalty != "none" and norm == "batch":
             warnings.warn("under a gradient penalty D takes instance norm: batch norm would mix its rows", stacklevel=2)
             norm = "instance"
-        if self.discriminator == "pixel":
+        if adversary.discriminator == "pixel":
             return PixelGAN(channels, self.width_discriminator, norm, adversary.spectral)
+        if self.crop_size < (least := 3 * 2**self.layers):
+            raise BadInput(
+                f"patches of {self.layers} --layers need a --crop_size of {least} or more, not {self.crop_size}"
+            )
         return PatchGAN(channels, self.width_discriminator, self.layers, norm, adversary.spectral)
 
 
@@ -101,5 +103,6 @@ def check_patches(game: Game, size: int) -> None:
     """The `check_size` of a game of these networks: all are convolutional, and take pictures of `size` pixels a side.
     Raises ValueError if such a picture holds no patch of a PatchGAN."""
     for D in game.discriminators.values():
+        D = D.own if isinstance(D, Judges) else D
         if isinstance(D, PatchGAN) and size < D.least:
             raise ValueError(f"its PatchGAN takes {D.least} pixels or more, or fewer layers")

@@ -109,11 +109,11 @@ def test_a_unet_is_as_deep_as_the_crop_allows(crop_size, pads, depth):
 
 @pytest.mark.parametrize("kind", ["patch", "pixel"])
 def test_under_a_penalty_no_discriminator_mixes_its_rows(kind):
-    networks = TranslationNetworks(norm="batch", discriminator=kind, width_discriminator=4)
-    mixes = networks.make_discriminator(3, Adversary(spectral=True))
+    networks = TranslationNetworks(norm="batch", width_discriminator=4)
+    mixes = networks.make_discriminator(3, Adversary(spectral=True, discriminator=kind))
     assert isinstance(mixes, PixelGAN) == (kind == "pixel")
     with pytest.warns(UserWarning, match="instance norm"):
-        apart = networks.make_discriminator(3, Adversary(penalty="r1"))
+        apart = networks.make_discriminator(3, Adversary(penalty="r1", discriminator=kind))
     for D, mixed in ((mixes, True), (apart, False)):
         assert any(isinstance(layer, nn.BatchNorm2d) for layer in D.modules()) == mixed
         assert any(hasattr(layer, "parametrizations") for layer in D.modules()) == mixed  # spectral norm

@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from quagga.errors import some
+from quagga.models.pretrained.frozen import frozen_parts
 from quagga.pipelines.core.game_protocol import networks_of
 from quagga.pipelines.core.minimax_trainer import Trainer
 from quagga.training.hardware.launcher import launched_fewer_than_asked
@@ -53,8 +54,8 @@ def unused_processes_lines(accelerator: Accelerator) -> list[str]:
 
 
 def start_message(trainer: Trainer, folder: Path) -> str:
-    """Returns what begins: images, device, precision, parameters, the TensorBoard command; or that the run has
-    ended."""
+    """Returns what begins: images, device, precision, parameters, whose features are used, the TensorBoard command; or
+    that the run has ended."""
     length, accelerator, game = trainer.length, trainer.accelerator, trainer.game
     networks = networks_of(game)
     sizes = ", ".join(
@@ -71,4 +72,6 @@ def start_message(trainer: Trainer, folder: Path) -> str:
         more = "the images of the last of --phases" if in_phases else "--images or --epochs"
         return f"{folder} has seen its {length:,} images: raise {more} to go on"
     watch = f"tensorboard --samples_per_plugin images=200 --logdir {folder}"
-    return f"{start} {length:,} images, {hardware}\nparameters: {sizes}\nwatch: {watch}"
+    frozen = {part.name for network in networks for part in frozen_parts(network)}
+    features = "".join(f"\nfeatures, not trained: {name}" for name in sorted(frozen))
+    return f"{start} {length:,} images, {hardware}\nparameters: {sizes}{features}\nwatch: {watch}"
