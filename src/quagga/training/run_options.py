@@ -32,7 +32,7 @@ class RunOptions:
         on_nonfinite: when a loss or gradient is NaN or infinite: stop, or rollback to the newest checkpoint and
             continue after the rows that caused it (three times; a fourth in the same place stops).
         mixed_precision: bf16, fp16 or no (float32); None takes what `accelerate launch` says, else bf16 on CUDA GPUs
-            that have it and on CPUs with matrix units for it (AMX).
+            and CPUs that have it (AMX, AVX-512 bf16).
         compile: compile the networks (torch.compile) in the first steps; None does on a CUDA GPU, if there is a C
             compiler and deterministic is false.
         channels_last: keep the channels of a pixel side by side in memory; None does where networks are compiled on a

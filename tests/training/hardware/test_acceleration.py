@@ -494,15 +494,16 @@ def test_channels_last_is_preferred_for_bf16_on_a_cpu_unless_maps_are_normalised
     assert has_instance_norm([nn.Sequential(nn.GroupNorm(1, 2))])
 
 
-@pytest.mark.parametrize("amx", [False, True])
-def test_bf16_is_taken_unasked_on_cpus_with_matrix_units_only(amx, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx, "avx512_bf16": True})
+@pytest.mark.parametrize("unit", ["amx_bf16", "avx512_bf16", "avx512_f"])
+def test_bf16_is_taken_unasked_on_cpus_with_units_for_it_only(unit, monkeypatch):
+    known = ("amx_bf16", "avx512_bf16", "avx512_f")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: name == unit for name in known})
     asked = device_setup.start_accelerator(
         "cpu", None
     ).mixed_precision  # which `accelerate launch` says by the environment, as here
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION")
     unasked = device_setup.start_accelerator("cpu", None).mixed_precision
-    assert (asked, unasked) == ("no", "bf16" if amx else "no")
+    assert (asked, unasked) == ("no", "bf16" if unit.endswith("bf16") else "no")
     assert device_setup.start_accelerator("cpu", "no").mixed_precision == "no"  # one process may play several runs
 
 

@@ -74,6 +74,7 @@ def has_bf16(on_gpu: bool) -> bool:
     """Returns whether the hardware multiplies in bfloat16; emulated, it is slower than float32."""
     if on_gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # AMX, Intel's tiles: a step of CycleGAN takes 0.4 of its time in float32. AVX-512's bf16 was not measured to win.
+    # AMX, Intel's tiles: a step of CycleGAN takes 0.4 of its time in float32. AVX-512's bf16: 0.5 to 0.8 of it, for
+    # every pipeline (docs/speed.md).
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # unknown to an older torch
-    return bool(capabilities.get("amx_bf16"))
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
