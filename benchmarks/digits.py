@@ -2,7 +2,7 @@
 
     python benchmarks/digits.py --mnist DIR --output benchmarks/results/digits.txt
 
-DIR holds MNIST's four idx files. Games are trained by the command line with recipes of docs/recipes; a classifier,
+DIR holds MNIST's four idx files. Games are trained by the command line with recipes; a classifier,
 trained apart on the real digits, reads what they make. About a quarter of an hour on two idle cores.
 """
 
@@ -25,7 +25,7 @@ from quagga.cli.main import command_line
 from quagga.data.io.mnist_files import idx_files, idx_labels, idx_pictures
 from quagga.data.io.tensors import to_tensor
 
-RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
+RECIPES = Path(__file__).parents[1] / "src" / "quagga" / "recipes"
 DIGITS = [str(digit) for digit in range(10)]
 QUIET = "--device cpu --workers 0 --sample_every 1000000 --save_every 1000000 --log_every 10000 --examined 0"
 OBEYED, DIVERSE, MINUTES, READS = 0.98, 0.85, 10.0, 0.99  # what is promised
@@ -84,7 +84,7 @@ class Game(NamedTuple):
     options: str = ""  # beyond the recipe
 
 
-CONDITIONAL = Game("conditional", "conditional-mnist")
+CONDITIONAL = Game("conditional", "digits")
 PLAIN = [
     Game("MLP GAN", "gan-mlp", "--images 300000"),
     Game("WGAN-GP", "wgan-gp", "--width 32 --width_discriminator 32 --images 60000"),
@@ -147,7 +147,7 @@ def report(mnist: Path, plain: bool = True) -> Iterator[str]:
         minutes = play(CONDITIONAL, mnist, run)
         found = obedience(run, network, train, test)
         floor = frechet(features(network, test.x), features(network, train.x))
-        yield f"conditional, docs/recipes/{CONDITIONAL.recipe}.yaml"
+        yield f"conditional --recipe {CONDITIONAL.recipe}"
         yield f"minutes of training                         {minutes:>7.1f}  (promised: at most {MINUTES:.0f})"
         yield f"obeyed, of 2,000 samples                    {found.obeyed:>7.1%}  (promised: {OBEYED:.0%})"
         yield f"  the least obeyed digit, {found.worst[0]}                 {found.worst[1]:>7.1%}"

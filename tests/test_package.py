@@ -77,9 +77,11 @@ def built(kind: str, source: Path, to: Path) -> Path:
 
 
 def modules() -> set[str]:
-    """The paths in a wheel of every module of the tree."""
+    """The paths in a wheel of every module of the tree, and of the recipes."""
     package = ROOT / "src" / "quagga"
-    own = {"quagga/py.typed", *(f"quagga/{file.name}" for file in package.glob("*.py"))}
+    data = {f"quagga/{file.relative_to(package)}" for file in package.glob("recipes/*.yaml")}
+    assert data
+    own = {"quagga/py.typed", *data, *(f"quagga/{file.name}" for file in package.glob("*.py"))}
     for room in package.iterdir():
         if not room.is_symlink():  # the links are counted as what they lead to
             own |= {f"quagga/{file.relative_to(package)}" for file in room.rglob("*.py")}

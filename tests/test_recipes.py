@@ -1,6 +1,8 @@
-"""Every recipe of docs/recipes trains for a few images, and each paper has its recipe."""
+"""Every recipe trains for a few images, and each paper has its recipe."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,16 +10,22 @@ import yaml
 from PIL import Image
 
 from quagga.cli.main import command_line
-from quagga.pipelines import PIPELINES
+from quagga.cli.train import parse_and_train
+from quagga.errors import BadInput
+from quagga.pipelines import PIPELINES, gan
+from quagga.recipe_files import FOLDER, all_recipes, recipe_file
 
-RECIPES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("*.yaml"))
+RECIPES = sorted(FOLDER.glob("*.yaml"))
 COLORS = {"aqua": (0, 200, 200), "red": (200, 0, 0)}
 SMALL = {
     "conv": ["--size=16", "--width=4", "--width_discriminator=4"],
     "mlp": ["--size=8"],
-    "cut": ["--load_size=16", "--crop_size=16", "--width=4", "--blocks=1", "--width_discriminator=4", "--layers=1"],
+    "translates": ["--load_size=16", "--crop_size=16", "--width=4", "--width_discriminator=4", "--layers=1"],
+    "classifier": ["--size=16", "--width=4"],
+    "stargan": ["--size=16", "--width=4", "--width_discriminator=4", "--k=1"],
     "all": ["--images=32", "--batch_size=16", "--examined=8", "--samples=2", "--workers=0", "--device=cpu"],
 }
+TRANSLATES = ("cyclegan", "cut", "pix2pix")
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +50,14 @@ def test_every_recipe_trains(recipe: Path, pictures: Path, tmp_path: Path):
     captions = options.get("condition") == "caption"
     source = ["--table", str(pictures / "captions.csv"), "--pictures", str(pictures)]
     source = source if captions else ["--root", str(pictures)]
-    if options["pipeline"] == "cut":
+    pipeline = options["pipeline"]
+    if pipeline in TRANSLATES:
         source = [f"--x={pictures / 'aqua'}", f"--y={pictures / 'red'}"]
-    kind = options.get("network", "cut" if options["pipeline"] == "cut" else "conv")
-    small = [*SMALL[kind], *SMALL["all"]]
-    assert command_line(["train", "--config", str(recipe), *source, *small, "--output", str(tmp_path / "run")]) == 0
+    translates = [*SMALL["translates"], f"--blocks={2 if pipeline == 'pix2pix' else 1}"]
+    small = translates if pipeline in TRANSLATES else SMALL.get(pipeline, SMALL[options.get("network", "conv")])
+    small = [*small, *SMALL["all"]]
+    line = ["train", "--recipe", recipe.stem, *source, *small, "--output", str(tmp_path / "run")]
+    assert command_line(line) == 0
     written = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     changed = {option.partition("=")[0].removeprefix("--") for option in small}
     for key, value in options.items():
@@ -65,6 +76,66 @@ def test_each_paper_has_its_recipe():
         "wgan",
         "wgan-gp",
         "conditional-paper",
-        "conditional-mnist",
+        "digits",
         "fastcut",
     }
+
+
+def test_a_recipe_is_found_by_its_name_alone_or_behind_its_pipelines():
+    assert recipe_file("wgan").name == recipe_file("wgan", "gan").name == "wgan.yaml"
+    assert recipe_file("paper", "conditional").name == "conditional-paper.yaml"
+    assert recipe_file("conditional-paper", "conditional").name == "conditional-paper.yaml"
+    for name in ("wgam", "../recipes/wgan", "", "wgan.yaml", "*"):
+        with pytest.raises(BadInput, match="quagga list recipes"):
+            recipe_file(name, "gan")
+
+
+def printed_config(capsys, *words: str) -> dict[str, Any]:
+    with pytest.raises(SystemExit):
+        parse_and_train("gan", gan.build, gan.data, [*words, "--print_config"], "quagga train gan", gan.defaults)
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_of_several_recipes_the_later_wins_and_what_is_typed_wins_over_all(capsys, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("lr: 0.5\n")
+    assert printed_config(capsys, "--recipe", "wgan-gp")["lr"] == 1e-4
+    assert printed_config(capsys, "--recipe", "wgan-gp", "--recipe=dcgan")["lr"] == 2e-4
+    both = printed_config(capsys, "--beta1", "0.25", "--recipe", "dcgan", "--recipe", "wgan-gp")
+    assert (both["lr"], both["beta1"], both["width"]) == (1e-4, 0.25, 128)  # the width of dcgan alone
+    assert printed_config(capsys, "--recipe", "dcgan", "--config", str(own))["lr"] == 0.5
+    assert printed_config(capsys, "--config", str(own), "--recipe", "dcgan")["lr"] == 2e-4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["train", "gan", "--recipe", "digits"],
+            "the recipe digits is for conditional; run `quagga train conditional --recipe digits`",
+        ),
+        (["train", "gan", "--recipe"], "--recipe needs a name"),
+        (["train", "gan", "--recipe", "--size", "8"], "--recipe needs a name"),
+        (["train", "--recipe", "half-our"], "did you mean half-hour?"),
+        (["list"], "quagga list recipes"),
+        (["list", "recipe"], "did you mean recipes?"),
+    ],
+)
+def test_what_is_no_recipe_is_one_line(words, said, capsys):
+    assert command_line(words) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_list_shows_each_with_what_it_is_for_and_a_line_that_works(capsys):
+    assert command_line(["list", "recipes"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 100
+    for recipe in all_recipes():
+        assert recipe.purpose and recipe.pipeline in PIPELINES
+        line = next(line for line in shown.splitlines() if line.startswith(f"{recipe.name} "))
+        *_, pipeline, _, name = line.split()
+        assert recipe_file(name, pipeline).stem == recipe.name
+        for text in re.findall(r"benchmarks/results/\w+\.txt", recipe.takes):
+            assert (FOLDER.parents[2] / text).exists()
+    named = {name for name in {recipe.pipeline for recipe in all_recipes()} if recipe_file("smallest", name)}
+    assert named == set(PIPELINES)

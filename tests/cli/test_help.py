@@ -202,7 +202,8 @@ def test_a_default_that_an_option_of_0_1_has_now_is_left_out(capsys):
 def test_the_full_help_lists_every_option_once_with_all_of_its_text(command, capsys):
     text = said_by(command, "--help", "all", capsys=capsys)
     names = {name for owner in OWNERS[command].values() for name in hints_of(owner)}
-    assert sorted(OPTION.findall(text)) == sorted([*names, "help", "config", "print_config"])
+    general = ["help", "config", "print_config", *(["recipe"] if "run" in OWNERS[command] else [])]
+    assert sorted(OPTION.findall(text)) == sorted([*names, *general])
     assert max(map(len, text.splitlines())) <= 80 and not NOISE.search(text)
     flat = " ".join(text.split())
     explained: set[str] = set()

@@ -10,6 +10,7 @@ import yaml
 from quagga.cli.options.other_trainers import suggestion
 from quagga.cli.options.value_types import as_yaml
 from quagga.errors import BadInput, one_line
+from quagga.recipe_files import FOLDER as RECIPES
 from quagga.renamed import REMOVED_BECAUSE, REMOVED_OPTIONS
 
 ALIASES = {  # an option's name in other trainers, or in older versions of ours -> our name, or name and value
@@ -104,7 +105,10 @@ def config_arguments(file: str, known: Iterable[str], pipeline: str | None) -> l
     if pipeline is None and owner:
         config = {key: value for key, value in config.items() if key in known}
     elif owner != pipeline:
-        raise BadInput(f"{file} is for {owner}; run `quagga train {owner} --config {file}`")
+        here, option = Path(file), f"--config {file}"
+        if here.parent == RECIPES:
+            file, option = f"the recipe {here.stem}", f"--recipe {here.stem}"
+        raise BadInput(f"{file} is for {owner}; run `quagga train {owner} {option}`")
     for key in REMOVED_OPTIONS.keys() & config.keys() - set(known):
         check_removed(key, config.pop(key), f"{key} in {file}")
     texts = {key: value if isinstance(value, str) else as_yaml(value) for key, value in config.items()}

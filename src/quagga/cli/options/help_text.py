@@ -123,8 +123,10 @@ def short_help(prog: str, owners: Owners, defaults: Mapping[str, Any] | None = N
     count = sum(map(len, options.values()))
     rest = f"lists the rest, {count} options in all" if count > sum(map(len, groups.values())) else "says more of them"
     folder = "DIR alone means --root DIR. " if any("root" in members for members in options.values()) else ""
-    notes = f"{folder}Options can stand in a file too: --config FILE.yaml"
-    return "\n".join([*lines, "", notes, f"`--help all` {rest}."])
+    notes = [f"{folder}Options can stand in a file too: --config FILE.yaml"]
+    if "run" in owners:  # a training's
+        notes.append("--recipe NAME takes those of a recipe: quagga list recipes")
+    return "\n".join([*lines, "", *notes, f"`--help all` {rest}."])
 
 
 def full_help(prog: str, owners: Owners, defaults: Mapping[str, Any] | None = None) -> str:
@@ -132,8 +134,13 @@ def full_help(prog: str, owners: Owners, defaults: Mapping[str, Any] | None = No
     general = {
         "help": Option("help", "[all]", None, "show the options that most users need, or all of them, and stop"),
         "config": Option("config", "FILE.yaml", None, "options from a file; what is typed beside it wins"),
+        "recipe": Option(
+            "recipe", "NAME", None, "options of a recipe, `quagga list recipes`; what is typed beside it wins"
+        ),
         "print_config": Option("print_config", "", None, "print all options as such a file, and stop"),
     }
+    if "run" not in owners:
+        del general["recipe"]
     lines = [*heading(prog, owners), "", "options:"]
     for option in general.values():
         lines += lines_of_option(option, option.about)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from quagga.recipe_files import half_hour_recipe
+
 UNMEASURED_STEPS = 2  # not measured: networks are compiled, memory is allocated, algorithms are tried
 SETTLED_SECONDS = 10.0  # of steps after those, from which on the speed is reliable
 SPEED_WINDOW = 30.0  # seconds of steps over which speed is measured: at least this, at most twice as many
@@ -70,6 +72,8 @@ def time_estimate_line(
         return f"{line}, and another time where a phase has another size or batch"
     if device != "cpu" or not begins or seconds < LONG_RUN:
         return line
+    if recipe := half_hour_recipe(config.get("pipeline")):
+        return f"{line}. With `--recipe {recipe}`, and another --output, it takes about half an hour"
     size = config[size_option] if size_option else SMALL_SIZE
     smaller = min(size, SMALL_SIZE)
     images = round(per_second * (size / smaller) ** 2 * SHORT_RUN)  # the time of a step grows with its pixels
