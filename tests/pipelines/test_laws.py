@@ -142,7 +142,11 @@ PIPELINES: dict[str, Player] = {
     ),
 }
 every_pipeline = pytest.mark.parametrize("name", PIPELINES)
-ADVERSARIAL = [name for name, (build, *_) in PIPELINES.items() if "penalty" in flat_parameters(build)]
+ADVERSARIAL = [  # those that may have a penalty
+    name
+    for name, (build, options, *_) in PIPELINES.items()
+    if "penalty" in flat_parameters(build) and options.get("discriminator") != "projected"
+]
 # Games that no command plays, in the same form; a game of one's own is tried by a line here: docs/your_own_pipeline.md.
 # Of the two phases the first is a single step, of small pictures.
 TOYS: dict[str, Player] = {

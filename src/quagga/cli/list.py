@@ -25,8 +25,9 @@ def main(argv: list[str]) -> int:
         raise BadInput(f"there is no list of {wrong or 'nothing'}{did_you_mean(wrong, LISTS)}: quagga list recipes")
     for recipe in all_recipes():
         print(f"{recipe.name:<22}quagga train {recipe.pipeline} --recipe {short_name(recipe.name, recipe.pipeline)}")
-        for text in filter(None, (recipe.purpose, recipe.takes)):
-            print(textwrap.fill(text, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4))
+        for text in (recipe.purpose, f"Takes {recipe.takes}" if recipe.takes else ""):
+            for line in textwrap.wrap(text, WIDTH - 4):
+                print(f"    {line}")
     return 0
 
 

@@ -83,7 +83,7 @@ def gru_cell(of_input: Tensor, of_state: Tensor, state: Tensor, *_biases: Tensor
     return torch.empty_like(state), state.new_empty(state.shape[0], 5 * state.shape[1])
 
 
-def moved(self: nn.Module, device: torch.device) -> nn.Module:
+def moved(self: nn.Module, device: torch.device, *_) -> nn.Module:
     for module in self.modules():
         for name, p in module._parameters.items():
             if p is not None:
