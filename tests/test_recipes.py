@@ -117,6 +117,7 @@ def test_of_several_recipes_the_later_wins_and_what_is_typed_wins_over_all(capsy
         (["train", "gan", "--recipe"], "--recipe needs a name"),
         (["train", "gan", "--recipe", "--size", "8"], "--recipe needs a name"),
         (["train", "--recipe", "half-our"], "did you mean half-hour?"),
+        (["train", "cyclegan", "--recipe", "smalest"], "did you mean smallest? ("),
         (["list"], "quagga list recipes"),
         (["list", "recipe"], "did you mean recipes?"),
     ],

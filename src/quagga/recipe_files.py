@@ -38,7 +38,8 @@ def recipe_file(name: str, pipeline: str | None = None) -> Path:
     for known in (f"{pipeline}-{name}", name):
         if known in names:
             return FOLDER / f"{known}.yaml"
-    raise BadInput(f"there is no recipe {name}{did_you_mean(name, names)}: `quagga list recipes` shows all")
+    short = [known.removeprefix(f"{pipeline}-") for known in names]
+    raise BadInput(f"there is no recipe {name}{did_you_mean(name, short)} (`quagga list recipes` shows all)")
 
 
 def all_recipes() -> list[Recipe]:

