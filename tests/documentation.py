@@ -25,6 +25,7 @@ from quagga.data.download.published_sets import SETS
 from quagga.data.synthetic import scenes
 from quagga.inference.model_files.state_dict_conversion import to_reference
 from quagga.models import ResnetGenerator
+from quagga.recipe_files import recipe_file
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
@@ -129,7 +130,10 @@ def _pipeline(words: list[str]) -> str:
     """Which pipeline `train ...` trains; a recipe names its own."""
     if not words[1].startswith("-"):
         return words[1]
-    [named] = re.findall(r"^pipeline: (\w+)", Path(words[words.index("--config") + 1]).read_text(), re.MULTILINE)
+    recipe = "--recipe" in words
+    value = words[words.index("--recipe" if recipe else "--config") + 1]
+    file = recipe_file(value) if recipe else Path(value)
+    [named] = re.findall(r"^pipeline: (\w+)", file.read_text(), re.MULTILINE)
     return named
 
 

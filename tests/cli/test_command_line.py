@@ -351,7 +351,7 @@ def test_each_option_of_a_pipeline_is_explained():
     ("argv", "expected"),
     [
         (["trian"], "unknown command trian: did you mean train?"),
-        (["fly"], "unknown command fly: there are train, plan, translate, sample, verify, import, export, data, demo"),
+        (["fly"], f"unknown command fly: there are {', '.join(COMMANDS)}"),
         (["train", "cycelgan"], "unknown pipeline cycelgan: did you mean cyclegan?"),
         (["train", "--width", "3"], "name a pipeline, as `quagga train cyclegan ...`"),
         (["train", "cyclegan", "--bathc_size", "4"], "unknown option --bathc_size: did you mean --batch_size?"),
