@@ -8,7 +8,7 @@ pictures nor on the device.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple
@@ -139,8 +139,14 @@ def evaluation_logits(D: nn.Module, *inputs: Tensor, most: int = 32) -> Tensor:
     D = copy_in_mode(D, Mode(statistics="batch"))
     logits = [D(*part) for part in zip(*(x.split(most) for x in inputs), strict=True)]
     if isinstance(logits[0], tuple):
-        logits = [torch.stack([judge.flatten(1).mean(1) for judge in part], 1) for part in logits]
+        logits = [judge_means(part) for part in logits]
     return torch.cat(logits)
+
+
+def judge_means(logits: Tensor | Sequence[Tensor]) -> Tensor:
+    """The logits of one judge or several, (N, ...) each -> each picture's mean logit of each judge, (N, judges)."""
+    judges = [logits] if isinstance(logits, Tensor) else logits
+    return torch.stack([judge.flatten(1).mean(1) for judge in judges], 1)
 
 
 @contextmanager

@@ -8,8 +8,8 @@ Training, CVPR 2022 (arXiv:2112.09130).
     3 x 3 convolutions (CSM) -> a small head with spectral normalisation for each map
 
 The features and the random convolutions are never trained. Here the two coarse heads give one verdict a picture, of the
-mean and the maximum of their maps, where the paper's judge places: a coarse verdict on each place calls every sky false
-in pictures that have few.
+mean and the maximum of their maps, where the paper's judge places: a coarse verdict on each place may call every sky
+false in pictures that have few.
 """
 
 import torch

@@ -11,6 +11,7 @@ import hashlib
 import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Literal
@@ -167,7 +168,7 @@ def efficientnet_lite(name: FeaturesName) -> Frozen:
         network = EfficientNetLite(*SCALES[name])
         try:
             content = path.read_bytes()
-            state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            state: dict[str, Tensor] = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
             network.load_state_dict(_renamed(state))
         except Exception as error:  # any error that a damaged or hostile file can cause
             raise BadInput(f"{path} holds no weights of {name}, install it again ({one_line(error, 100)})") from None

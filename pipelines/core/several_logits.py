@@ -40,16 +40,13 @@ def own_logits(logits: Logits) -> Tensor:
     return logits if isinstance(logits, Tensor) else logits[0]
 
 
-def head_means(logits: Logits) -> Tensor:
-    """Returns each picture's mean logit of each head, (N, heads)."""
-    return torch.stack([each.flatten(1).mean(1) for each in logits], 1)
-
-
 def where(rows: Tensor, a: Logits, b: Logits) -> Logits:
     """Returns the logits of `a` in those rows for which `rows`, bool (N,), is true, and of `b` in the others."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
+
+    def chosen(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(rows.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-    return tuple(own_logits(where(rows, *both)) for both in zip(a, b, strict=True))
+
+    return chosen(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else tuple(map(chosen, a, b))
 
 
 def mean(terms: list[Tensor]) -> Tensor:

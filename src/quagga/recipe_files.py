@@ -58,5 +58,4 @@ def read_recipe(file: Path) -> Recipe:
 
 def half_hour_recipe(pipeline: object) -> str | None:
     """Returns the name of the recipe with which a pipeline takes half an hour on a CPU; None: it has none."""
-    names = {recipe.name for recipe in all_recipes() if recipe.pipeline == pipeline}
-    return next((name for name in (HALF_HOUR, f"{pipeline}-{HALF_HOUR}") if name in names), None)
+    return HALF_HOUR if read_recipe(recipe_file(HALF_HOUR)).pipeline == pipeline else None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quagga.errors import BadInput
 from quagga.models.encoders import Encoder
+from quagga.models.network_mode import judge_means
 from quagga.models.pretrained.efficientnet_lite import FeaturesName, efficientnet_lite
 from quagga.models.projected import Judges, ProjectedDiscriminator
 from quagga.option_groups import Choices
@@ -16,7 +17,7 @@ from quagga.pipelines.core.diffaugment import DiffAugment, Policy, augment_pairs
 from quagga.pipelines.core.game_protocol import Draw, Terms
 from quagga.pipelines.core.losses import OBJECTIVES, Objective, ObjectiveName, PenaltyName, penalty, readings
 from quagga.pipelines.core.option_checks import warn_unconstrained_critic
-from quagga.pipelines.core.several_logits import Logits, head_means, own_logits, with_heads
+from quagga.pipelines.core.several_logits import Logits, own_logits, with_heads
 
 DiscriminatorName = Literal["own", "patch", "pixel", "projected", "both"]
 
@@ -68,6 +69,11 @@ class Adversary:
                 return with_heads(OBJECTIVES[self.objective], self.lambda_projected)
         return OBJECTIVES[self.objective]
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether D has heads on features."""
+        return self.discriminator in ("projected", "both")
+
     def judges(
         self,
         make_own: Callable[[], nn.Module],
@@ -86,7 +92,7 @@ class Adversary:
         Raises:
             BadInput: there are no such features.
         """
-        if self.discriminator not in ("projected", "both"):
+        if not self.has_heads:
             return make_own()
         heads = self._heads(x_channels, before, make_encoder())
         return heads if self.discriminator == "projected" else Judges(make_own(), heads)
@@ -96,7 +102,7 @@ class Adversary:
     ) -> nn.Module:
         """Returns D where its own network does more than judge, and so stays: `own`, or join(own, heads, both), in
         which `both` says whether its own judgement counts. Raises BadInput if there are no such features."""
-        if self.discriminator not in ("projected", "both"):
+        if not self.has_heads:
             return own
         return join(own, self._heads(x_channels), self.discriminator == "both")
 
@@ -136,18 +142,17 @@ class Adversary:
     def readings(self, name: str, real_logits: Logits, fake_logits: Logits) -> Terms:
         """Returns how good the discriminator of that name is: NAME/real, NAME/fake and perhaps NAME/accuracy, see
         `quagga.pipelines.core.losses.readings`. Beside its own network heads on features are NAME_projected."""
-        judges: dict[str, tuple[ObjectiveName, Tensor, Tensor]] = {}
         if self.discriminator == "projected":
-            judges = {name: ("hinge", head_means(real_logits), head_means(fake_logits))}
-        else:
-            judges[name] = self.objective, own_logits(real_logits), own_logits(fake_logits)
-        if self.discriminator == "both":
-            judges[f"{name}_projected"] = "hinge", head_means(real_logits[1:]), head_means(fake_logits[1:])
-        return {
-            f"{judge}/{key}": value
-            for judge, (objective, real, fake) in judges.items()
-            for key, value in readings(objective, real, fake).items()
-        }
+            return _named(name, "hinge", judge_means(real_logits), judge_means(fake_logits))
+        own = _named(name, self.objective, own_logits(real_logits), own_logits(fake_logits))
+        if self.discriminator != "both":
+            return own
+        return own | _named(f"{name}_projected", "hinge", judge_means(real_logits[1:]), judge_means(fake_logits[1:]))
+
+
+def _named(name: str, objective: ObjectiveName, real: Tensor, fake: Tensor) -> Terms:
+    """The readings of a discriminator, NAME/real, ..., of its logits."""
+    return {f"{name}/{key}": value for key, value in readings(objective, real, fake).items()}
 
 
 # The types that pipelines give the group: what D can be beside pictures that are translated, and beside samples.

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from quagga.cli.options.config_file import extract_option, read_config
+from quagga.cli.options.config_file import extract_configs, read_config
 from quagga.cli.options.config_parser import resolve
-from quagga.cli.options.recipe_option import with_recipes
 from quagga.did_you_mean import did_you_mean
 from quagga.errors import BadInput
 from quagga.pipelines import PIPELINES
@@ -24,8 +23,7 @@ def run_for_pipeline(argv: list[str], command: str, action: Callable[..., int]) 
         BadInput: neither names one, or what `action` raises.
     """
     if argv[0].startswith("-"):
-        argv = with_recipes(argv)
-        files, _ = extract_option(argv, "--config")
+        files, _ = extract_configs(argv)
         if not files:
             raise BadInput(
                 f"name a pipeline, as `quagga {command} {next(iter(PIPELINES))} ...`, or give a --recipe or a saved"

@@ -1,6 +1,6 @@
 """Reads a config, a YAML file of options, as if its lines had been typed on the command line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from quagga.cli.options.other_trainers import suggestion
 from quagga.cli.options.value_types import as_yaml
 from quagga.errors import BadInput, one_line
 from quagga.recipe_files import FOLDER as RECIPES
+from quagga.recipe_files import recipe_file
 from quagga.renamed import REMOVED_BECAUSE, REMOVED_OPTIONS
 
 ALIASES = {  # an option's name in other trainers, or in older versions of ours -> our name, or name and value
@@ -135,19 +136,43 @@ def extract_option(argv: Iterable[str], option: str) -> tuple[list[str], list[st
     Raises:
         BadInput: the option has no value.
     """
-    values, rest, arguments = [], [], iter(argv)
+    found, rest = extract_options(argv, {option: "FILE.yaml"})
+    return [value for _, value in found], rest
+
+
+def extract_configs(argv: Iterable[str], pipeline: str | None = None) -> tuple[list[str], list[str]]:
+    """Returns the files that a training's --config and --recipe name, in the order in which they were typed, and the
+    other arguments.
+
+    Raises:
+        BadInput: one has no value, or there is no such recipe.
+    """
+    found, rest = extract_options(argv, {"--config": "FILE.yaml", "--recipe": "NAME, of `quagga list recipes`"})
+    return [value if option == "--config" else str(recipe_file(value, pipeline)) for option, value in found], rest
+
+
+def extract_options(argv: Iterable[str], options: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Returns what is stated of some options, (option, value) in order, and the other arguments.
+
+    Args:
+        argv: As typed.
+        options: Option -> what its value is, for the error.
+
+    Raises:
+        BadInput: one of the options has no value.
+    """
+    found, rest, arguments = [], [], iter(argv)
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        if name != option:
+        if name not in options:
             rest.append(argument)
-        elif equals:
-            values.append(value)
-        else:
+            continue
+        if not equals:
             value = next(arguments, None)
             if value is None or value.startswith("--"):
-                raise BadInput(f"{option} needs a value: {option} FILE.yaml")
-            values.append(value)
-    return values, rest
+                raise BadInput(f"{name} needs a value: {name} {options[name]}")
+        found.append((name, value))
+    return found, rest
 
 
 def check_removed(option: str, value: Any, shown: str) -> None:

@@ -21,12 +21,12 @@ from quagga.cli.options.config_file import (
     NULL_IS_A_NAME,
     check_removed,
     config_arguments,
+    extract_configs,
     extract_option,
     without_alias,
 )
 from quagga.cli.options.help_text import NO_NAME, Owners, full_help, hints_of, short_help
 from quagga.cli.options.other_trainers import suggestion
-from quagga.cli.options.recipe_option import with_recipes
 from quagga.cli.options.usage import HELP, join_help, requested_help
 from quagga.cli.options.value_types import as_yaml, has_zero_byte, is_finite, is_plain_type, type_in_words
 from quagga.errors import BadInput, one_line
@@ -161,9 +161,8 @@ def parse(
         SystemExit: --help or --print_config has printed what was asked for.
     """
     argv = join_help(argv)
-    argv = with_recipes(argv, pipeline) if pipeline else argv
     hints = {name: hint for owner in owners.values() for name, hint in hints_of(owner).items()}
-    files, typed = extract_option(argv, "--config")
+    files, typed = extract_configs(argv, pipeline) if pipeline else extract_option(argv, "--config")
     known = [f"--{name}" for name in (*hints, "config", "print_config", "help", *(["recipe"] if pipeline else []))]
     typed = [without_alias(argument, hints) for argument in typed]
     defaults = dict(defaults or {})
