@@ -73,7 +73,8 @@ def translate_at_size(
     if size == (height, width):
         return translate(x)
     x = x.to("cpu", torch.float32)
-    small = interpolate(x, size, mode="nearest-exact") if labels else resized(x, *size)
+    # Enlarged, bicubic, an edge goes beyond black and white, which no picture of the training did.
+    small = interpolate(x, size, mode="nearest-exact") if labels else resized(x, *size).clamp_(-1, 1)
     y = translate(small).cpu()
     if y.shape[1] != x.shape[1] or not add_change:
         return resized(y, height, width).clamp_(-1, 1)
