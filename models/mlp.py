@@ -121,7 +121,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs) -> (N, units), both of any range."""
-        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
+        return self.linear(x).unflatten(1, (-1, self.pieces)).max(2).values  # not amax, see `projected.Head`
 
 
 @remembers_arguments
@@ -149,7 +149,7 @@ class MaxoutDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """x (N, *shape) in [-1, 1], c as the encoder takes it -> logits (N, 1)."""
-        y = self.encoder(c).unflatten(1, (50, 5)).amax(2)
+        y = self.encoder(c).unflatten(1, (50, 5)).max(2).values
         h = self.dropout(torch.cat([self.x(x.flatten(1)), y], 1))
         return self.logit(self.dropout(self.joint(h)))
 

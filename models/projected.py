@@ -107,7 +107,10 @@ class Head(nn.Module):
             m = torch.cat([m, F.adaptive_avg_pool2d(beside, (m.shape[2], m.shape[3])).to(m.dtype)], 1)
         h = F.leaky_relu(self.convolution(m), 0.2)
         if self.whole:
-            h = torch.cat([h.mean((2, 3), keepdim=True), h.amax((2, 3), keepdim=True)], 1)
+            # Not amax: its gradient looks for the values that equal the maximum, and kernels that torch.compile makes
+            # keep more digits than the bf16 maximum has, find none, and divide by 0.
+            highest = h.flatten(2).max(2).values[..., None, None]
+            h = torch.cat([h.mean((2, 3), keepdim=True), highest], 1)
         logits = self.judge(h)
         if self.condition is not None and encoded is not None:
             logits = logits + (h * self.condition(encoded)[..., None, None]).mean(1, keepdim=True)

@@ -219,3 +219,16 @@ def test_a_missing_package_is_one_line_that_says_how_to_get_it(monkeypatch, tmp_
     with pytest.raises(BadInput, match="holds no weights of lite0"):
         efficientnet_lite("lite0")
     efficientnet_lite.cache_clear()
+
+
+@pytest.mark.slow
+def test_compiled_heads_have_gradients_in_bf16():
+    """With amax in place of max they were 0 / 0: kernels kept more digits than the maximum that was stored."""
+    torch._dynamo.reset()
+    D = ProjectedDiscriminator(tiny_features(), width=8)
+    D.compile(dynamic=False)
+    x = pictures(size=32).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        sum(logits.float().mean() for logits in D(x)).backward()
+    assert x.grad is not None and x.grad.isfinite().all() and x.grad.any()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in D.heads.parameters())
