@@ -92,8 +92,8 @@ def judge(folder: Path, place: Path, size: int) -> Classifier:
 def verdict(judge: Classifier, x: Tensor) -> tuple[Tensor, Tensor]:
     """Of pictures (N, 3, size, size): the probability of a zebra (N,), and the judge's last hidden layer (N, K)."""
     network: Any = judge.predictor.network.logits
-    hidden = torch.cat([network.head[:2](network.body(part)) for part in x.split(64)])
-    return network.head[2:](hidden).softmax(1)[:, 1], hidden
+    hidden = torch.cat([network.hidden(part) for part in x.split(64)])
+    return torch.cat([judge.predictor(x=part) for part in x.split(64)])[:, 1], hidden
 
 
 def play(line: str, folder: Path, run: Path, size: int, seed: int, minutes: float) -> tuple[int, float]:

@@ -7,7 +7,7 @@ A network that saved models shall describe remembers its arguments (`arguments.p
 the room `description`.
 """
 
-from quagga.models.classifier import ConvClassifier, Posterior
+from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.encoders import encoder_of
@@ -23,6 +23,7 @@ __all__ = [
     "ConvClassifier",
     "ConvDiscriminator",
     "ConvGenerator",
+    "DeepClassifier",
     "MLPDiscriminator",
     "MLPGenerator",
     "MaxoutDiscriminator",

@@ -50,9 +50,56 @@ class ConvClassifier(nn.Module):
             nn.Linear(4 * k * POOLED**2, UNITS), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(UNITS, outputs)
         )
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> (N, 128), what the last layer sees: the features of the picture."""
+        return self.head[:2](self.body(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] -> logits (N, outputs)."""
-        return self.head(self.body(x))
+        return self.head[2:](self.hidden(x))
+
+
+@remembers_arguments
+class DeepClassifier(nn.Module):
+    """(N, in_channels, H, W) in [-1, 1] -> logits (N, outputs), for pictures of any size.
+
+    In the papers' shorthand c3s2-k, c3s1-k, c3s2-2k, c3s1-2k, c3s2-4k, c3s1-4k, c3s2-8k, c3s1-8k, an average over the
+    picture, fc: each of the last maps' places has seen 91 x 91 pixels, a whole animal, and the average does not know
+    where in the picture it stands.
+
+    Args:
+        in_channels: channels of the pictures.
+        outputs: classes or attributes.
+        width: channels of the first layers, k.
+        norm: normalisation after every convolution.
+        dropout: share of the values before the last layer that are dropped in training.
+    """
+
+    def __init__(
+        self,
+        in_channels: Channels = 3,
+        outputs: Units = 10,
+        width: Channels = 32,
+        norm: Norm = "batch",
+        dropout: Share = 0.3,
+    ) -> None:
+        super().__init__()
+        inputs, body = in_channels, []
+        for channels in (width, 2 * width, 4 * width, 8 * width):
+            for stride in (2, 1):
+                convolution = nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=norm != "batch")
+                body += [convolution, normalization(norm, channels), nn.ReLU(inplace=True)]
+                inputs = channels
+        self.body = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, outputs))
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> (N, 8 width), what the last layer sees: the features of the picture."""
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [-1, 1] -> logits (N, outputs)."""
+        return self.head(self.hidden(x))
 
 
 @remembers_arguments

@@ -21,7 +21,7 @@ from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.fields import picture
 from quagga.models.arguments import MAX_CHANNELS
-from quagga.models.classifier import ConvClassifier, Posterior
+from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.layers import Norm
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.losses import at_least_float32
@@ -30,7 +30,7 @@ from quagga.pipelines.core.sample_metrics import pass_in_parts
 
 data = Conditioned  # opens the training data
 defaults = {"batch_size": 64, "lr_batch": 64, "epochs": 20, "lr": 1e-3, "beta1": 0.9, "samples": 10}
-shown = "width"  # in the short help
+shown = "network width"  # in the short help
 COLUMNS = 9  # classes or attributes that a strip shows
 
 
@@ -104,6 +104,7 @@ def build(
     condition: Literal["class", "attributes", "caption"] = "class",
     names: list[str] | None = None,
     x_channels: int | None = None,
+    network: Literal["small", "deep"] = "small",
     width: int = 32,
     norm: Norm = "batch",
     dropout: float = 0.3,
@@ -114,6 +115,8 @@ def build(
         condition: what is known of each picture: its class, or attributes.
         names: the classes or attributes, in order; None takes the data's.
         x_channels: channels of the pictures: 3 for colour, 1 for grey; None takes the data's.
+        network: small, for digits, icons and faces that fill the picture; or deep, which finds an animal anywhere in a
+            photo, and takes longer to learn.
         width: channels of the first layers.
         norm: normalisation after every convolution.
         dropout: share of the values before the last layer that are dropped.
@@ -124,6 +127,7 @@ def build(
         raise BadInput("a caption is no class: make a table of attributes of its words, --condition attributes")
     if not 0 <= dropout < 1:
         raise BadInput(f"dropout is {dropout}: it is a share, from 0 to below 1")
-    check_bounds((("x_channels", x_channels, MAX_CHANNELS), ("width", width, MAX_CHANNELS // 4)))
+    check_bounds((("x_channels", x_channels, MAX_CHANNELS), ("width", width, MAX_CHANNELS // 8)))
     conditions = Conditions(condition, names)
-    return Classifier(ConvClassifier(x_channels, conditions.count, width, norm, dropout), conditions)
+    make = {"small": ConvClassifier, "deep": DeepClassifier}[network]
+    return Classifier(make(x_channels, conditions.count, width, norm, dropout), conditions)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from quagga.did_you_mean import did_you_mean
 from quagga.errors import one_line
-from quagga.models.classifier import ConvClassifier, Posterior
+from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.encoders import AttributesEncoder, ClassEncoder, GRUEncoder, TransformerEncoder
@@ -37,6 +37,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "ConvClassifier": ConvClassifier,
     "ConvDiscriminator": ConvDiscriminator,
     "ConvGenerator": ConvGenerator,
+    "DeepClassifier": DeepClassifier,
     "GRUEncoder": GRUEncoder,
     "MLPDiscriminator": MLPDiscriminator,
     "MLPGenerator": MLPGenerator,

@@ -77,7 +77,7 @@ PIPELINES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[A
     "classifier": (
         classifier.build,
         {"width": 2, "x_channels": 1, "names": ["a", "b", "c"]},
-        {"condition": ("class", "attributes"), "norm": ("batch", "instance", "none")},
+        {"condition": ("class", "attributes"), "norm": ("batch", "instance", "none"), "network": ("small", "deep")},
     ),
     # Spectral normalisation takes a second on the device "meta".
     "spectral": (conditional.build, CONDITION | {"spectral": True}, {"joining": ("concat", "projection")}),

@@ -16,7 +16,7 @@ import quagga
 from quagga.cli.main import command_line
 from quagga.errors import BadInput
 from quagga.inference.classifier import Classifier
-from quagga.models import ConvClassifier, Posterior
+from quagga.models import ConvClassifier, DeepClassifier, Posterior
 from quagga.option_groups import call_flat
 from quagga.pipelines import classifier
 from quagga.pipelines.core.game_protocol import Draw
@@ -68,8 +68,28 @@ def test_the_posterior_is_a_probability(kind):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (64, 64)])
-def test_pictures_of_any_size_are_read(size):
-    assert ConvClassifier(3, 5, 4).eval()(torch.zeros(2, 3, *size)).shape == (2, 5)
+@pytest.mark.parametrize("make", [ConvClassifier, DeepClassifier])
+def test_pictures_of_any_size_are_read(make, size):
+    network = make(3, 5, 4).eval()
+    x = torch.randn(2, 3, *size)
+    assert network(x).shape == (2, 5)
+    last = network.head[-1]
+    torch.testing.assert_close(last(network.hidden(x)), network(x))  # what the last layer sees, dropout aside
+
+
+def test_a_place_of_the_deep_network_sees_91_pixels():
+    maps = DeepClassifier(1, 2, 2, norm="none").body[:-2]
+    x = torch.zeros(1, 1, 256, 256, requires_grad=True)
+    maps(x + 1)[0, :, 8, 8].sum().backward()
+    seen = x.grad[0, 0].nonzero()
+    assert ((seen.max(0).values - seen.min(0).values + 1) <= 91).all() and seen.numel()
+    assert DeepClassifier.__doc__ is not None and "91 x 91" in DeepClassifier.__doc__
+
+
+def test_the_deep_network_is_chosen_by_name():
+    known = {"names": ["horse", "zebra"], "x_channels": 3}
+    assert isinstance(classifier.build(**known, network="deep", width=4).C, DeepClassifier)
+    assert isinstance(classifier.build(**known, width=4).C, ConvClassifier)
 
 
 def test_a_strip_shows_each_picture_in_the_column_of_what_was_read():
