@@ -17,6 +17,7 @@ from quagga.pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipelines", "models", "data")
+DATA = ("cli/output/*.html", "recipes/*.yaml", "box/*/*")  # files of the package that are no modules
 
 
 def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -77,9 +78,9 @@ def built(kind: str, source: Path, to: Path) -> Path:
 
 
 def modules() -> set[str]:
-    """The paths in a wheel of every module of the tree, and of the recipes."""
+    """The paths in a wheel of every module of the tree, of recipes and of models."""
     package = ROOT / "src" / "quagga"
-    data = {f"quagga/{file.relative_to(package)}" for file in package.glob("recipes/*.yaml")}
+    data = {f"quagga/{file.relative_to(package)}" for pattern in DATA for file in package.glob(pattern)}
     assert data
     own = {"quagga/py.typed", *data, *(f"quagga/{file.name}" for file in package.glob("*.py"))}
     for room in package.iterdir():

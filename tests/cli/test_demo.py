@@ -16,6 +16,9 @@ def test_a_short_demo_leaves_what_it_names(tmp_path, capsys):
     words = ["--output", str(tmp_path / "demo"), "--images", "8", "--animals", "6", "--device", "cpu"]
     assert command_line(["demo", *words]) == 0
     said = capsys.readouterr().out
+    assert str(tmp_path / "demo" / "demo.html") in said
+    page = (tmp_path / "demo" / "demo.html").read_text()
+    assert all(text in page for text in ("true zebra", "Translation error", "Cycle loss"))
     for file in ("zebras.png", "timelapse.png"):
         assert str(tmp_path / "demo" / file) in said
         assert Image.open(tmp_path / "demo" / file).size[0] > 300

@@ -1,7 +1,8 @@
 """`quagga demo`: from horses to zebras on the embedded set, on any machine, without a download.
 
 It writes the embedded pictures to a folder, trains a small CycleGAN on them with the command that a user would type,
-translates horses that it has not seen, and prints how far the results are from the true zebras.
+translates horses that it has not seen, and prints how far the results are from the true zebras. A page, demo.html,
+shows the training from the first picture to the last.
 """
 
 import shutil
@@ -19,6 +20,7 @@ from quagga.cli.options import config_parser
 from quagga.cli.options.config_file import read_config
 from quagga.cli.options.positional import parse_options
 from quagga.cli.output import terminal_preview
+from quagga.cli.output.demo_page import write_demo_page
 from quagga.data.io.contact_sheet import contact_sheet
 from quagga.data.io.tensors import to_uint8
 from quagga.data.synthetic import scenes, translation_error
@@ -33,7 +35,7 @@ from quagga.training.signals import Stopped
 
 SIZE = 64  # pixels a side
 # What a demo writes.
-OUTPUTS = ("pictures", "checkpoints", "model", "samples", "config.yaml", "zebras.png", "timelapse.png")
+OUTPUTS = ("pictures", "checkpoints", "model", "samples", "config.yaml", "zebras.png", "timelapse.png", "demo.html")
 # Small enough for two CPU cores and four minutes; benchmarks/demo.py measures what it reaches.
 RECIPE = {
     "load_size": SIZE,
@@ -110,6 +112,7 @@ def demo(chosen: DemoOptions) -> translation_error.TranslationError:
         where = str(stop).partition(":")[0]  # "stopped by SIGTERM at 4 of 9 images"
         raise Stopped(stop.code - 128, f"{where}: saved, `{command}` goes on; the demo itself begins anew") from None
     timelapse.save(folder / "timelapse.png")
+    write_demo_page(folder, timelapse.shown, translation_error.herd(size=SIZE, seed=chosen.seed))
 
     to_zebra, to_horse = quagga.load(folder, to="y"), quagga.load(folder, to="x")
     animals = translation_error.herd(8, SIZE, chosen.seed)
@@ -123,6 +126,7 @@ translation error on 128 unseen horses: {error}
     an untranslated horse scores {untranslated.total:.3f}, true zebras among themselves {floor.total:.3f}
 horse | zebra | the true zebra | back again: {folder / "zebras.png"}
 a horse growing its stripes: {folder / "timelapse.png"}
+the whole training, to leaf through in a browser: {folder / "demo.html"}
 watch what happened: tensorboard --samples_per_plugin images=200 --logdir {folder}
 your own picture: quagga translate {folder} PICTURE --output zebras""")
     return error
@@ -163,10 +167,12 @@ class Timelapse:
     def __init__(self, length: int):
         self.length = length
         self.frames: list[np.ndarray] = []
+        self.shown: list[tuple[int, Images]] = []  # images seen, and the strip
         self.height = 0
 
     def __call__(self, images_seen: int, strips: dict[str, Images]) -> None:
         images = strips["x to y"]
+        self.shown.append((images_seen, images))
         horse, zebra = (to_uint8(images[name][0]) for name in ("x", "G(x)"))
         self.frames.append(zebra if images_seen else horse)
         terminal_width = shutil.get_terminal_size().columns
