@@ -1,6 +1,8 @@
 """Every recipe trains for a few images, and each paper has its recipe."""
 
 import re
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from quagga.cli.main import command_line
 from quagga.cli.train import parse_and_train
 from quagga.errors import BadInput
 from quagga.pipelines import PIPELINES, gan
-from quagga.recipe_files import FOLDER, all_recipes, recipe_file
+from quagga.recipe_files import FOLDER, MODULES, WITHOUT, all_recipes, read_comment, recipe_file
 
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 COLORS = {"aqua": (0, 200, 200), "red": (200, 0, 0)}
@@ -105,6 +107,31 @@ def test_of_several_recipes_the_later_wins_and_what_is_typed_wins_over_all(capsy
     assert (both["lr"], both["beta1"], both["width"]) == (1e-4, 0.25, 128)  # the width of dcgan alone
     assert printed_config(capsys, "--recipe", "dcgan", "--config", str(own))["lr"] == 0.5
     assert printed_config(capsys, "--config", str(own), "--recipe", "dcgan")["lr"] == 2e-4
+
+
+def test_without_its_extra_a_recipe_has_a_substitute_and_says_so(capsys, monkeypatch):
+    def pipeline_of(*words: str) -> tuple[str, str]:
+        with suppress(SystemExit):
+            assert command_line(["train", *words, "--recipe", "half-hour", "--print_config"]) == 0
+        said = capsys.readouterr()
+        return yaml.safe_load(said.out)["pipeline"], said.err
+
+    assert pipeline_of() == ("cut", "")
+    monkeypatch.setattr("quagga.recipe_files.find_spec", lambda name: None)
+    pipeline, line = pipeline_of()
+    assert pipeline == "cyclegan"
+    assert line.startswith("quagga: the recipe half-hour-plain in place of half-hour") and line.count("\n") == 1
+    assert "pip install 'quagga[features]'" in line
+    assert pipeline_of("cyclegan")[0] == "cyclegan"
+    assert pipeline_of("cut") == ("cut", "")  # who names the pipeline is told what it lacks when it is built
+
+
+def test_an_extra_of_a_recipe_is_known():
+    extras = tomllib.loads((FOLDER.parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    found = [match.groups() for recipe in RECIPES if (match := WITHOUT.search(read_comment(recipe)))]
+    assert found
+    for extra, other in found:
+        assert recipe_file(other) and MODULES[extra].replace("_", "-") in " ".join(extras[extra])
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_days_of_a_cpu_come_with_what_takes_half_an_hour():
         " With --crop_size 64 --load_size 72 --images 3800, and another --output, it takes about half an hour"
     )  # 0.1334 x (256 / 64)^2 images/s x 1,800 s = 3,842
     named = time_estimate_line(0.1334, 4, 266_800, {**PAPER, "pipeline": "cyclegan"}, "cpu", 1, begins=True)
-    assert named.endswith("With `--recipe half-hour`, and another --output, it takes about half an hour")
+    assert named.endswith("`quagga train --recipe half-hour`, with the same pictures, takes about half an hour")
     small = time_estimate_line(0.1334, 4, 266_800, {"size": 32}, "cpu", 2, begins=True)
     assert "at 32 pixels on 2 x cpu" in small and "With --images 240, and another --output," in small
 
@@ -99,18 +99,9 @@ def test_a_run_says_once_how_long_it_takes_and_one_that_goes_on_what_is_left(
 def test_what_is_suggested_can_be_played(pictures, tmp_path, monkeypatch, clock, capsys):
     """As it is written, on a machine on which a step takes a minute."""
     monkeypatch.setattr(SpeedMeter, "update", clock.after(SpeedMeter.update, 60.0))
-    words = [
-        "train",
-        "cut",
-        "--width_heads=4",
-        "--root",
-        str(pictures),
-        "--width=2",
-        "--width_discriminator=2",
-        "--blocks=1",
-    ]
-    words += ["--layers=1", "--workers=0", "--device=cpu", "--examined=1", "--samples=1", "--epochs=1000"]
-    large = ["--load_size=104", "--crop_size=96", "--batch_size=4", "--output", str(tmp_path / "large")]
+    words = ["train", "gan", "--root", str(pictures / "trainA"), "--width=2", "--width_discriminator=2"]
+    words += ["--workers=0", "--device=cpu", "--samples=1", "--epochs=1000", "--batch_size=4"]
+    large = ["--size=128", "--output", str(tmp_path / "large")]
 
     class Enough(BaseException):  # no bug, which would become a line
         pass
@@ -123,9 +114,9 @@ def test_what_is_suggested_can_be_played(pictures, tmp_path, monkeypatch, clock,
     with pytest.raises(Enough) as end:
         command_line([*words, *large])
     [typed] = re.findall("With (.*), and another --output", str(end.value))
-    assert typed == "--crop_size 64 --load_size 69 --images 270"
+    assert typed == "--size 64 --images 480"  # a quarter of the pixels: four times 4 images a minute, for half an hour
     monkeypatch.undo()
-    typed = typed.replace("270", "2")  # two images of it will do
+    typed = typed.replace("480", "4")  # four images of it will do
     assert command_line([*words, *typed.split(), "--output", str(tmp_path / "short")]) == 0
 
 

@@ -1,6 +1,6 @@
 """Reads a config, a YAML file of options, as if its lines had been typed on the command line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from quagga.cli.options.other_trainers import suggestion
 from quagga.cli.options.value_types import as_yaml
 from quagga.errors import BadInput, one_line
 from quagga.recipe_files import FOLDER as RECIPES
-from quagga.recipe_files import recipe_file
+from quagga.recipe_files import recipe_or_its_substitute
 from quagga.renamed import REMOVED_BECAUSE, REMOVED_OPTIONS
 
 ALIASES = {  # an option's name in other trainers, or in older versions of ours -> our name, or name and value
@@ -140,15 +140,28 @@ def extract_option(argv: Iterable[str], option: str) -> tuple[list[str], list[st
     return [value for _, value in found], rest
 
 
-def extract_configs(argv: Iterable[str], pipeline: str | None = None) -> tuple[list[str], list[str]]:
+def extract_configs(
+    argv: Iterable[str], pipeline: str | None = None, say: Callable[[str], object] | None = None
+) -> tuple[list[str], list[str]]:
     """Returns the files that a training's --config and --recipe name, in the order in which they were typed, and the
     other arguments.
+
+    Args:
+        argv: As typed.
+        pipeline: The pipeline that is trained, if it is known.
+        say: Is told where another recipe takes the place of one; None: nobody is.
 
     Raises:
         BadInput: one has no value, or there is no such recipe.
     """
     found, rest = extract_options(argv, {"--config": "FILE.yaml", "--recipe": "NAME, of `quagga list recipes`"})
-    return [value if option == "--config" else str(recipe_file(value, pipeline)) for option, value in found], rest
+    files = []
+    for option, value in found:
+        file, line = (value, "") if option == "--config" else recipe_or_its_substitute(value, pipeline)
+        files.append(str(file))
+        if line and say:
+            say(line)
+    return files, rest
 
 
 def extract_options(argv: Iterable[str], options: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[str]]:

@@ -162,7 +162,8 @@ def parse(
     """
     argv = join_help(argv)
     hints = {name: hint for owner in owners.values() for name, hint in hints_of(owner).items()}
-    files, typed = extract_configs(argv, pipeline) if pipeline else extract_option(argv, "--config")
+    say = lambda line: print(f"quagga: {line}", file=sys.stderr)  # noqa: E731  --print_config goes to a file
+    files, typed = extract_configs(argv, pipeline, say) if pipeline else extract_option(argv, "--config")
     known = [f"--{name}" for name in (*hints, "config", "print_config", "help", *(["recipe"] if pipeline else []))]
     typed = [without_alias(argument, hints) for argument in typed]
     defaults = dict(defaults or {})

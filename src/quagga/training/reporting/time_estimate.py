@@ -73,7 +73,7 @@ def time_estimate_line(
     if device != "cpu" or not begins or seconds < LONG_RUN:
         return line
     if recipe := half_hour_recipe(config.get("pipeline")):
-        return f"{line}. With `--recipe {recipe}`, and another --output, it takes about half an hour"
+        return f"{line}. `quagga train --recipe {recipe}`, with the same pictures, takes about half an hour"
     size = config[size_option] if size_option else SMALL_SIZE
     smaller = min(size, SMALL_SIZE)
     images = round(per_second * (size / smaller) ** 2 * SHORT_RUN)  # the time of a step grows with its pixels
