@@ -499,6 +499,18 @@ def test_the_script_for_a_gpu_goes_through_all_of_it_on_a_cpu(tmp_path):
     assert "266,800 pairs, and looks at them, would take" in told and (tmp_path / "samples.png").stat().st_size
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_its_second_half_goes_through_all_of_it_on_a_cpu(tmp_path):
+    words = [sys.executable, str(ROOT / "benchmarks/gpu.py"), "--recipe", "--device", "cpu", "--small"]
+    subprocess.run([*words, "--output", str(tmp_path), "--budget", "1700"], check=True, cwd=tmp_path)
+    told = (tmp_path / "recipe.txt").read_text()
+    assert told.count("== ") == 3 and "failed" not in told and "left out" not in told
+    for text in ("translated          called zebra", "real zebras", " passed", "two over one: "):
+        assert text in told
+    assert (tmp_path / "half-hour.png").stat().st_size
+
+
 # -- what more GPUs give -----------------------------------------------------------------------------------------------
 
 
