@@ -7,6 +7,7 @@ A network that saved models shall describe remembers its arguments (`arguments.p
 the room `description`.
 """
 
+from quagga.models.autoencoding import AreaDecoder, AreaEncoder, ConvEncoder, MLPDecoder, MLPEncoder, PosteriorMean
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
@@ -19,18 +20,24 @@ from quagga.models.stargan import StarDiscriminator, StarGenerator, StarJudges
 from quagga.models.unet import UnetGenerator
 
 __all__ = [
+    "AreaDecoder",
+    "AreaEncoder",
     "Composed",
     "ConvClassifier",
     "ConvDiscriminator",
+    "ConvEncoder",
     "ConvGenerator",
     "DeepClassifier",
+    "MLPDecoder",
     "MLPDiscriminator",
+    "MLPEncoder",
     "MLPGenerator",
     "MaxoutDiscriminator",
     "Norm",
     "PatchGAN",
     "PixelGAN",
     "Posterior",
+    "PosteriorMean",
     "ResnetGenerator",
     "StarDiscriminator",
     "StarGenerator",

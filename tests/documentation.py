@@ -41,6 +41,8 @@ TINY = {  # pipeline -> options that make its training small
     "stargan": [*NOISE, "--blocks=1"],
     "gan": NOISE,
     "classifier": [*SMALL, "--size=16", "--width=4"],
+    "autoencoder": [*SMALL, "--size=16", "--width=4"],
+    "vae": [*SMALL, "--size=16", "--width=4"],
 }
 RUNS = {  # a run that pages take for granted -> the command that has left it
     "runs/zebras": "train cyclegan --x photos/horses --y photos/zebras",
@@ -48,6 +50,8 @@ RUNS = {  # a run that pages take for granted -> the command that has left it
     "runs/faces": "train gan --root photos/faces",
     "runs/digits": "train conditional --root digits",
     "runs/seen": "train classifier --root digits",
+    "runs/coded": "train autoencoder --root photos/faces",
+    "runs/vae": "train vae --root photos/faces",
     "runs/animals": "train stargan --root animals",
     "runs/species": "train conditional --table list.tsv --file photo --label species --split part",
     "runs/people": "train conditional --table people.csv --condition attributes",

@@ -24,6 +24,8 @@ SMALL = {
     "mlp": ["--size=8"],
     "translates": ["--load_size=16", "--crop_size=16", "--width=4", "--width_discriminator=4", "--layers=1"],
     "classifier": ["--size=16", "--width=4"],
+    "autoencoder": ["--size=16"],
+    "vae": ["--size=16"],
     "stargan": ["--size=16", "--width=4", "--width_discriminator=4", "--k=1"],
     "all": ["--images=32", "--batch_size=16", "--examined=8", "--samples=2", "--workers=0", "--device=cpu"],
 }

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from quagga.did_you_mean import did_you_mean
 from quagga.errors import one_line
+from quagga.models.autoencoding import AreaDecoder, AreaEncoder, ConvEncoder, MLPDecoder, MLPEncoder, PosteriorMean
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
@@ -31,20 +32,26 @@ from quagga.models.unet import UnetGenerator
 # Name in a description -> class, decorated with `remembers_arguments`. Models name these: a name stays when a class is
 # renamed, and so do the names and the meaning of a class's arguments.
 NETWORKS: dict[str, type[nn.Module]] = {
+    "AreaDecoder": AreaDecoder,
+    "AreaEncoder": AreaEncoder,
     "AttributesEncoder": AttributesEncoder,
     "ClassEncoder": ClassEncoder,
     "Composed": Composed,
     "ConvClassifier": ConvClassifier,
     "ConvDiscriminator": ConvDiscriminator,
+    "ConvEncoder": ConvEncoder,
     "ConvGenerator": ConvGenerator,
     "DeepClassifier": DeepClassifier,
     "GRUEncoder": GRUEncoder,
+    "MLPDecoder": MLPDecoder,
     "MLPDiscriminator": MLPDiscriminator,
+    "MLPEncoder": MLPEncoder,
     "MLPGenerator": MLPGenerator,
     "MaxoutDiscriminator": MaxoutDiscriminator,
     "PatchGAN": PatchGAN,
     "PixelGAN": PixelGAN,
     "Posterior": Posterior,
+    "PosteriorMean": PosteriorMean,
     "ResnetGenerator": ResnetGenerator,
     "StarDiscriminator": StarDiscriminator,
     "StarGenerator": StarGenerator,

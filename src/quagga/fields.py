@@ -117,3 +117,13 @@ def classifies(inputs: Sequence[Field], output: Field) -> bool:
     """Whether a picture becomes the probability of each class or attribute: `quagga translate` writes a table."""
     of_names = output.kind == "condition" and output.condition != "caption"
     return of_names and [field.kind for field in inputs] == ["picture"]
+
+
+def encodes(inputs: Sequence[Field], output: Field) -> bool:
+    """Whether a picture becomes a code: `quagga translate --to code`."""
+    return [field.kind for field in inputs] == ["picture"] and output.kind == "code"
+
+
+def decodes(inputs: Sequence[Field], output: Field) -> bool:
+    """Whether a code, or noise that codes are like, becomes a picture: `quagga translate --to picture`."""
+    return len(inputs) == 1 and inputs[0].kind in ("code", "noise") and output.kind == "picture"

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quagga.models import Composed, ConvGenerator, MLPDiscriminator, ResnetGenerator, UnetGenerator
+from quagga.models import Composed, ConvGenerator, MLPDecoder, MLPDiscriminator, ResnetGenerator, UnetGenerator
 from quagga.models.arguments import remembers_arguments
 from quagga.models.description import described
 from quagga.models.description.described import NETWORKS, build_described, describe, with_weights
 from quagga.models.encoders import ClassEncoder, Encoder
 from quagga.models.network_mode import Mode, copy_in_mode
 from quagga.option_groups import call_flat
-from quagga.pipelines import classifier, conditional, cyclegan, gan, pix2pix, stargan
+from quagga.pipelines import autoencoder, classifier, conditional, cyclegan, gan, pix2pix, stargan, vae
 from quagga.pipelines.core.game_protocol import networks_of
 from quagga.pipelines.core.sync_batchnorm import synchronize_batch_norm
 
@@ -79,6 +79,12 @@ PIPELINES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[A
         {"width": 2, "x_channels": 1, "names": ["a", "b", "c"]},
         {"condition": ("class", "attributes"), "norm": ("batch", "instance", "none"), "network": ("small", "deep")},
     ),
+    "autoencoder": (
+        autoencoder.build,
+        {"size": 16, "x_channels": 1, "width": 2, "code_size": 3},
+        {"network": ("conv", "mlp"), "area": (None, 8), "activation": ("tanh", "linear"), "norm": ("batch", "none")},
+    ),
+    "vae": (vae.build, {"size": 8, "x_channels": 1, "width": 2, "code_size": 3}, {"network": ("conv", "mlp")}),
     # Spectral normalisation takes a second on the device "meta".
     "spectral": (conditional.build, CONDITION | {"spectral": True}, {"joining": ("concat", "projection")}),
     "spectral mlp": (gan.build, NOISE | {"network": "mlp", "spectral": True}, {}),
@@ -100,7 +106,10 @@ def inputs_of(network: nn.Module, options: dict[str, Any]) -> tuple[Tensor, ...]
     }.get(options.get("condition", ""))
     if "in_channels" in arguments:
         return (drawn(2, arguments["in_channels"], 16, 16),)
-    x = drawn(2, arguments["z_size"]) if "z_size" in arguments else drawn(2, 1, 8, 8)
+    if isinstance(network, MLPDecoder):
+        return (drawn(2, arguments["code_size"]),)
+    side = options.get("area") or options.get("size", 8)
+    x = drawn(2, arguments["z_size"]) if "z_size" in arguments else drawn(2, 1, side, side)
     takes_c = "kind" in arguments or arguments.get("encoder") is not None
     return (x, c) if c is not None and takes_c else (x,)
 

@@ -229,6 +229,6 @@ def test_compiled_heads_have_gradients_in_bf16():
     D.compile(dynamic=False)
     x = pictures(size=32).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        sum(logits.float().mean() for logits in D(x)).backward()
+        torch.stack([logits.float().mean() for logits in D(x)]).sum().backward()
     assert x.grad is not None and x.grad.isfinite().all() and x.grad.any()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in D.heads.parameters())

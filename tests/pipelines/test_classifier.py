@@ -81,6 +81,7 @@ def test_a_place_of_the_deep_network_sees_91_pixels():
     maps = DeepClassifier(1, 2, 2, norm="none").body[:-2]
     x = torch.zeros(1, 1, 256, 256, requires_grad=True)
     maps(x + 1)[0, :, 8, 8].sum().backward()
+    assert x.grad is not None
     seen = x.grad[0, 0].nonzero()
     assert ((seen.max(0).values - seen.min(0).values + 1) <= 91).all() and seen.numel()
     assert DeepClassifier.__doc__ is not None and "91 x 91" in DeepClassifier.__doc__

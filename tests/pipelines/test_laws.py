@@ -55,7 +55,7 @@ from quagga.models import (
 )
 from quagga.models.network_mode import network_in_mode
 from quagga.option_groups import call_flat, flat_parameters
-from quagga.pipelines import classifier, conditional, cut, cyclegan, gan, pix2pix, stargan
+from quagga.pipelines import autoencoder, classifier, conditional, cut, cyclegan, gan, pix2pix, stargan, vae
 from quagga.pipelines.core.game_protocol import Batch, Draw
 from quagga.pipelines.core.minimax_trainer import Trainer
 from quagga.pipelines.core.options import adversary
@@ -67,6 +67,7 @@ PICTURES = {**NET, "crop_size": SIZE, "layers": 1}
 NOISE = {**NET, "size": SIZE, "x_channels": 3, "z_size": 5}
 BARE = {"norm": "none", "norm_discriminator": "none"}
 CYCLE = {**PICTURES, "blocks": 1, "lambda_cycle": 1.0, "pool_size": 3}
+CODE = {"size": SIZE, "x_channels": 3, "width": 4, "code_size": 5}
 STAR = {**NET, "size": SIZE, "x_channels": 3, "blocks": 1, "names": CONDITIONS["class"][0]}
 
 Player = tuple[Callable[..., Any], dict[str, Any], dict[str, Any], dict[str, Any]]
@@ -133,6 +134,15 @@ PIPELINES: dict[str, Player] = {
         {"norm": "none", "dropout": 0.0},
         {"condition": "attributes"},
     ),
+    "autoencoder-conv": (autoencoder.build, CODE, {"norm": "none"}, {}),
+    "autoencoder-areas": (
+        autoencoder.build,
+        {**CODE, "network": "mlp", "area": 8, "noise": 0.1},
+        {},
+        {},
+    ),
+    "vae": (vae.build, CODE, {"norm": "none"}, {}),
+    "vae-mlp": (vae.build, {**CODE, "network": "mlp", "widths": [6], "likelihood": "bernoulli", "beta": 2.0}, {}, {}),
     "stargan": (stargan.build, STAR, {}, {"condition": "class"}),
     "stargan-attributes": (
         stargan.build,

@@ -5,6 +5,7 @@ A pipeline takes the groups that it needs as parameters of its `build`, and pass
 """
 
 from quagga.pipelines.core.options.adversary import Adversary, SamplingAdversary, TranslationAdversary
+from quagga.pipelines.core.options.coding_networks import CodingNetworks
 from quagga.pipelines.core.options.conditional_networks import ConditionalNetworks
 from quagga.pipelines.core.options.partners import Partners
 from quagga.pipelines.core.options.perceptual_loss import PerceptualLoss
@@ -13,6 +14,7 @@ from quagga.pipelines.core.options.translation_networks import TranslationNetwor
 
 __all__ = [
     "Adversary",
+    "CodingNetworks",
     "ConditionalNetworks",
     "Partners",
     "PerceptualLoss",

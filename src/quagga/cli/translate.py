@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from quagga.cli.options.condition_options import given_condition
 from quagga.cli.options.positional import parse_line
 from quagga.cli.output.class_table import write_class_table
+from quagga.cli.output.code_files import DIRECTIONS, translate_codes
 from quagga.cli.output.output_files import (
     Existing,
     check_output_folder,
@@ -42,8 +43,8 @@ class TranslateOptions:
     Args:
         output: folder for the translated pictures; it must be named. Below it folders keep their structure and files
             their names.
-        to: what the pictures become, such as zebra; a domain's name or its letter, or AtoB or BtoA. None takes the
-            model's first translation, from x to y.
+        to: what the pictures become, such as zebra; a domain's name or its letter, or AtoB or BtoA; of an autoencoder
+            or VAE code, and of such codes picture. None takes the model's first translation, from x to y.
         label: what they shall show, such as blond, where the model was trained with classes.
         attributes: what they shall have, such as 'smiling,blond'; a number too, 'age=0.3'. What is not named is 0; none
             for none.
@@ -112,6 +113,12 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     pictures = pictures_to_translate([Path(name).expanduser() for name in inputs], output)
+    if chosen.to in DIRECTIONS:
+        from quagga.inference.coder import load_coder
+
+        if coder := load_coder(run, chosen.device, build):
+            refuse_pictures_options(chosen, "codes pictures")
+            return translate_codes(coder, chosen.to, pictures, output, chosen.existing)
     with no_garbage_collection():
         # Here, as torch takes a second that a misspelt option need not wait for.
         from quagga.inference.classifier import Classifier
@@ -132,7 +139,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
             mixed_precision=chosen.mixed_precision,
         )
     if isinstance(translator, Classifier):
-        refuse_pictures_options(chosen)
+        refuse_pictures_options(chosen, "says what pictures show, in a table")
         return write_class_table(translator, pictures, output, chosen.existing)
     condition = given_condition(translator.conditions, chosen)
     translator.condition(condition)  # refuses what the model does not know, before any work
@@ -144,12 +151,13 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     return translate(translator, jobs, output, None if sheet in kept else sheet, chosen.side, kept, condition)
 
 
-def refuse_pictures_options(chosen: TranslateOptions) -> None:
-    """Raises BadInput where an option is given that a table of what pictures show has no use for."""
+def refuse_pictures_options(chosen: TranslateOptions, does: str) -> None:
+    """Raises BadInput where an option is given that only pictures made of pictures have a use for. does: what the model
+    does instead."""
     given = {"label": chosen.label, "attributes": chosen.attributes, "caption": chosen.caption, "side": chosen.side}
     given |= {"comparison": chosen.comparison or None, "resolution": None if chosen.resolution == "model" else 1}
     if useless := [f"--{name}" for name, value in given.items() if value is not None]:
-        raise BadInput(f"this model says what pictures show, in a table: leave out {', '.join(useless)}")
+        raise BadInput(f"this model {does}: leave out {', '.join(useless)}")
 
 
 @contextmanager

@@ -13,13 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from quagga.data.io.pixel_format import Fitted, PixelFormat
-from quagga.data.io.read import read_fitted, to_fitted
-from quagga.data.io.tensors import to_tensor
-from quagga.data.transforms.augment import Augment
+from quagga.data.io.pixel_format import Fitted
 from quagga.data.transforms.conditions import Conditions
-from quagga.errors import BadInput
 from quagga.inference.predictor import Predictor
+from quagga.inference.square_reader import SquareReader
 
 
 @dataclass
@@ -29,16 +26,12 @@ class Classifier:
     Args:
         predictor: The export, of a picture, whose output is the probability of each name, (N, K).
         source: Name of the domain whose pictures it takes ("animals").
-        input_format: Channels, kind and value range of the pictures it takes; others are converted.
-        size: Pixels a side of the square that the network sees.
-        fit: How a picture becomes such a square, see `Augment`.
+        reader: Reads pictures for it.
     """
 
     predictor: Predictor
     source: str
-    input_format: PixelFormat
-    size: int
-    fit: str = "crop"
+    reader: SquareReader
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -54,17 +47,15 @@ class Classifier:
         Raises:
             BadInput: the picture is neither, or the network makes values that are not finite.
         """
-        if not isinstance(picture, Image.Image | np.ndarray):
-            raise BadInput(f"a picture is a PIL image or a numpy array, not {type(picture).__name__}")
-        return self.classify(to_fitted(picture, self.input_format))
+        return self.classify(self.reader.read(picture))
 
     def read(self, path: Path) -> Fitted:
         """Reads a file for `classify`. Raises BadInput where it cannot be read or converted."""
-        return read_fitted(path, self.input_format)
+        return self.reader.read(path)
 
     def classify(self, picture: Fitted) -> dict[str, float]:
         """Returns what a call returns, of a picture that `read` has returned."""
-        x = to_tensor(np.ascontiguousarray(self._square.without_chance(picture.pixels))).unsqueeze(0)
+        x = self.reader.tensor(picture)
         [probabilities] = self.predictor(**{self.predictor.inputs[0].name: x}).tolist()
         return dict(zip(self.conditions.names, probabilities, strict=True))
 
@@ -76,9 +67,3 @@ class Classifier:
     def device(self) -> torch.device:
         """Where it runs."""
         return self.predictor.device
-
-    @cached_property
-    def _square(self) -> Augment:
-        kind = "uint8" if self.input_format.eight_bits else "float32"
-        fit = "squash" if self.fit == "squash" else "crop"
-        return Augment(self.size, self.size, fit, False, None, self.input_format.channels, kind)

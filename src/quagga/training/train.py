@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from quagga.atomic import check_folder, check_replaceable
 from quagga.data.loading.row_order import Rows
 from quagga.errors import BadInput
-from quagga.fields import Field, classifies, field_of, samples, translates
+from quagga.fields import Field, classifies, encodes, field_of, samples, translates
 from quagga.inference.model_files.model_saving import describe_model, save_model
 from quagga.option_groups import is_ours
 from quagga.pipelines.core.game_protocol import networks_of
@@ -186,6 +186,8 @@ def command_after_training(
             return f"{program} translate {folder} PICTURE{example_condition(condition)} --output DIR{photo}"
         if classifies(export.inputs, export.output):
             return f"{program} translate {folder} PICTURE --output DIR (a table of what they show)"
+        if encodes(export.inputs, export.output):
+            return f"{program} translate {folder} PICTURE --to code --output DIR"
         if samples(export.inputs, export.output):
             takes_turns = condition is not None and condition.condition == "class"
             return f"{program} sample {folder}{'' if takes_turns else example_condition(condition)} --output DIR"

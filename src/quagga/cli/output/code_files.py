@@ -1,0 +1,121 @@
+"""Codes of pictures as files, and pictures of such files: `quagga translate RUN ... --to code` and `--to picture`.
+
+A code is a grey PNG of one row, a pixel a number, and says in its text what 0 and 255 stand for. So a code has the size
+in bytes of what it tells, and is not much larger than that.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from quagga.cli.output.output_files import Existing, left_out, mark_output_folder, outputs_to_keep, write_picture
+from quagga.cli.output.progress_bar import Progress
+from quagga.errors import BadInput
+
+if TYPE_CHECKING:
+    from quagga.inference.coder import Code, Coder
+
+DIRECTIONS = ("code", "picture")  # what --to says
+RANGE = "quagga code range"  # key of the text in the PNG
+
+
+def translate_codes(
+    coder: "Coder", to: str, files: Sequence[tuple[Path, Path]], output: Path, existing: Existing
+) -> int:
+    """Writes the code of each picture, or the picture of each code.
+
+    Args:
+        coder: The model.
+        to: "code" or "picture".
+        files: What to read, each with its name below the output; the suffix becomes .png.
+        output: The folder to write to.
+        existing: What to do with outputs that exist.
+
+    Returns:
+        The exit code: 0, or 2 when a file was left out.
+
+    Raises:
+        BadInput: an output exists and `existing` is error, two files would have one output, or an output is an input.
+    """
+    targets: dict[Path, Path] = {}
+    for source, name in files:
+        target = output / name.with_suffix(".png")
+        if targets.setdefault(target, source) != source:
+            raise BadInput(f"{targets[target]} and {source} would both become {target}: translate them separately")
+        if target.resolve() == source.resolve():
+            raise BadInput(f"{target} would replace what it is made of: choose another --output")
+    kept = outputs_to_keep(list(targets), existing)
+    make: Callable[[Path, Path], None] = {"code": _write_code, "picture": _write_decoded}[to](coder)
+    failed, start = 0, perf_counter()
+    todo = {target: source for target, source in targets.items() if target not in kept}
+    with Progress(len(todo), "picture") as progress:
+        for number, (target, source) in enumerate(todo.items()):
+            progress.reach(number)
+            try:
+                mark_output_folder(output)
+                make(source, target)
+            except BadInput as error:
+                failed += 1
+                progress.print_line(left_out(source, error))
+    done = len(todo) - failed
+    if kept:
+        print(f"{len(kept)} of {len(targets)} exist in {output} and are kept")
+    speed = f"({done / (perf_counter() - start):.3g} a second)"
+    print(f"{done} {to}{'' if done == 1 else 's'} in {output}{_size_text(coder, to, todo)} {speed}")
+    if failed:
+        print(f"quagga: error: {failed} of {len(todo)} could not be read, see above", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _size_text(coder: "Coder", to: str, written: Iterable[Path]) -> str:
+    """Returns how large codes are, beside the pixels that the network saw; "" where there are none."""
+    sizes = [target.stat().st_size for target in written if to == "code" and target.exists()]
+    if not sizes:
+        return ""
+    mean, side = sum(sizes) / len(sizes), coder.reader.size
+    return f", {mean:,.0f} bytes each, {8 * mean / side**2:.3g} bits a pixel of {side} x {side}"
+
+
+def _write_code(coder: "Coder") -> Callable[[Path, Path], None]:
+    from quagga.data.io.write import draft_of
+
+    def write(source: Path, target: Path) -> None:
+        content = code_file(coder.encode(source))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with draft_of(target) as draft:
+            draft.write_bytes(content)
+
+    return write
+
+
+def code_file(code: "Code") -> bytes:
+    """Returns the file of a code."""
+    text, file = PngImagePlugin.PngInfo(), BytesIO()
+    text.add_text(RANGE, f"{code.low:g} {code.high:g}")
+    Image.fromarray(code.numbers[None]).save(file, "PNG", optimize=True, pnginfo=text)
+    return file.getvalue()
+
+
+def _write_decoded(coder: "Coder") -> Callable[[Path, Path], None]:
+    return lambda source, target: write_picture(target, coder.decode(read_code(source)))
+
+
+def read_code(path: Path) -> "Code":
+    """Reads a code that `translate_codes` wrote. Raises BadInput if the file is none."""
+    from quagga.inference.coder import Code
+
+    try:
+        with Image.open(path) as image:
+            low, high = map(float, str(image.info[RANGE]).split())
+            numbers = np.asarray(image)
+        if numbers.ndim != 2 or numbers.dtype != np.uint8 or not np.isfinite([low, high]).all():
+            raise ValueError
+    except (OSError, KeyError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        raise BadInput(f"{path} is no code: give files that `quagga translate RUN PICTURE --to code` wrote") from None
+    return Code(numbers.reshape(-1), low, high)
