@@ -18,6 +18,7 @@ from quagga.inference.predictor import Precision, Predictor
 from quagga.inference.predictor_loading import load_predictor, picture_name
 from quagga.inference.resolution import Resolution
 from quagga.inference.sampler import Sampler
+from quagga.inference.square_reader import reader_for
 from quagga.inference.translator import Translator
 from quagga.models.network_mode import Statistics
 
@@ -44,7 +45,8 @@ def load(
     function of tensors. All options of the training are in the model.
 
     Args:
-        run: The run folder, or the model folder in it.
+        run: The run folder, the model folder in it, or "box:NAME" for a model that comes with Quagga, such as
+            "box:horse2zebra".
         to: What pictures shall become, for a model that translates (as all below but `verify`): a domain's name
             ("zebra"), its letter ("y"), or "AtoB" and "BtoA"; or for any model the name of an export ("E"). None takes
             the model's first translation, from x to y; if it has none, the first that makes pictures of noise; else its
@@ -116,10 +118,8 @@ def load(
 
 def classifier_of(model: ModelFolder, predictor: Predictor) -> Classifier:
     """Returns an export that says what a picture shows as a function of pictures."""
-    domain, preprocessing = model.domains[picture_name(predictor.inputs)], model.preprocessing
-    golden = predictor.golden[0][picture_name(predictor.inputs)]
-    size, fit = preprocessing.get("crop_size") or golden.shape[-1], preprocessing.get("fit") or "crop"
-    return Classifier(predictor, domain.name, domain.pixel_format, size, fit)
+    domain = model.domains[picture_name(predictor.inputs)]
+    return Classifier(predictor, domain.name, reader_for(model, predictor))
 
 
 def load_translator(run: str | Path, *arguments: Any, **settings: Any) -> Translator:
@@ -136,7 +136,9 @@ def load_reader_of_pictures(run: str | Path, *arguments: Any, **settings: Any) -
     if isinstance(loaded, Sampler):
         raise BadInput(f"{run} makes pictures of noise and translates none: quagga sample {run}")
     if not isinstance(loaded, Translator | Classifier):
-        raise BadInput(f"{run} makes no pictures of pictures: load it in Python, with quagga.load")
+        codes = loaded.output.kind == "code"
+        move = "say --to code, or --to picture for codes" if codes else "load it in Python, with quagga.load"
+        raise BadInput(f"{run} makes no pictures of pictures: {move}")
     return loaded
 
 

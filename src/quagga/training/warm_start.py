@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from quagga.boxed_models import CARD, boxed_model_folder
 from quagga.data.transforms.conditions import PLURAL, name_of
 from quagga.errors import BadInput, some
 from quagga.fields import Field, field_of
 from quagga.inference.finite_checks import check_weights
 from quagga.inference.model_files.model_folder import ModelFolder, SavedExport, read_model
+from quagga.models.description.described import describe
 from quagga.models.description.export import Export
 from quagga.pipelines.core.game_protocol import Game
 from quagga.training import checkpoint
@@ -25,7 +28,7 @@ def load_initial_weights(game: Game, source: Path) -> list[str]:
     Args:
         game: its generators take the averaged weights of the model; its discriminators those of the newest checkpoint,
             if the run still has one.
-        source: a run folder, or the model folder in it.
+        source: a run folder, the model folder in it, or "box:NAME".
 
     Returns:
         A line for each network on what was taken, and one for each layer that was not.
@@ -53,11 +56,26 @@ def load_initial_weights(game: Game, source: Path) -> list[str]:
         count, skipped = copy_matching_layers(network, states[name], "encoder." if name_changes else None)
         check_weights(network, f"{name} of {source}")
         taken += count if name in game.generators else 0
-        lines.append(f"{name}: {count} of {count + len(skipped)} layers taken from {source}")
+        others = argument_changes(describe(network), model.networks.get(name))
+        lines.append(f"{name}: {count} of {count + len(skipped)} layers taken from {source}{others}")
         lines += [f"    {line}" for line in skipped]
     if not taken:
-        raise BadInput(f"nothing in {source} fits these networks: give the options of its config.yaml")
+        boxed = boxed_model_folder(source)
+        stated = f"its card, {boxed / CARD}" if boxed else "its config.yaml"
+        raise BadInput(f"nothing in {source} fits these networks: give the options of {stated}")
     return lines
+
+
+def argument_changes(now: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> str:
+    """Returns the end of a line: the arguments with which a network was trained and that are others here, which may
+    change what its layers mean even where all fit; "" if there are none, or a network is a user's own."""
+    if now is None or before is None or now["class"] != before["class"]:
+        return ""
+    own, theirs = now["arguments"], before["arguments"]
+    changed = [
+        f"{name} {theirs.get(name)} there, {own[name]} here" for name in own if own[name] != theirs.get(name, own[name])
+    ]
+    return f" ({'; '.join(changed)})" if changed else ""
 
 
 def condition_name_changes(game: Game, model: ModelFolder, source: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
     model/
       model.json           what the model can do, and with which networks; size and SHA-256 of each file below
-      G.safetensors        the averaged weights of the export G, float32
+      G.safetensors        the averaged weights of the export G, float32 (float16 in models that come with Quagga)
       F.safetensors        and of F
       golden.safetensors   an input of each export that was drawn, and the saved network's output for it
 
@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from quagga import __version__, atomic
+from quagga.boxed_models import boxed_model_folder
 from quagga.errors import BadInput, one_line
 from quagga.fields import Field
 from quagga.inference.model_files.legacy import to_format_2
@@ -144,7 +145,7 @@ def read_whole(run: str | Path, use: Callable[[ModelFolder], T]) -> T:
 
 
 def read_model(run: Path) -> ModelFolder:
-    """Reads model.json of a run folder or a model folder; the weights stay on disk.
+    """Reads model.json of a run folder, a model folder or "box:NAME"; the weights stay on disk.
 
     Raises:
         BadInput: there is no model, or a damaged one, or one of a newer Quagga.
@@ -238,7 +239,9 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _find_model_folder(run: Path) -> Path:
-    """Returns the model folder of a run folder, or the model folder itself."""
+    """Returns the model folder of a run folder, the model folder itself, or that of "box:NAME"."""
+    if boxed := boxed_model_folder(run):
+        return boxed
     try:
         for pause in PAUSES:
             time.sleep(pause)

@@ -40,6 +40,7 @@ def save_model(
     domains: Mapping[str, Mapping[str, Any]],
     preprocessing: Mapping[str, Any],
     images_seen: int,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Writes the model folder, in place of an older one.
 
@@ -52,6 +53,7 @@ def save_model(
         domains: `{"x": {"name": "horse", "channels": 3, "value_range": [0, 255], "kind": "uint8"}, "y": ...}`.
         preprocessing: What training did to a picture, e.g. `{"load_size": 286, "crop_size": 256}`.
         images_seen: How many images the networks were trained on.
+        dtype: In which weights are stored; float16 takes half the space, and single values change by 1 / 2,048.
 
     Raises:
         BadInput: the folder cannot be written, or the model could not be read again; an older model in its place is
@@ -62,13 +64,14 @@ def save_model(
     golden: dict[str, Tensor] = {}
     for name, export in exports.items():
         # A copy on the CPU in float32: what is replayed is what is stored, and the game's keeps device and mode.
-        network = copy.deepcopy(export.network).to("cpu", torch.float32).eval()
+        network = copy.deepcopy(export.network).to("cpu", dtype).eval()
+        contents[f"{name}.safetensors"] = _pack(network.state_dict())
+        network.to(torch.float32)
         inputs = draw_inputs(export.inputs, model.domains, model.preprocessing.crop_size)
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             output = network_in_mode(network, export.mode)(*inputs)
         golden |= {f"{name}.inputs.{field.name}": x for field, x in zip(export.inputs, inputs, strict=True)}
         golden[f"{name}.output"] = output
-        contents[f"{name}.safetensors"] = _pack(network.state_dict())
     contents[GOLDEN] = _pack(golden)
     description["files"] = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
     description["bytes"] = {file: len(content) for file, content in contents.items()}
