@@ -22,7 +22,7 @@ class BoxedModel(NamedTuple):
     Attributes:
         name: after "box:".
         purpose: the first paragraph of its card.
-        command: that uses it, the first one of its card.
+        command: that uses it, the first one of its card that does.
         card: the file that says all.
     """
 
@@ -56,5 +56,6 @@ def read_card(card: Path) -> BoxedModel:
     """Returns what a card says first."""
     text = card.read_text(encoding="utf-8")
     _, _, purpose, *_ = text.split("\n\n")  # after the front matter and the title
-    command = next(line for line in text.splitlines() if line.startswith("quagga "))
-    return BoxedModel(card.parent.name, " ".join(purpose.split()), command, card)
+    name = card.parent.name
+    command = next(line for line in text.splitlines() if line.startswith("quagga ") and f" {PREFIX}{name} " in line)
+    return BoxedModel(name, " ".join(purpose.split()), command, card)
