@@ -15,7 +15,6 @@ from math import log, pi
 from typing import Annotated, Literal
 
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy
 
 from quagga.data.images import Pictures
 from quagga.errors import BadInput
@@ -75,8 +74,8 @@ class VAE:
         """Returns -log p(x|z), (N, C, H, W) each in [-1, 1], in nats a picture, a mean over the rows (App. C)."""
         x, mean = at_least_float32(x), at_least_float32(mean)
         if self.likelihood == "bernoulli":  # a pixel is white with the probability that its grey value says
-            p, target = (mean + 1) / 2, (x + 1) / 2
-            return binary_cross_entropy(p.clamp(EPSILON, 1 - EPSILON), target, reduction="sum") / len(x)
+            p, white = ((mean + 1) / 2).clamp(EPSILON, 1 - EPSILON), (x + 1) / 2
+            return -(white * p.log() + (1 - white) * (1 - p).log()).flatten(1).sum(1).mean()
         nats = (x - mean).square() / (2 * self.sigma**2) + log(self.sigma) + log(2 * pi) / 2
         return nats.flatten(1).sum(1).mean()
 

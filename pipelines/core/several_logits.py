@@ -1,6 +1,6 @@
 """Logits of a discriminator that has several judges: its own network's, if it has one, and those of heads on features.
 
-`quagga.models.projected` gives them as a tuple, own first; a discriminator of one network gives a tensor.
+`quagga.models.pretrained.projected` gives them as a tuple, own first; a discriminator of one network gives a tensor.
 """
 
 from typing import TypeAlias

@@ -17,7 +17,7 @@ from quagga.models.network_mode import evaluation_logits
 from quagga.models.pretrained import efficientnet_lite as package
 from quagga.models.pretrained.efficientnet_lite import SCALES, EfficientNetLite, efficientnet_lite
 from quagga.models.pretrained.frozen import frozen_parts
-from quagga.models.projected import Judges, ProjectedDiscriminator
+from quagga.models.pretrained.projected import Judges, ProjectedDiscriminator
 from quagga.option_groups import call_flat
 from quagga.pipelines import cyclegan, gan, pix2pix, stargan
 from quagga.pipelines.core import Adversary

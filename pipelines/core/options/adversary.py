@@ -11,7 +11,7 @@ from quagga.errors import BadInput
 from quagga.models.encoders import Encoder
 from quagga.models.network_mode import judge_means
 from quagga.models.pretrained.efficientnet_lite import FeaturesName, efficientnet_lite
-from quagga.models.projected import Judges, ProjectedDiscriminator
+from quagga.models.pretrained.projected import Judges, ProjectedDiscriminator
 from quagga.option_groups import Choices
 from quagga.pipelines.core.diffaugment import DiffAugment, Policy, augment_pairs
 from quagga.pipelines.core.game_protocol import Draw, Terms

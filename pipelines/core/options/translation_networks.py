@@ -9,7 +9,7 @@ from torch import nn
 from quagga.errors import BadInput
 from quagga.models import Norm, PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator, Upsample
 from quagga.models.arguments import MAX_BLOCKS, MAX_CHANNELS, MAX_DEPTH
-from quagga.models.projected import Judges
+from quagga.models.pretrained.projected import Judges
 from quagga.pipelines.core.game_protocol import Game
 from quagga.pipelines.core.option_checks import check_bounds
 from quagga.pipelines.core.options.adversary import Adversary

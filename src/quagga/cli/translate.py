@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from quagga.cli.options.condition_options import given_condition
 from quagga.cli.options.positional import parse_line
 from quagga.cli.output.class_table import write_class_table
-from quagga.cli.output.code_files import DIRECTIONS, translate_codes
 from quagga.cli.output.output_files import (
     Existing,
     check_output_folder,
@@ -113,7 +112,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     pictures = pictures_to_translate([Path(name).expanduser() for name in inputs], output)
-    if chosen.to in DIRECTIONS:
+    if chosen.to in ("code", "picture"):
+        from quagga.cli.output.code_files import translate_codes
         from quagga.inference.coder import load_coder
 
         if coder := load_coder(run, chosen.device, build):

@@ -21,7 +21,6 @@ from quagga.errors import BadInput
 if TYPE_CHECKING:
     from quagga.inference.coder import Code, Coder
 
-DIRECTIONS = ("code", "picture")  # what --to says
 RANGE = "quagga code range"  # key of the text in the PNG
 
 
