@@ -40,7 +40,7 @@ from quagga.pipelines.core.sample_metrics import diversity
 SAMPLES = 2000
 COMMON = "--batch_size 64 --workers 0 --cache ram --ema_halflife 2000"
 TRIES = {  # name -> a training, by the side of the pictures
-    "vae": f"vae --size {{size}} --width 32 --code_size 32 --sigma 0.2 --lr 1e-3 {COMMON}",
+    "vae": f"vae --size {{size}} --width 32 --code_size 16 --lr 1e-3 {COMMON}",
     "gan": f"gan --size {{size}} --width 32 --width_discriminator 32 --lr 4e-4 {COMMON}",
 }
 

@@ -40,7 +40,7 @@ class VAE:
     G: nn.Module  # z (N, m) -> mean of p(x|z)
     m: int
     likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
-    sigma: float = 0.25  # of the Gaussian p(x|z), in a range of 2
+    sigma: float = 0.5  # of the Gaussian p(x|z), in a range of 2
     beta: float = 1.0
 
     fresh_noise = True
@@ -110,7 +110,7 @@ def build(
     networks: Annotated[CodingNetworks, Choices(activation=("tanh", "relu"))],
     *,
     likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
-    sigma: float = 0.25,
+    sigma: float = 0.5,
     beta: float = 1.0,
 ) -> VAE:
     """One folder of pictures: new ones like them, out of noise, and a code of each (Kingma & Welling 2014).
