@@ -166,6 +166,23 @@ def test_what_is_not_a_code_is_one_line(run, tmp_path, words, said, capsys):
     assert said in " ".join(capsys.readouterr().err.split())
 
 
+def test_no_picture_is_lost_to_codes(run, tmp_path, capsys):
+    """A picture is not replaced by its own code, nor by that of another one, and what exists is kept if asked for."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (16, 16), "red" if folder == "a" else "blue").save(tmp_path / folder / "x.png")
+    a, b = (str(tmp_path / folder) for folder in "ab")
+    for inputs, output, said in (([a], a, "would replace an original"), ([a, b], f"{a}/codes", "would both become")):
+        line = ["translate", str(run), *inputs, "--to", "code", "--output", output, "--device=cpu"]
+        assert command_line(line) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+    line = ["translate", str(run), a, "--to", "code", "--output", str(tmp_path / "c"), "--device=cpu"]
+    assert command_line(line) == 0 and command_line(line) == 2
+    before = (tmp_path / "c" / "x.png").read_bytes()
+    assert command_line([*line, "--existing", "skip"]) == 0
+    assert (tmp_path / "c" / "x.png").read_bytes() == before and "exist in" in capsys.readouterr().out
+
+
 def test_a_code_of_another_model_is_refused(run, tmp_path, capsys):
     text = PngInfo()
     text.add_text("quagga code range", "-1.0 1.0")

@@ -118,7 +118,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
 
         if coder := load_coder(run, chosen.device, build):
             refuse_pictures_options(chosen, "codes pictures")
-            return translate_codes(coder, chosen.to, pictures, output, chosen.existing)
+            jobs = [TranslationJob(path, output / name.with_suffix(".png")) for path, name in pictures]
+            return translate_codes(coder, chosen.to, jobs, output, check_outputs(jobs, None, chosen.existing))
     with no_garbage_collection():
         # Here, as torch takes a second that a misspelt option need not wait for.
         from quagga.inference.classifier import Classifier

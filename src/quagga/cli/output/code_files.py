@@ -5,7 +5,7 @@ in bytes of what it tells, and is not much larger than that.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Set
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from quagga.cli.output.output_files import Existing, left_out, mark_output_folder, outputs_to_keep, write_picture
+from quagga.cli.output.output_files import left_out, mark_output_folder, write_picture
 from quagga.cli.output.progress_bar import Progress
 from quagga.errors import BadInput
 
@@ -25,31 +25,21 @@ RANGE = "quagga code range"  # key of the text in the PNG
 
 
 def translate_codes(
-    coder: "Coder", to: str, files: Sequence[tuple[Path, Path]], output: Path, existing: Existing
+    coder: "Coder", to: str, jobs: Iterable[tuple[Path, Path]], output: Path, kept: Set[Path] = frozenset()
 ) -> int:
     """Writes the code of each picture, or the picture of each code.
 
     Args:
         coder: The model.
         to: "code" or "picture".
-        files: What to read, each with its name below the output; the suffix becomes .png.
-        output: The folder to write to.
-        existing: What to do with outputs that exist.
+        jobs: What to read, and the PNG to write.
+        output: The folder of the targets.
+        kept: Targets that are left as they are.
 
     Returns:
         The exit code: 0, or 2 when a file was left out.
-
-    Raises:
-        BadInput: an output exists and `existing` is error, two files would have one output, or an output is an input.
     """
-    targets: dict[Path, Path] = {}
-    for source, name in files:
-        target = output / name.with_suffix(".png")
-        if targets.setdefault(target, source) != source:
-            raise BadInput(f"{targets[target]} and {source} would both become {target}: translate them separately")
-        if target.resolve() == source.resolve():
-            raise BadInput(f"{target} would replace what it is made of: choose another --output")
-    kept = outputs_to_keep(list(targets), existing)
+    targets = {target: source for source, target in jobs}
     make: Callable[[Path, Path], None] = {"code": _write_code, "picture": _write_decoded}[to](coder)
     failed, start = 0, perf_counter()
     todo = {target: source for target, source in targets.items() if target not in kept}
@@ -86,7 +76,6 @@ def _write_code(coder: "Coder") -> Callable[[Path, Path], None]:
 
     def write(source: Path, target: Path) -> None:
         content = code_file(coder.encode(source))
-        target.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(target) as draft:
             draft.write_bytes(content)
 
