@@ -127,7 +127,7 @@ def build(
         raise BadInput("a caption is no class: make a table of attributes of its words, --condition attributes")
     if not 0 <= dropout < 1:
         raise BadInput(f"dropout is {dropout}: it is a share, from 0 to below 1")
-    check_bounds((("x_channels", x_channels, MAX_CHANNELS), ("width", width, MAX_CHANNELS // 8)))
+    make, widest = {"small": (ConvClassifier, 4), "deep": (DeepClassifier, 8)}[network]  # widest layer, in widths
+    check_bounds((("x_channels", x_channels, MAX_CHANNELS), ("width", width, MAX_CHANNELS // widest)))
     conditions = Conditions(condition, names)
-    make = {"small": ConvClassifier, "deep": DeepClassifier}[network]
     return Classifier(make(x_channels, conditions.count, width, norm, dropout), conditions)

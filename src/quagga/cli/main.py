@@ -33,7 +33,7 @@ COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "verify": ("quagga.cli.verify", "check that a saved model still makes the same pictures"),
     "import": ("quagga.cli.import_authors_weights", "make a run of weights of the CycleGAN authors' program"),
     "export": ("quagga.cli.export_weights", "write a run's networks as weights for that program"),
-    "list": ("quagga.cli.list", "show the recipes that come with it"),
+    "list": ("quagga.cli.list", "show the recipes and models that come with it"),
     "data": ("quagga.cli.data", "get pictures, check them, see what training will see"),
     "demo": ("quagga.cli.demo", "from horses to zebras in minutes, without a download"),
 }
