@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.commands.launch import launch_command_parser
 from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 
@@ -48,6 +49,16 @@ def test_what_cannot_work_is_one_line(environment, words, device, monkeypatch, c
     assert command_line(["train", "cyclegan", "--root=nowhere", f"--device={device}"]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_a_process_that_cannot_begin_leaves_nothing_half_made(monkeypatch):
+    """As in a notebook, where the environment is mended and the next run begins in the same process."""
+    with monkeypatch.context() as broken:
+        for name, value in {**dict.fromkeys(WORDS, "0"), "WORLD_SIZE": "two"}.items():
+            broken.setenv(name, value)
+        with pytest.raises(BadInput, match="cannot begin"):
+            device_setup.start_accelerator("auto", "no", deterministic=False)
+    assert Accelerator(cpu=True).num_processes == 1
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def start_accelerator(device: str, mixed_precision: str | None, deterministic: b
     try:
         accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision)
     except (ValueError, NotImplementedError, dist.DistError) as error:
+        AcceleratorState._reset_state(reset_partial_state=True)  # half made, it would fail whoever comes next
         reason = str(error).strip().partition("\n")[0]
         raise BadInput(
             f"this process cannot begin ({reason}): docs/many_gpus.md has the lines that start several"
