@@ -8,11 +8,11 @@ the room `description`.
 """
 
 from quagga.models.autoencoding import AreaDecoder, AreaEncoder, ConvEncoder, MLPDecoder, MLPEncoder, PosteriorMean
+from quagga.models.blocks.composed import Composed
+from quagga.models.blocks.encoders import encoder_of
+from quagga.models.blocks.layers import Norm, Upsample, init_normal_
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
-from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
-from quagga.models.encoders import encoder_of
-from quagga.models.layers import Norm, Upsample, init_normal_
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.resnet import ResnetGenerator

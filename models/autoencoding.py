@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import fold, unfold
 
 from quagga.models.arguments import Channels, Shape, Size, Widths, remembers_arguments
+from quagga.models.blocks.layers import init_normal_
 from quagga.models.dcgan import channels_of, halvings
-from quagga.models.layers import init_normal_
 
 Activation = Literal["tanh", "relu", "linear"]
 

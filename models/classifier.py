@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from quagga.models.arguments import Channels, Share, Units, remembers_arguments
-from quagga.models.encoders import LabelName
-from quagga.models.layers import Norm, normalization
+from quagga.models.blocks.encoders import LabelName
+from quagga.models.blocks.layers import Norm, normalization
 
 POOLED = 4  # places a side that the last maps are averaged over: left and right, above and below stay apart
 UNITS = 128  # of the layer before the last

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models.arguments import Channels, Size, remembers_arguments
-from quagga.models.encoders import AttributesEncoder, ClassEncoder, Encoder
-from quagga.models.layers import InstanceNorm, Upsample, init_normal_, spectral_norm_, upsampling
+from quagga.models.blocks.encoders import AttributesEncoder, ClassEncoder, Encoder
+from quagga.models.blocks.layers import InstanceNorm, Upsample, init_normal_, spectral_norm_, upsampling
 
 GeneratorNorm = Literal["batch", "conditional_batch", "none"]
 DiscriminatorNorm = Literal["batch", "instance", "layer", "none"]

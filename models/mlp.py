@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models.arguments import Channels, Shape, Share, Units, Widths, remembers_arguments
-from quagga.models.encoders import AttributesEncoder, ClassEncoder, Encoder
-from quagga.models.layers import spectral_norm_
+from quagga.models.blocks.encoders import AttributesEncoder, ClassEncoder, Encoder
+from quagga.models.blocks.layers import spectral_norm_
 
 
 @remembers_arguments

@@ -10,7 +10,7 @@ shorthand, with 4 x 4 convolutions and leaky ReLU 0.2:
 from torch import Tensor, nn
 
 from quagga.models.arguments import Channels, Halvings, remembers_arguments
-from quagga.models.layers import Norm, init_normal_, normalization, spectral_norm_
+from quagga.models.blocks.layers import Norm, init_normal_, normalization, spectral_norm_
 
 
 @remembers_arguments

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models.arguments import Blocks, Channels, remembers_arguments
-from quagga.models.layer_chain import Step, chain_features, chain_output
-from quagga.models.layers import (
+from quagga.models.blocks.layer_chain import Step, chain_features, chain_output
+from quagga.models.blocks.layers import (
     MirroredConv2d,
     Norm,
     Upsample,

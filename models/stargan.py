@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models.arguments import MAX_CHANNELS, Blocks, Channels, Halvings, Size, remembers_arguments
-from quagga.models.encoders import LabelName
-from quagga.models.layer_chain import Step, chain_output
-from quagga.models.layers import Upsample, init_normal_, spectral_norm_
+from quagga.models.blocks.encoders import LabelName
+from quagga.models.blocks.layer_chain import Step, chain_output
+from quagga.models.blocks.layers import Upsample, init_normal_, spectral_norm_
 from quagga.models.resnet import SHRINK, ResnetGenerator
 
 

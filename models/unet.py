@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from quagga.models.arguments import Channels, Halvings, Share, remembers_arguments
-from quagga.models.layer_chain import Step, chain_features, chain_output
-from quagga.models.layers import (
+from quagga.models.blocks.layer_chain import Step, chain_features, chain_output
+from quagga.models.blocks.layers import (
     Norm,
     Upsample,
     init_normal_,

@@ -21,8 +21,8 @@ from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.fields import picture
 from quagga.models.arguments import MAX_CHANNELS
+from quagga.models.blocks.layers import Norm
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
-from quagga.models.layers import Norm
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.losses import at_least_float32
 from quagga.pipelines.core.option_checks import check_bounds

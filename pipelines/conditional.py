@@ -18,7 +18,7 @@ from quagga.data.conditioned import Conditioned
 from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.fields import noise, picture
-from quagga.models.encoders import ConditionName
+from quagga.models.blocks.encoders import ConditionName
 from quagga.models.joint_pass import joint_pass
 from quagga.models.network_mode import evaluation_logits
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms

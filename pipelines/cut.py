@@ -21,9 +21,9 @@ from quagga.errors import BadInput
 from quagga.fields import picture
 from quagga.models import ResnetGenerator
 from quagga.models.arguments import MAX_CHANNELS, MAX_UNITS
+from quagga.models.blocks.projection_heads import ProjectionHeads
 from quagga.models.joint_pass import joint_pass
 from quagga.models.network_mode import evaluation_logits
-from quagga.models.projection_heads import ProjectionHeads
 from quagga.option_groups import Choices
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.losses import patch_nce

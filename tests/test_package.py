@@ -121,7 +121,7 @@ def test_a_folder_called_quagga_where_one_stands_does_not_hide_the_package(kind,
     # A Python of its own, with what was just installed, and of this one's packages all but quagga's path.
     program = (
         "import site, sys; sys.path.insert(0, ''); site.addsitedir(sys.argv[1]); sys.path.append(sys.argv[2]);"
-        "import quagga.__main__, quagga.models.layers, quagga.data.sources.folders, quagga.cli.main;"
+        "import quagga.__main__, quagga.models.blocks.layers, quagga.data.sources.folders, quagga.cli.main;"
         "assert all(sys.argv[3] in module.__file__ for name, module in sys.modules.items() if 'quagga' in name);"
         "from runpy import run_module; sys.argv = ['quagga', '--version']; run_module('quagga', run_name='__main__')"
     )

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from quagga.did_you_mean import did_you_mean
 from quagga.errors import one_line
 from quagga.models.autoencoding import AreaDecoder, AreaEncoder, ConvEncoder, MLPDecoder, MLPEncoder, PosteriorMean
+from quagga.models.blocks.composed import Composed
+from quagga.models.blocks.encoders import AttributesEncoder, ClassEncoder, GRUEncoder, TransformerEncoder
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
-from quagga.models.composed import Composed
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
-from quagga.models.encoders import AttributesEncoder, ClassEncoder, GRUEncoder, TransformerEncoder
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.resnet import ResnetGenerator

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quagga.errors import BadInput
-from quagga.models.encoders import Encoder
-from quagga.models.layers import spectral_norm_
+from quagga.models.blocks.encoders import Encoder
+from quagga.models.blocks.layers import spectral_norm_
 from quagga.models.pretrained.frozen import Frozen
 
 LEAST = 128  # pixels: smaller pictures are enlarged for the features, whose coarsest map has a 32nd of that

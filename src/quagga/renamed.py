@@ -12,6 +12,8 @@ from typing import Any
 
 CORE, DATA, FILES = "quagga.pipelines.core", "quagga.data", "quagga.inference.model_files"
 MODULES = {  # module of version 0.1 -> the modules in which its names are now
+    "quagga.models.encoders": ("quagga.models.blocks.encoders",),
+    "quagga.models.layers": ("quagga.models.blocks.layers",),
     "quagga.models.modes": ("quagga.models.network_mode",),
     "quagga.models.together": ("quagga.models.joint_pass",),
     "quagga.pipelines.bounds": (f"{CORE}.option_checks",),

@@ -21,8 +21,8 @@ from quagga.inference import translator as translator_module
 from quagga.inference.load import load_translator as load
 from quagga.inference.tiling import NUMBERS_PER_PIXEL, forward_in_strips, supports_strips
 from quagga.models import ResnetGenerator, UnetGenerator
-from quagga.models.layer_chain import Step, chain_output
-from quagga.models.layers import InstanceNorm, pad_to_multiple
+from quagga.models.blocks.layer_chain import Step, chain_output
+from quagga.models.blocks.layers import InstanceNorm, pad_to_multiple
 from quagga.models.resnet import ResidualBlock
 
 NETWORKS: dict[str, Any] = {

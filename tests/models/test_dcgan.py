@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models import ConvDiscriminator, ConvGenerator, encoder_of
+from quagga.models.blocks.encoders import Encoder
 from quagga.models.dcgan import ConditionalBatchNorm, channels_of, halvings
-from quagga.models.encoders import Encoder
 
 SIZES = (8, 12, 28, 32, 48, 64, 128, 256)
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from quagga.models import Composed, ConvGenerator, MLPDecoder, MLPDiscriminator, ResnetGenerator, UnetGenerator
 from quagga.models.arguments import remembers_arguments
+from quagga.models.blocks.encoders import ClassEncoder, Encoder
 from quagga.models.description import described
 from quagga.models.description.described import NETWORKS, build_described, describe, with_weights
-from quagga.models.encoders import ClassEncoder, Encoder
 from quagga.models.network_mode import Mode, copy_in_mode
 from quagga.option_groups import call_flat
 from quagga.pipelines import autoencoder, classifier, conditional, cyclegan, gan, pix2pix, stargan, vae

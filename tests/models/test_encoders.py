@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from quagga.models.encoders import (
+from quagga.models.blocks.encoders import (
     AttributesEncoder,
     ClassEncoder,
     GRUEncoder,
@@ -119,7 +119,7 @@ def test_an_embedding_is_torchs(padding_idx):
 def test_to_build_one_for_loading_does_not_import_torchs_compiler():
     program = """if True:
         import sys, torch
-        from quagga.models.encoders import ClassEncoder, GRUEncoder, TransformerEncoder
+        from quagga.models.blocks.encoders import ClassEncoder, GRUEncoder, TransformerEncoder
         before = set(sys.modules)
         with torch.device("meta"):
             ClassEncoder(3, 8), GRUEncoder(3, 8), TransformerEncoder(3, 8)

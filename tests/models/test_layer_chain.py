@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from quagga.models import ResnetGenerator, UnetGenerator
-from quagga.models.layer_chain import run_chain
-from quagga.models.layers import crop_middle
+from quagga.models.blocks.layer_chain import run_chain
+from quagga.models.blocks.layers import crop_middle
 
 NETWORKS: dict[str, Any] = {
     "resnet": lambda: ResnetGenerator(width=4, blocks=2),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from quagga.models import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator, encoder_of
-from quagga.models.encoders import Encoder
+from quagga.models.blocks.encoders import Encoder
 from quagga.models.mlp import Maxout
 
 DIGITS = (1, 28, 28)

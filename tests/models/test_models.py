@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models import PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator, init_normal_
-from quagga.models.layers import InstanceNorm, crop_middle, pad_to_multiple
+from quagga.models.blocks.layers import InstanceNorm, crop_middle, pad_to_multiple
 from quagga.models.resnet import ResidualBlock
 
 NORMS = ("instance", "batch", "none")

@@ -11,7 +11,7 @@ from toys import tiny_features
 from quagga.data.synthetic.scenes import scene
 from quagga.errors import BadInput
 from quagga.models import PatchGAN
-from quagga.models.encoders import ClassEncoder
+from quagga.models.blocks.encoders import ClassEncoder
 from quagga.models.joint_pass import joint_pass
 from quagga.models.network_mode import evaluation_logits
 from quagga.models.pretrained import efficientnet_lite as package

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models import StarDiscriminator, StarGenerator
-from quagga.models.encoders import LabelName
+from quagga.models.blocks.encoders import LabelName
 
 SMALL: dict[str, Any] = {"width": 4, "blocks": 1}
 

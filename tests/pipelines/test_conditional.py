@@ -11,8 +11,8 @@ from toys import Rows, distance, trainer_of, weights
 from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.models import MaxoutDiscriminator, MLPDiscriminator
+from quagga.models.blocks.encoders import TransformerEncoder
 from quagga.models.dcgan import ConditionalBatchNorm
-from quagga.models.encoders import TransformerEncoder
 from quagga.option_groups import call_flat
 from quagga.pipelines import conditional
 from quagga.pipelines.conditional import Conditional, rows_differ

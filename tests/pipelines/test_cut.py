@@ -8,7 +8,7 @@ from toys import Rows
 
 from quagga.errors import BadInput
 from quagga.models import ResnetGenerator
-from quagga.models.projection_heads import ProjectionHeads
+from quagga.models.blocks.projection_heads import ProjectionHeads
 from quagga.option_groups import call_flat
 from quagga.pipelines import cut
 from quagga.pipelines.core.game_protocol import Draw

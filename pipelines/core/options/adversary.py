@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 from torch import Tensor, nn
 
 from quagga.errors import BadInput
-from quagga.models.encoders import Encoder
+from quagga.models.blocks.encoders import Encoder
 from quagga.models.network_mode import judge_means
 from quagga.models.pretrained.efficientnet_lite import FeaturesName, efficientnet_lite
 from quagga.models.pretrained.projected import Judges, ProjectedDiscriminator

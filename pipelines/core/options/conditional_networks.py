@@ -15,8 +15,8 @@ from quagga.models import (
     encoder_of,
 )
 from quagga.models.arguments import MAX_CHANNELS
+from quagga.models.blocks.encoders import ConditionName, Encoder, TextEncoder
 from quagga.models.dcgan import Joining
-from quagga.models.encoders import ConditionName, Encoder, TextEncoder
 from quagga.pipelines.core.option_checks import check_bounds, discriminator_norm, refusing_sizes
 from quagga.pipelines.core.options.adversary import Adversary
 from quagga.pipelines.core.options.sampling_networks import SamplingNetworks

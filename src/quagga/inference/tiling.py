@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quagga.errors import BadInput
-from quagga.models.layer_chain import LayerChain, run_chain
-from quagga.models.layers import crop_middle
+from quagga.models.blocks.layer_chain import LayerChain, run_chain
+from quagga.models.blocks.layers import crop_middle
 from quagga.models.network_mode import NetworkInMode, SeededDropout, seeded_dropout
 from quagga.models.resnet import ResidualBlock
 

@@ -19,8 +19,8 @@ from toys import distance, trainer_of, weights
 
 from quagga.models import PatchGAN, ResnetGenerator, UnetGenerator
 from quagga.models import joint_pass as joining
+from quagga.models.blocks.layers import InstanceNorm, MirroredConv2d
 from quagga.models.joint_pass import has_independent_rows, joint_pass
-from quagga.models.layers import InstanceNorm, MirroredConv2d
 from quagga.pipelines.core.game_protocol import Draw, networks_of
 from quagga.pipelines.core.losses import OBJECTIVES, gradient_penalty
 from quagga.pipelines.core.minimax_trainer import Trainer

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from quagga.errors import BadInput
 from quagga.models import Norm, PatchGAN, PixelGAN, ResnetGenerator, UnetGenerator
-from quagga.models.layers import InstanceNorm
+from quagga.models.blocks.layers import InstanceNorm
 
 UNUSED = ("running_mean", "running_var", "num_batches_tracked")  # instance norm's in files before torch 0.4; not used
 OPTION_FILES = ("train_opt.txt", "test_opt.txt")

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from quagga.models.layers import crop_middle
+from quagga.models.blocks.layers import crop_middle
 
 Maps = TypeVar("Maps")  # feature maps: a tensor (N, C, H, W), or what stands for one
 

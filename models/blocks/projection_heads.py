@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from quagga.models.layers import init_normal_
+from quagga.models.blocks.layers import init_normal_
 
 EPS = 1e-6  # shorter vectors are only multiplied: a place at which all units are 0 would get an endless gradient
 
