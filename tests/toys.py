@@ -290,7 +290,7 @@ class TinyFeatures(nn.Module):
 
 @cache
 def tiny_features(name: str = "tiny") -> Frozen:
-    """In the place of `efficientnet_lite`, which takes long in float64."""
+    """In the place of `named_features`, which takes long in float64."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(7)
         return Frozen(TinyFeatures(), [2] * 4, name, "07" * 32)

