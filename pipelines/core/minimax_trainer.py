@@ -35,6 +35,7 @@ from quagga.data.io.tensors import with_floats
 from quagga.errors import some
 from quagga.pipelines.core.game_protocol import Batch, Draw, Game, Images, Loss, networks_of
 from quagga.pipelines.core.one_side import Player
+from quagga.pipelines.core.patch_curves import patch_curves
 from quagga.pipelines.core.phases import Phase, Progress
 from quagga.pipelines.core.schedule import Schedule
 from quagga.pipelines.core.sync_batchnorm import local_statistics, synchronize_batch_norm
@@ -313,9 +314,12 @@ class Trainer:
         }
 
     def examine(self, batch: Batch) -> dict[str, float]:
-        """Returns what the game measures on a fixed batch of held-out pictures; rows draw as in `visualize`."""
+        """Returns what the game measures on a fixed batch of held-out pictures, and how far the patches of what it
+        makes are from theirs (`patch_curves`); rows draw as in `visualize`."""
+        rows, batch = _row_numbers(batch), self._to_device(batch)
         with self._evaluating():
-            terms = self.game.examine(self._to_device(batch), self._draw(_row_numbers(batch), self.EVALUATE))
+            terms = self.game.examine(batch, self._draw(rows, self.EVALUATE))
+            terms = {**patch_curves(self.game.exports, batch, self._draw(rows, self.EVALUATE)), **terms}
         return {name: float(value) for name, value in terms.items()}
 
     # -- readings -----------------------------------------------------------------------------------------------------
