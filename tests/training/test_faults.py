@@ -276,6 +276,24 @@ def test_the_best_is_kept_and_has_a_model(root, tmp_path, capsys):
     assert "did you mean generators/cycle_x?" in capsys.readouterr().err
 
 
+def test_a_run_says_since_when_nothing_was_better_and_ends_there_if_asked(root, tmp_path, capsys):
+    """By a curve that rises from the first checkpoint on: the passes through the data."""
+    run, options = tmp_path / "run", {"save_every": 6, "images": 48}
+    assert train(root, run, "--keep_best=speed/epoch", **options) == 0
+    said = capsys.readouterr().out
+    lowest = f"speed/epoch was lowest at 6 images, 12 ago: {run / 'best'} is that model"
+    assert said.count(lowest) == 1 == said.count("was lowest at") and f"{lowest}; rates that fall" in said
+    assert f"{run / 'best'} is the model of 6 images, when speed/epoch was lowest" in said
+    assert read_model(run / "model").images_seen == 48
+
+    run = tmp_path / "ended"
+    assert train(root, run, "--keep_best=speed/epoch", "--stop_when=no_better", **options) == 0
+    assert "12 ago" in (said := capsys.readouterr().out) and "the run ends here, at 18 of 48" in said
+    assert read_model(run / "model").images_seen == 18 and read_model(run / "best").images_seen == 6
+    assert train(root, tmp_path / "other", "--stop_when=no_better") == 2
+    assert "by which curve? Say --keep_best held_out/patches_y" in capsys.readouterr().err
+
+
 def test_a_worker_that_dies_costs_nothing_that_was_played(root, tmp_path, monkeypatch, capsys):
     from quagga.data.unpaired import Unpaired
 

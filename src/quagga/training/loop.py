@@ -11,6 +11,7 @@ from quagga.data.io.contact_sheet import strips_for_display
 from quagga.data.loading.row_order import DataFault
 from quagga.errors import BadInput, one_line, some
 from quagga.pipelines.core.minimax_trainer import NotFinite, Trainer
+from quagga.training.best_checkpoint import BestCheckpoint, NoBetterSince
 from quagga.training.hardware.cpu_threads import thread_count_to_save
 from quagga.training.intervals import Due, Intervals
 from quagga.training.lock import LockLost
@@ -19,7 +20,7 @@ from quagga.training.reporting.sample_sheets import StripCallback, draw_strips, 
 from quagga.training.reporting.speed_report import SpeedReport
 from quagga.training.reporting.step_clock import StepClock
 from quagga.training.reporting.time_estimate import SpeedMeter
-from quagga.training.resume import Resumed, roll_back
+from quagga.training.resume import CHECKPOINTS, Resumed, roll_back
 from quagga.training.run_context import RunContext
 from quagga.training.save_failures import RunSaver, SaveFailed, WriteModel
 from quagga.training.setup.run_data import RunData, open_batches
@@ -71,6 +72,7 @@ class TrainingLoop:
         self.speed = SpeedMeter()
         self.agreement = StepAgreement(trainer.accelerator, run.signals)
         self.saver = RunSaver(trainer, run, run.log, write_model) if run.log else None
+        self.best = BestCheckpoint(run.folder / CHECKPOINTS, run.options, trainer.length)
         self.report = None
         if run.log:
             self.report = SpeedReport(run.log, trainer, self.speed, self.intervals, run.config, self.begins)
@@ -81,7 +83,7 @@ class TrainingLoop:
         return self.data_of_phases[self.trainer.phase.index]
 
     def run(self) -> None:
-        """Trains to the run's full length.
+        """Trains to the run's full length, or until `stop_when` is so.
 
         Raises:
             Stopped: a signal came; the run has been saved.
@@ -97,6 +99,8 @@ class TrainingLoop:
                     self.take_steps()
                 except NotFinite as fault:
                     self.handle_nonfinite(fault)
+                except NoBetterSince:
+                    break
                 except (Stopped, SaveFailed, LockLost):
                     raise
                 except Exception as fault:
@@ -148,6 +152,7 @@ class TrainingLoop:
             NotFinite: a loss or gradient is not finite.
             SaveFailed: the last save failed, or there is no curve `keep_best`.
             LockLost: the folder is no longer this run's.
+            NoBetterSince: the run ends here.
         """
         if seen == 0:  # the discriminators' head start
             if signal := self.agreement.exchange(False, Due())[0]:
@@ -175,6 +180,10 @@ class TrainingLoop:
         if due.save:
             with self.pause("save", seen):
                 self.save(seen, is_last=seen >= self.trainer.length)
+            remark = self.best.remark(seen) if self.log else None
+            if self.log and remark:
+                self.log.say(remark)
+            self.best.check(self.trainer.accelerator, remark)
         if due.log:
             self.images_since_point = 0
             self.clock.restart()

@@ -11,7 +11,7 @@ from quagga.training.run_options import RunOptions
 CHANGEABLE_OPTIONS = {  # in a resumed run; the other options define the run
     *("images", "epochs", "output", "resume", "init_from"),
     *("log_every", "sample_every", "samples", "examined", "save_every"),
-    *("keep", "keep_best", "on_nonfinite", "device", "deterministic"),
+    *("keep", "keep_best", "stop_when", "on_nonfinite", "device", "deterministic"),
     *("compile", "channels_last", "gradient_checkpointing"),  # they change how a step is computed, not its result
     *("batch_size", "accumulation"),  # `resume` compares their product with the number of processes
     *("workers", "worker_timeout", "cache", "unreadable"),

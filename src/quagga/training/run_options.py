@@ -29,6 +29,8 @@ class RunOptions:
         keep_best: name of a curve, such as generators/cycle_x: the checkpoint before which its mean was lowest is kept
             too, its model in the folder best; without `save_every`, each eighth of the run then ends with a checkpoint.
             None keeps the newest only.
+        stop_when: end: at the run's full length; no_better: also when no checkpoint has been better by `keep_best` for
+            a quarter of that length.
         on_nonfinite: when a loss or gradient is NaN or infinite: stop, or rollback to the newest checkpoint and
             continue after the rows that caused it (three times; a fourth in the same place stops).
         mixed_precision: bf16, fp16 or no (float32); None takes what `accelerate launch` says, else bf16 on CUDA GPUs
@@ -54,6 +56,7 @@ class RunOptions:
     save_every: int | None = None
     keep: int = 3
     keep_best: str | None = None
+    stop_when: Literal["end", "no_better"] = "end"
     on_nonfinite: Literal["stop", "rollback"] = "stop"
     mixed_precision: Literal["no", "bf16", "fp16"] | None = None
     compile: bool | None = None
@@ -69,5 +72,7 @@ class RunOptions:
                 raise BadInput(f"{name} is {count}: it must be 1 or more")
         if self.examined < 0:
             raise BadInput(f"examined is {self.examined}: it must be 0 or more")
+        if self.stop_when == "no_better" and self.keep_best is None:
+            raise BadInput("--stop_when no_better: by which curve? Say --keep_best held_out/patches_y, or another")
         if not self.examined and (self.keep_best or "").startswith("held_out/"):
             raise BadInput(f"--keep_best {self.keep_best} needs held-out pictures: raise --examined")

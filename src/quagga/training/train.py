@@ -28,6 +28,7 @@ from quagga.pipelines.core.game_protocol import networks_of
 from quagga.pipelines.core.minimax_trainer import Trainer
 from quagga.pipelines.core.schedule import Schedule
 from quagga.training import checkpoint
+from quagga.training.best_checkpoint import BestCheckpoint
 from quagga.training.hardware.acceleration import acceleration_for, agree_on_acceleration, apply_acceleration
 from quagga.training.hardware.cpu_threads import choose_threads
 from quagga.training.hardware.device_setup import start_accelerator
@@ -147,6 +148,9 @@ def train(
             if log:
                 command = command_after_training(game, folder, rows.domains(), program_of(build))
                 log.say(f"{folder / 'model'} is the result; next: {command}")
+                best = BestCheckpoint(folder / CHECKPOINTS, run, length).images_seen()
+                if best not in (None, trainer.images_seen):
+                    log.say(f"{folder / BEST} is the model of {best:,} images, when {run.keep_best} was lowest")
         finally:
             if log and rows.skipped:
                 log.say(f"{len(rows.skipped)} pictures were skipped: {'; '.join(list(rows.skipped)[:5])}")
