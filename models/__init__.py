@@ -15,6 +15,7 @@ from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
+from quagga.models.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from quagga.models.resnet import ResnetGenerator
 from quagga.models.stargan import StarDiscriminator, StarGenerator, StarJudges
 from quagga.models.unet import UnetGenerator
@@ -38,6 +39,8 @@ __all__ = [
     "PixelGAN",
     "Posterior",
     "PosteriorMean",
+    "ProgressiveDiscriminator",
+    "ProgressiveGenerator",
     "ResnetGenerator",
     "StarDiscriminator",
     "StarGenerator",

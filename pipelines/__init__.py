@@ -10,6 +10,10 @@ PIPELINES = {  # name -> (module with `build`, `data`, `defaults` and `shown`, h
     ),
     "stargan": ("quagga.pipelines.stargan", "pictures with classes or attributes -> the same, with others"),
     "gan": ("quagga.pipelines.gan", "one folder of pictures -> new ones like them"),
+    "progressive": (
+        "quagga.pipelines.progressive",
+        "one folder of pictures -> new ones like them, small at first, then doubled",
+    ),
     "autoencoder": ("quagga.pipelines.autoencoder", "one folder of pictures -> a few numbers each, and back"),
     "vae": ("quagga.pipelines.vae", "one folder of pictures -> new ones like them, and a code of each"),
     "classifier": ("quagga.pipelines.classifier", "pictures with classes or attributes -> which a new one has"),

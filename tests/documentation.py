@@ -41,6 +41,7 @@ TINY = {  # pipeline -> options that make its training small
     "stargan": [*NOISE, "--blocks=1"],
     "gan": NOISE,
     "classifier": [*SMALL, "--size=16", "--width=4"],
+    "progressive": [*SMALL, "--size=16", "--width=4", "--phases=[{images: 2, size: 8}, {images: 2}]"],
     "autoencoder": [*SMALL, "--size=16", "--width=4"],
     "vae": [*SMALL, "--size=16", "--width=4"],
 }
@@ -52,6 +53,7 @@ RUNS = {  # a run that pages take for granted -> the command that has left it
     "runs/seen": "train classifier --root digits",
     "runs/coded": "train autoencoder --root photos/faces",
     "runs/vae": "train vae --root photos/faces",
+    "runs/grown": "train progressive --root photos/faces",
     "runs/animals": "train stargan --root animals",
     "runs/species": "train conditional --table list.tsv --file photo --label species --split part",
     "runs/people": "train conditional --table people.csv --condition attributes",
@@ -95,7 +97,7 @@ def obey(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     if "--invert" in words:
         words += ["--steps=3"]
     if "--phases" in words:
-        words += ["--phases=[{images: 2, size: 12}, {}]"]
+        words += ["--phases=[{images: 2, size: 8}, {}]"]
     if "--warmup" in words:
         words += ["--warmup=2"]
     if words[0] == "export":  # a small training has 1 residual block; the authors' program takes 6 or 9

@@ -58,6 +58,7 @@ LEFT = {  # page -> what its lines leave behind: a pattern, and how many files i
     "docs/pictures.md": {"preview.png": 1, "pairs.png": 1, "preview_digits.png": 1, "clean.csv": 1, "runs/ct/model": 1},
     "docs/translate.md": {"zebras/*.jpg": 1, "zebras/*.png": 4, "horses/stripes.png": 1, "large/holiday.jpg": 1},
     "docs/autoencoder.md": {"runs/areas/model": 1, "codes/*.png": 8, "again/*.png": 8},
+    "docs/progressive.md": {"runs/grown/model": 1, "new_faces/*.png": 4},
     "docs/vae.md": {"new/*.png": 4, "means/*.png": 8},
     "docs/classifier.md": {"runs/seen/model": 1, "read/classes.csv": 1, "runs/had/model": 1},
     "docs/cut.md": {"runs/cut/model": 1, "runs/fastcut/model": 1, "zebras/*.png": 8},

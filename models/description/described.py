@@ -25,6 +25,7 @@ from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
+from quagga.models.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from quagga.models.resnet import ResnetGenerator
 from quagga.models.stargan import StarDiscriminator, StarGenerator
 from quagga.models.unet import UnetGenerator
@@ -52,6 +53,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "PixelGAN": PixelGAN,
     "Posterior": Posterior,
     "PosteriorMean": PosteriorMean,
+    "ProgressiveDiscriminator": ProgressiveDiscriminator,
+    "ProgressiveGenerator": ProgressiveGenerator,
     "ResnetGenerator": ResnetGenerator,
     "StarDiscriminator": StarDiscriminator,
     "StarGenerator": StarGenerator,

@@ -19,7 +19,7 @@ from quagga.models.description import described
 from quagga.models.description.described import NETWORKS, build_described, describe, with_weights
 from quagga.models.network_mode import Mode, copy_in_mode
 from quagga.option_groups import call_flat
-from quagga.pipelines import autoencoder, classifier, conditional, cyclegan, gan, pix2pix, stargan, vae
+from quagga.pipelines import autoencoder, classifier, conditional, cyclegan, gan, pix2pix, progressive, stargan, vae
 from quagga.pipelines.core.game_protocol import networks_of
 from quagga.pipelines.core.sync_batchnorm import synchronize_batch_norm
 
@@ -85,6 +85,11 @@ PIPELINES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[A
         {"network": ("conv", "mlp"), "area": (None, 8), "activation": ("tanh", "linear"), "norm": ("batch", "none")},
     ),
     "vae": (vae.build, {"size": 8, "x_channels": 1, "width": 2, "code_size": 3}, {"network": ("conv", "mlp")}),
+    "progressive": (
+        progressive.build,
+        {"size": 8, "x_channels": 1, "width": 3, "z_size": 4},
+        {"wide_until": (4, 8), "group": (1, 4)},
+    ),
     # Spectral normalisation takes a second on the device "meta".
     "spectral": (conditional.build, CONDITION | {"spectral": True}, {"joining": ("concat", "projection")}),
     "spectral mlp": (gan.build, NOISE | {"network": "mlp", "spectral": True}, {}),

@@ -55,7 +55,18 @@ from quagga.models import (
 )
 from quagga.models.network_mode import network_in_mode
 from quagga.option_groups import call_flat, flat_parameters
-from quagga.pipelines import autoencoder, classifier, conditional, cut, cyclegan, gan, pix2pix, stargan, vae
+from quagga.pipelines import (
+    autoencoder,
+    classifier,
+    conditional,
+    cut,
+    cyclegan,
+    gan,
+    pix2pix,
+    progressive,
+    stargan,
+    vae,
+)
 from quagga.pipelines.core.game_protocol import Batch, Draw
 from quagga.pipelines.core.minimax_trainer import Trainer
 from quagga.pipelines.core.options import adversary
@@ -68,6 +79,8 @@ NOISE = {**NET, "size": SIZE, "x_channels": 3, "z_size": 5}
 BARE = {"norm": "none", "norm_discriminator": "none"}
 CYCLE = {**PICTURES, "blocks": 1, "lambda_cycle": 1.0, "pool_size": 3}
 CODE = {"size": SIZE, "x_channels": 3, "width": 4, "code_size": 5}
+GROWS = {"size": SIZE, "x_channels": 3, "z_size": 5, "width": 4, "wide_until": 8}
+GROWS |= {"phases": [{"images": 1, "size": SIZE // 2}, {}]}
 STAR = {**NET, "size": SIZE, "x_channels": 3, "blocks": 1, "names": CONDITIONS["class"][0]}
 
 Player = tuple[Callable[..., Any], dict[str, Any], dict[str, Any], dict[str, Any]]
@@ -143,6 +156,14 @@ PIPELINES: dict[str, Player] = {
     ),
     "vae": (vae.build, CODE, {"norm": "none"}, {}),
     "vae-mlp": (vae.build, {**CODE, "network": "mlp", "widths": [6], "likelihood": "bernoulli", "beta": 2.0}, {}, {}),
+    "progressive": (progressive.build, GROWS, {"group": 1}, {}),
+    # Rows in pairs, as with pairs of pictures: a group of two is never split.
+    "progressive-groups": (
+        progressive.build,
+        {**GROWS, "group": 2, "objective": "non_saturating", "penalty": "r1", "discriminator": "both"},
+        {},
+        {"paired_every": 2},
+    ),
     "stargan": (stargan.build, STAR, {}, {"condition": "class"}),
     "stargan-attributes": (
         stargan.build,
@@ -195,7 +216,8 @@ def rows_of(
 
 def phases_of(name: str, minibatch: int) -> dict[str, Any]:
     """What its schedule says beside what all say."""
-    return {"phases": [{"images": minibatch, "size": SIZE // 2}, {}]} if name == "two phases" else {}
+    grows = name == "two phases" or GAMES[name][0] is progressive.build
+    return {"phases": [{"images": minibatch, "size": SIZE // 2}, {}]} if grows else {}
 
 
 def trainer_for(name: str, game: Any, **schedule: Any) -> Trainer:
