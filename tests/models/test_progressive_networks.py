@@ -77,7 +77,7 @@ def test_alpha_leads_from_one_size_to_the_next(side):
 
 def test_what_has_not_grown_yet_takes_no_part():
     G, D = made(ProgressiveGenerator, z_size=5), made(ProgressiveDiscriminator)
-    D(G(drawn(4, 5), 8, ALPHA)).sum().backward()
+    D(G(drawn(4, 5), 8, ALPHA), ALPHA).sum().backward()
     for network, of_16 in ((G, ("blocks.1", "to_picture.2")), (D, ("blocks.1", "from_picture.2"))):
         for name, p in network.named_parameters():
             assert (p.grad is None) == name.startswith(of_16), name

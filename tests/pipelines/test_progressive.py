@@ -103,7 +103,7 @@ def test_a_model_is_left_at_any_time_as_strips_show_it():
         other = game()
         second = grown_trainer(other)
         second.load_state_dict(copy.deepcopy(trainer.state_dict()))
-        z = Draw(0, range(4)).normal((25, 5), like=batch["x"])[0]
+        z = Draw(0, range(4), trainer.EVALUATE).normal((25, 5), like=batch["x"])[0]
         pictures = []
         for run, of_run in ((trainer, play), (second, other)):
             with run.averaged(), torch.no_grad():
