@@ -157,7 +157,10 @@ class ProgressiveGenerator(nn.Module):
     def grow(self, side: int, alpha: Tensor | None) -> None:
         """Sets what `forward(z)` makes: pictures of `side` pixels, of which the largest layers count alpha; None: 1."""
         self.side.fill_(side)
-        self.alpha.fill_(1.0) if alpha is None else self.alpha.copy_(alpha)
+        if alpha is None:
+            self.alpha.fill_(1.0)
+        else:
+            self.alpha.copy_(alpha)
 
     def forward(self, z: Tensor, side: int | None = None, alpha: Tensor | None = None) -> Tensor:
         """Makes pictures.

@@ -27,15 +27,12 @@ from quagga.pipelines.core.sample_metrics import diversity, pass_in_parts
 from quagga.pipelines.core.several_logits import Logits, own_logits
 
 data = Pictures  # opens the training data
-# To 64 pixels. The paper's phases of 800,000 images each to fade in and to stabilise are the recipe progressive-paper.
-PHASES = [
-    {"images": 20_480, "size": 4},
-    *({"images": 40_960, "size": side} for side in (8, 16, 32)),
-    {"images": 81_920},
-]
+# The paper's, of 800,000 images to fade in and as many to stabilise, are in the recipe progressive-paper.
+PHASES = [{"images": 20_480, "size": 4}, *({"images": 40_960, "size": n} for n in (8, 16, 32)), {"images": 81_920}]
 defaults = {"batch_size": 16, "lr_batch": 16, "lr": 1e-3, "beta1": 0.0, "beta2": 0.99, "decay": 0.0, "samples": 10}
 defaults |= {"size": 64, "phases": PHASES}
 shown = "width fade phases"  # in the short help
+ROWS = 8  # that pass at a time where nothing is learned: pictures may have 1,024 pixels
 WGAN_GP = Adversary(objective="wasserstein", penalty="gradient_penalty")
 
 
@@ -89,7 +86,7 @@ class Progressive:
         real_logits, fake_logits = D(real), D(fake)
         terms = {"D": self.adversary.loss.discriminator(real_logits, fake_logits)}
         terms |= self.adversary.penalty_term("D", D, real, fake, draw)
-        if self.lambda_drift:
+        if self.lambda_drift and self.adversary.discriminator != "projected":  # whose heads play hinge
             terms["D_drift"] = self.lambda_drift * at_least_float32(own_logits(real_logits)).square().mean()
         read = self.adversary.readings("D", real_logits, fake_logits)
         return Loss(terms, read | {"alpha": batch["x"].new_ones(()) if alpha is None else alpha})
@@ -104,18 +101,19 @@ class Progressive:
         """Returns D's mean logit for held-out pictures, "D/real"; and the samples' "diversity": the mean difference of
         two as a share of that of two pictures."""
         x, alpha = batch["x"], self.alpha(draw, batch["x"])
-        real = [judge_means(self.D(part, alpha)) for part in faded(x, alpha).split(32)]
+        real = [judge_means(self.D(part, alpha)) for part in faded(x, alpha).split(ROWS)]
         terms = {"D/real": torch.cat(real).mean()}
         if len(x) > 1:
             z = draw.normal((self.z_size,), like=x)
-            samples = pass_in_parts(lambda part: self.G(part, x.shape[-1], alpha), z).to(x.dtype)
+            samples = pass_in_parts(lambda part: self.G(part, x.shape[-1], alpha), z, rows=ROWS).to(x.dtype)
             terms["diversity"] = diversity(samples, faded(x, alpha))
         return terms
 
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
         """Returns a sheet of 25 samples of the same noise every time, and held-out pictures as D sees them."""
         x, alpha = batch["x"], self.alpha(draw, batch["x"])
-        samples = self.G(draw.normal((25, self.z_size), like=x)[0], x.shape[-1], alpha).clamp(-1, 1)
+        z = draw.normal((25, self.z_size), like=x)[0]
+        samples = pass_in_parts(lambda part: self.G(part, x.shape[-1], alpha), z, rows=ROWS).clamp(-1, 1)
         sheet = {f"G(z {column + 1})": samples[column::5] for column in range(5)}
         return {"samples": sheet, "held out": {"x": faded(x, alpha)}}
 

@@ -54,6 +54,7 @@ from quagga.models import (
     StarDiscriminator,
 )
 from quagga.models.network_mode import network_in_mode
+from quagga.models.progressive import EqualizedConv2d
 from quagga.option_groups import call_flat, flat_parameters
 from quagga.pipelines import (
     autoencoder,
@@ -203,8 +204,9 @@ def game_of(name: str, seed: int = 0, bare: bool = True, **options) -> Any:
             if is_parametrized(layer):
                 remove_parametrizations(layer, "weight")
         network.double()
-        for p in network.parameters():
-            p.data.mul_(3)
+        for layer in network.modules():
+            for p in layer.parameters(recurse=False):
+                p.data.mul_(1 if isinstance(layer, EqualizedConv2d) else 3)  # which begins with a deviation of 1
     return game
 
 
