@@ -2,6 +2,7 @@
 
 unpaired: two folders of pictures    paired: pictures that belong together
 images: pictures alone               conditioned: pictures with a class, attributes or a caption
+masked: pictures of which parts are missing
 indexed, indexed_rows: what the last two share    options: which options the datasets share
 
 io: files <-> arrays <-> tensors            sources: which pictures there are, which are held out
@@ -20,6 +21,7 @@ FACE = {  # name -> module that defines it
     "Augment": "quagga.data.transforms.augment",
     "Conditioned": "quagga.data.conditioned",
     "Conditions": "quagga.data.transforms.conditions",
+    "Masked": "quagga.data.masked",
     "PixelFormat": "quagga.data.io.pixel_format",
     "Paired": "quagga.data.paired",
     "Pictures": "quagga.data.images",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -46,6 +46,15 @@ PICTURES_AT_ONCE = 1024  # pictures that go to the device in one piece
 Transform = Callable[[np.ndarray], np.ndarray]  # what happens to a picture, (H, W, C) each
 
 
+class Drawn(Protocol):
+    """What a row holds that does not belong to its picture, such as a mask."""
+
+    def __call__(self, stream: str, row: int, size: int) -> dict[str, Tensor]:
+        """Returns tensors without N, whatever row it is of the same names, shapes and dtypes; a pure function of its
+        arguments. stream: "rows" or "held out". size: of the pictures."""
+        ...
+
+
 @dataclass
 class IndexedDataset:
     """The rows of a run: pictures of a store and what belongs to each, shuffled anew in every pass.
@@ -53,9 +62,10 @@ class IndexedDataset:
     store: the pictures. stored: the same as they are stored, where those of `store` are scaled. train, test: numbers of
     those to train on and of those held out, in the order in which they are shown. extras: what else a row holds, name
     -> a tensor with an entry for each picture; where that is a condition, "c", the row also holds that of another
-    picture, "other", drawn for the row. augment: what happens to a picture. unchanged: whether nothing happens to one
-    that has its size already. size: side in pixels. ram_cache: keeps pictures of files in memory, by their numbers.
-    on_device: on a device, "x", uint8 or floats in [-1, 1], and `extras`, for each of `train`.
+    picture, "other", drawn for the row. drawn: what else is drawn for a row. augment: what happens to a picture.
+    unchanged: whether nothing happens to one that has its size already. size: side in pixels. ram_cache: keeps pictures
+    of files in memory, by their numbers. on_device: on a device, "x", uint8 or floats in [-1, 1], and `extras`, for
+    each of `train`.
     """
 
     store: ImageStore
@@ -71,6 +81,7 @@ class IndexedDataset:
     cache: CacheOrDevice = "none"
     ram_cache: RamCache | None = None
     on_device: dict[str, Tensor] | None = None
+    drawn: Drawn | None = None
 
     def at_size(self, size: int) -> "IndexedDataset":
         """Returns the same rows with pictures of `size` pixels a side. Raises BadInput where that cannot be."""
@@ -106,10 +117,18 @@ class IndexedDataset:
         return {name: values[numbers] for name, values in self.extras.items()}
 
     def _others(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """Returns the condition of another picture for each row, which may happen to be the same one."""
-        if "c" not in self.extras:
+        """Returns what is drawn for each row: with conditions that of another picture, which may happen to be the same
+        one."""
+        others = self._drawn("rows", rows.tolist())
+        if "c" in self.extras:
+            others["other"] = self.extras["c"][self.train[row_indices(self.seed, "other", rows, len(self.train))]]
+        return others
+
+    def _drawn(self, stream: str, rows: Iterable[int]) -> dict[str, Tensor]:
+        if self.drawn is None:
             return {}
-        return {"other": self.extras["c"][self.train[row_indices(self.seed, "other", rows, len(self.train))]]}
+        each = [self.drawn(stream, row, self.size) for row in rows]
+        return {name: torch.stack([one[name] for one in each]) for name in each[0]}
 
     def files(self, row: int) -> list[str]:
         """Returns the name of the picture that the row asks for, for messages."""
@@ -123,7 +142,8 @@ class IndexedDataset:
         rows = [self._first_readable(numbers, self.augment.without_chance).tensors for numbers in candidates]
         batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         others = {"other": batch["c"].roll(1, 0)} if "c" in batch else {}
-        return with_floats({**batch, **others, "row": torch.arange(count)})
+        drawn = self._drawn("held out", range(count))
+        return with_floats({**batch, **others, **drawn, "row": torch.arange(count)})
 
     def _first_readable(self, numbers: Iterable[int], transform: Transform) -> Sample:
         """Reads the first of the pictures that can be read; without `skip` the first must."""
@@ -273,7 +293,8 @@ class IndexedDataset:
             batch = {name: values[indices] for name, values in on_device.items()}
             if "c" in on_device:
                 batch["other"] = on_device["c"][to_device(row_indices(self.seed, "other", rows, size))]
-            yield {**batch, "row": torch.from_numpy(rows)}
+            drawn = {name: tensor.to(device) for name, tensor in self._drawn("rows", rows.tolist()).items()}
+            yield {**batch, **drawn, "row": torch.from_numpy(rows)}
             start += batch_size * processes
 
     def preprocessing(self, fit: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from quagga.models.blocks.encoders import encoder_of
 from quagga.models.blocks.layers import Norm, Upsample, init_normal_
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
+from quagga.models.inpainting import Composite, PartialUnet
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.progressive import ProgressiveDiscriminator, ProgressiveGenerator
@@ -24,6 +25,7 @@ __all__ = [
     "AreaDecoder",
     "AreaEncoder",
     "Composed",
+    "Composite",
     "ConvClassifier",
     "ConvDiscriminator",
     "ConvEncoder",
@@ -35,6 +37,7 @@ __all__ = [
     "MLPGenerator",
     "MaxoutDiscriminator",
     "Norm",
+    "PartialUnet",
     "PatchGAN",
     "PixelGAN",
     "Posterior",

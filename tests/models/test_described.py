@@ -12,14 +12,33 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quagga.models import Composed, ConvGenerator, MLPDecoder, MLPDiscriminator, ResnetGenerator, UnetGenerator
+from quagga.models import (
+    Composed,
+    ConvGenerator,
+    MLPDecoder,
+    MLPDiscriminator,
+    PartialUnet,
+    ResnetGenerator,
+    UnetGenerator,
+)
 from quagga.models.arguments import remembers_arguments
 from quagga.models.blocks.encoders import ClassEncoder, Encoder
 from quagga.models.description import described
 from quagga.models.description.described import NETWORKS, build_described, describe, with_weights
 from quagga.models.network_mode import Mode, copy_in_mode
 from quagga.option_groups import call_flat
-from quagga.pipelines import autoencoder, classifier, conditional, cyclegan, gan, pix2pix, progressive, stargan, vae
+from quagga.pipelines import (
+    autoencoder,
+    classifier,
+    conditional,
+    cyclegan,
+    gan,
+    inpainting,
+    pix2pix,
+    progressive,
+    stargan,
+    vae,
+)
 from quagga.pipelines.core.game_protocol import networks_of
 from quagga.pipelines.core.sync_batchnorm import synchronize_batch_norm
 
@@ -90,6 +109,11 @@ PIPELINES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[A
         {"size": 8, "x_channels": 1, "width": 3, "z_size": 4},
         {"wide_until": (4, 8), "group": (1, 4)},
     ),
+    "inpainting": (
+        inpainting.build,
+        SMALL | {"size": 16, "x_channels": 1, "depth": 2, "loss_features": "none", "lambda_gan": 1.0, "layers": 1},
+        {"norm": ("batch", "none")},
+    ),
     # Spectral normalisation takes a second on the device "meta".
     "spectral": (conditional.build, CONDITION | {"spectral": True}, {"joining": ("concat", "projection")}),
     "spectral mlp": (gan.build, NOISE | {"network": "mlp", "spectral": True}, {}),
@@ -111,6 +135,8 @@ def inputs_of(network: nn.Module, options: dict[str, Any]) -> tuple[Tensor, ...]
     }.get(options.get("condition", ""))
     if "in_channels" in arguments:
         return (drawn(2, arguments["in_channels"], 16, 16),)
+    if isinstance(network, PartialUnet):
+        return drawn(2, 1, 16, 16), (drawn(2, 1, 16, 16) > 0).float()
     if isinstance(network, MLPDecoder):
         return (drawn(2, arguments["code_size"]),)
     side = options.get("area") or options.get("size", 8)

@@ -224,7 +224,7 @@ def test_a_missing_package_is_one_line_that_says_how_to_get_it(monkeypatch, tmp_
         Adversary(discriminator="both", features="lite3").judges(nn.Identity, 3)
     damaged = tmp_path / "weights.pth"
     torch.save({"_conv_stem.weight": torch.zeros(1)}, damaged)
-    monkeypatch.setattr(package, "_weights_file", lambda name: (damaged, "ours"))
+    monkeypatch.setattr(package, "_weights_file", lambda *_: (damaged, "ours"))
     with pytest.raises(BadInput, match="holds no weights of lite0"):
         efficientnet_lite("lite0")
     efficientnet_lite.cache_clear()
