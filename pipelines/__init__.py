@@ -16,5 +16,6 @@ PIPELINES = {  # name -> (module with `build`, `data`, `defaults` and `shown`, h
     ),
     "autoencoder": ("quagga.pipelines.autoencoder", "one folder of pictures -> a few numbers each, and back"),
     "vae": ("quagga.pipelines.vae", "one folder of pictures -> new ones like them, and a code of each"),
+    "inpainting": ("quagga.pipelines.inpainting", "one folder of pictures -> what is missing in one, filled in"),
     "classifier": ("quagga.pipelines.classifier", "pictures with classes or attributes -> which a new one has"),
 }

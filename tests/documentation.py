@@ -44,6 +44,7 @@ TINY = {  # pipeline -> options that make its training small
     "progressive": [*SMALL, "--size=16", "--width=4", "--phases=[{images: 2, size: 8}, {images: 2}]"],
     "autoencoder": [*SMALL, "--size=16", "--width=4"],
     "vae": [*SMALL, "--size=16", "--width=4"],
+    "inpainting": [*SMALL, "--size=16", "--width=4"],
 }
 RUNS = {  # a run that pages take for granted -> the command that has left it
     "runs/zebras": "train cyclegan --x photos/horses --y photos/zebras",
@@ -54,6 +55,7 @@ RUNS = {  # a run that pages take for granted -> the command that has left it
     "runs/coded": "train autoencoder --root photos/faces",
     "runs/vae": "train vae --root photos/faces",
     "runs/grown": "train progressive --root photos/faces",
+    "runs/filled": "train inpainting --root photos/horses",
     "runs/animals": "train stargan --root animals",
     "runs/species": "train conditional --table list.tsv --file photo --label species --split part",
     "runs/people": "train conditional --table people.csv --condition attributes",
@@ -152,6 +154,9 @@ def furnish(folder: Path) -> Path:
         *(("drawn", "trainA"), ("sketches", "trainA")),
     ):
         shutil.copytree(pictures / source, folder / name)
+    (folder / "masks").mkdir()
+    for path in (folder / "photos/horses").iterdir():
+        Image.fromarray(np.uint8(255) * (np.indices((32, 32)).sum(0) % 9 < 3)).save(folder / "masks" / path.name)
     for name in ("holiday.jpg", "horse.jpg", "stripes.png", "drawing.png"):
         Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / name)
     horses, zebras = (sorted((folder / "photos" / name).iterdir()) for name in ("horses", "zebras"))

@@ -60,6 +60,7 @@ LEFT = {  # page -> what its lines leave behind: a pattern, and how many files i
     "docs/autoencoder.md": {"runs/areas/model": 1, "codes/*.png": 8, "again/*.png": 8},
     "docs/progressive.md": {"runs/grown/model": 1, "new_faces/*.png": 4},
     "docs/vae.md": {"new/*.png": 4, "means/*.png": 8},
+    "docs/inpainting.md": {"runs/filled/model": 1, "filled/*.png": 8},
     "docs/classifier.md": {"runs/seen/model": 1, "read/classes.csv": 1, "runs/had/model": 1},
     "docs/cut.md": {"runs/cut/model": 1, "runs/fastcut/model": 1, "zebras/*.png": 8},
     "docs/pix2pix.md": {"drawn_by_G/drawing.png": 1, "redrawn/holiday.jpg": 1},
@@ -125,6 +126,11 @@ def test_the_python_lines_of_a_page_run(page, home):
     run_python(page)
     name, size = ("seven.png", (16, 16)) if page == "docs/sampling.md" else ("zebra.png", (30, 40))
     assert Image.open(name).size == size
+
+
+def test_the_python_lines_of_inpainting_fill_a_picture(home):
+    run_python("docs/inpainting.md")
+    assert (np.asarray(Image.open("filled.png")) != np.asarray(Image.open("holiday.jpg"))).any(-1).sum() > 50
 
 
 def test_a_pipeline_of_ones_own_runs(home):

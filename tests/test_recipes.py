@@ -27,6 +27,7 @@ SMALL = {
     "autoencoder": ["--size=16"],
     "vae": ["--size=16"],
     "progressive": ["--size=16", "--width=4", "--phases=[{images: 16, size: 8}, {}]"],
+    "inpainting": ["--size=16", "--width=4"],
     "stargan": ["--size=16", "--width=4", "--width_discriminator=4", "--k=1"],
     "all": ["--images=32", "--batch_size=16", "--examined=8", "--samples=2", "--workers=0", "--device=cpu"],
 }

@@ -194,7 +194,8 @@ CONDITIONS = {  # kind -> names, and the condition of a row
 
 class Rows:
     """Rows of random pictures, {"x": (N, channels, size, size), "y": ..., "c" and "other": conditions, "paired":
-    whether x and y belong together, as every `paired_every`-th do, "row": (N,)}: row n is a function of n."""
+    whether x and y belong together, as every `paired_every`-th do, "m": where x is known, "row": (N,)}: row n is a
+    function of n."""
 
     def __init__(
         self,
@@ -205,9 +206,10 @@ class Rows:
         condition: str | None = None,
         channels: int = 3,
         paired_every: int | None = None,
+        masked: bool = False,
     ):
         self.batch_size, self.size, self.dtype, (self.process, self.processes) = batch_size, size, dtype, place
-        self.condition, self.channels, self.paired_every = condition, channels, paired_every
+        self.condition, self.channels, self.paired_every, self.masked = condition, channels, paired_every, masked
 
     def row(self, n: int) -> dict[str, Tensor]:
         rng = np.random.default_rng(n)
@@ -215,6 +217,9 @@ class Rows:
         row = {"x": x, "y": y, "row": torch.tensor(n)}
         if self.paired_every:
             row["paired"] = torch.tensor(n % self.paired_every == 0)
+        if self.masked:
+            m = rng.random((1, self.size // 4, self.size // 4)) < 0.7  # holes of 4 x 4 pixels
+            row["m"] = torch.from_numpy(m.repeat(4, 1).repeat(4, 2)).float()
         if self.condition:
             for name in ("c", "other"):
                 c = CONDITIONS[self.condition][1](rng)

@@ -157,9 +157,7 @@ def _rounded(channels: float) -> int:
 
 
 @cache
-def efficientnet_lite(
-    name: LiteName, option: str = "features", without: str = "leave out --discriminator"
-) -> Frozen:
+def efficientnet_lite(name: LiteName, option: str = "features", without: str = "leave out --discriminator") -> Frozen:
     """Returns the features of EfficientNet-Lite, with ImageNet's weights; twice the same.
 
     Args:

@@ -69,7 +69,7 @@ def picture(name: str) -> Field:
 
 
 def mask(name: str) -> Field:
-    """Masks (N, 1, H, W) of a picture's size, 0 or 1 at each pixel. They are never interpolated."""
+    """Masks (N, 1, H, W) of a picture's size, 1 where a pixel is known and else 0. They are never interpolated."""
     return Field("mask", name)
 
 
@@ -105,6 +105,11 @@ def translates(inputs: Sequence[Field], output: Field) -> bool:
     """Whether pictures become pictures, perhaps by a condition: what `quagga translate` does."""
     kinds = sorted(field.kind for field in inputs)
     return kinds in (["picture"], ["condition", "picture"]) and output.kind == "picture"
+
+
+def fills(inputs: Sequence[Field], output: Field) -> bool:
+    """Whether a picture and a mask become a picture: what `quagga translate --mask` does."""
+    return sorted(field.kind for field in inputs) == ["mask", "picture"] and output.kind == "picture"
 
 
 def samples(inputs: Sequence[Field], output: Field) -> bool:

@@ -39,7 +39,8 @@ import quagga
 from quagga import pipelines
 from quagga.cli import main
 from quagga.data.io.pixel_format import PixelFormat
-from quagga.fields import Field, samples, translates
+from quagga.fields import Field, fills, samples, translates
+from quagga.inference.inpainter import Inpainter
 from quagga.inference.model_files.model_folder import read_model
 from quagga.inference.predictor import Predictor
 from quagga.inference.predictor_loading import load_predictor
@@ -63,6 +64,7 @@ from quagga.pipelines import (
     cut,
     cyclegan,
     gan,
+    inpainting,
     pix2pix,
     progressive,
     stargan,
@@ -70,7 +72,7 @@ from quagga.pipelines import (
 )
 from quagga.pipelines.core.game_protocol import Batch, Draw
 from quagga.pipelines.core.minimax_trainer import Trainer
-from quagga.pipelines.core.options import adversary
+from quagga.pipelines.core.options import adversary, feature_losses
 from quagga.training.train import write_model
 
 SIZE = 16
@@ -82,6 +84,7 @@ CYCLE = {**PICTURES, "blocks": 1, "lambda_cycle": 1.0, "pool_size": 3}
 CODE = {"size": SIZE, "x_channels": 3, "width": 4, "code_size": 5}
 GROWS = {"size": SIZE, "x_channels": 3, "z_size": 5, "width": 4, "wide_until": 8}
 GROWS |= {"phases": [{"images": 1, "size": SIZE // 2}, {}]}
+HOLES = {**NET, "size": SIZE, "x_channels": 3, "depth": 2}
 STAR = {**NET, "size": SIZE, "x_channels": 3, "blocks": 1, "names": CONDITIONS["class"][0]}
 
 Player = tuple[Callable[..., Any], dict[str, Any], dict[str, Any], dict[str, Any]]
@@ -165,6 +168,13 @@ PIPELINES: dict[str, Player] = {
         {},
         {"paired_every": 2},
     ),
+    "inpainting": (inpainting.build, HOLES, {"norm": "none"}, {"masked": True}),
+    "inpainting-adversary": (
+        inpainting.build,
+        {**HOLES, "loss_features": "none", "lambda_gan": 1.0, "layers": 1},
+        {"norm": "none"},
+        {"masked": True},
+    ),
     "stargan": (stargan.build, STAR, {}, {"condition": "class"}),
     "stargan-attributes": (
         stargan.build,
@@ -177,14 +187,14 @@ every_pipeline = pytest.mark.parametrize("name", PIPELINES)
 ADVERSARIAL = [  # those that may have a penalty
     name
     for name, (build, options, *_) in PIPELINES.items()
-    if "penalty" in flat_parameters(build) and options.get("discriminator") != "projected"
+    if "penalty" in flat_parameters(build) and options.get("discriminator") != "projected" and name != "inpainting"
 ]
 # Games that no command plays, in the same form; a game of one's own is tried by a line here: docs/your_own_pipeline.md.
 # Of the two phases the first is a single step, of small pictures.
 TOYS: dict[str, Player] = {
     "two phases": (Growing, {}, {}, {}),
     "autoencoder": (Autoencoder, {}, {"norm": "none", "dropout": 0.0}, {}),
-    "inpainting": (Inpainting, {}, {}, {}),
+    "context encoder": (Inpainting, {}, {}, {}),
 }
 EXPORTING = {name: player for name, player in (PIPELINES | TOYS).items() if name != "two phases"}
 every_exporting_game = pytest.mark.parametrize("name", EXPORTING)
@@ -197,7 +207,10 @@ def game_of(name: str, seed: int = 0, bare: bool = True, **options) -> Any:
     whose singular vectors improve with every pass."""
     build, own, apart, _ = GAMES[name]
     torch.manual_seed(seed)
-    with patch.object(adversary, "named_features", tiny_features):
+    with (
+        patch.object(adversary, "named_features", tiny_features),
+        patch.object(feature_losses, "named_features", lambda *_: tiny_features()),
+    ):
         game = call_flat(build, **{**own, **(apart if bare else {}), **options})
     for network in [*game.generators.values(), *game.discriminators.values()] if bare else []:
         for layer in network.modules():
@@ -401,6 +414,9 @@ def test_what_is_exported_is_what_is_loaded_without_the_game(name, tmp_path, mon
                 asked = [translator.conditions.describe(row["c"][0])] if translator.conditions else []
                 assert torch.equal(translator(row[predictor.inputs[0].name], *asked), predictor(**row))
             assert translator.output_format == PixelFormat(3, "uint8", (0.0, 255.0))
+        elif fills(predictor.inputs, predictor.output):
+            assert isinstance(found, Inpainter)
+            assert torch.equal(found.fill(inputs["x"], inputs["m"]), output)
         elif samples(predictor.inputs, predictor.output):
             assert isinstance(found, Sampler)
             assert torch.equal(found.decode(inputs["z"], inputs.get("c")), output)

@@ -25,7 +25,11 @@ def train(root: Path, output: Path, *typed: str, **options: object) -> int:
     return command_line([*words(root, output, **{"images": 16, **options}), *typed])
 
 
-TERMS = {"autoencoder": "E", "vae": "KL"}  # of G's loss, in games in which none is called as a network
+TERMS = {
+    "autoencoder": "E",
+    "inpainting": "hole",
+    "vae": "KL",
+}  # of G's loss, in games in which none is called as a network
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -7,7 +7,9 @@ A pipeline takes the groups that it needs as parameters of its `build`, and pass
 from quagga.pipelines.core.options.adversary import Adversary, SamplingAdversary, TranslationAdversary
 from quagga.pipelines.core.options.coding_networks import CodingNetworks
 from quagga.pipelines.core.options.conditional_networks import ConditionalNetworks
+from quagga.pipelines.core.options.feature_losses import FeatureLosses
 from quagga.pipelines.core.options.growing_networks import GrowingNetworks
+from quagga.pipelines.core.options.inpainting_networks import InpaintingNetworks
 from quagga.pipelines.core.options.partners import Partners
 from quagga.pipelines.core.options.perceptual_loss import PerceptualLoss
 from quagga.pipelines.core.options.sampling_networks import SamplingNetworks
@@ -17,7 +19,9 @@ __all__ = [
     "Adversary",
     "CodingNetworks",
     "ConditionalNetworks",
+    "FeatureLosses",
     "GrowingNetworks",
+    "InpaintingNetworks",
     "Partners",
     "PerceptualLoss",
     "SamplingAdversary",

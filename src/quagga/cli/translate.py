@@ -37,7 +37,8 @@ FLAGS = ("--overwrite", "--comparison", "--verify", "--from_photo")  # mean true
 
 @dataclass(frozen=True)
 class TranslateOptions:
-    """Translate pictures of any size with what a run has left; a classifier writes a table of what they show.
+    """Translate pictures of any size with what a run has left, or fill what is missing in them; a classifier writes a
+    table of what they show.
 
     Args:
         output: folder for the translated pictures; it must be named. Below it folders keep their structure and files
@@ -48,6 +49,9 @@ class TranslateOptions:
         attributes: what they shall have, such as 'smiling,blond'; a number too, 'age=0.3'. What is not named is 0; none
             for none.
         caption: sentence that they shall show.
+        mask: what is missing, for a model that fills it in: a folder of masks, each with the name of its picture and
+            white where that is missing; or white, what is pure white in the picture; or alpha, what is not opaque. All
+            other pixels come back to the bit, so JPEGs become PNGs.
         existing: what to do with outputs that exist; error refuses before any work, skip keeps them and translates the
             others (so a call that was stopped continues), overwrite replaces them.
         comparison: also write comparison.png; it shows the first 16 pictures before and after, and the true ones where
@@ -76,6 +80,7 @@ class TranslateOptions:
     label: str | None = None
     attributes: str | None = None
     caption: str | None = None
+    mask: str | None = None
     existing: Existing = "error"
     comparison: bool = False
     device: str | None = None
@@ -123,6 +128,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     with no_garbage_collection():
         # Here, as torch takes a second that a misspelt option need not wait for.
         from quagga.inference.classifier import Classifier
+        from quagga.inference.inpainter import Inpainter
         from quagga.inference.load import load_reader_of_pictures
 
         translator = load_reader_of_pictures(
@@ -142,6 +148,17 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     if isinstance(translator, Classifier):
         refuse_pictures_options(chosen, "says what pictures show, in a table")
         return write_class_table(translator, pictures, output, chosen.existing)
+    if isinstance(translator, Inpainter):
+        from quagga.cli.output.fill_files import fill_pictures, plan_fillings
+
+        refuse_pictures_options(chosen, "fills what is missing", takes=("mask", "resolution"))
+        if chosen.mask is None:
+            raise BadInput("say what is missing in the pictures: --mask DIR, a folder of masks, or white, or alpha")
+        fillings = plan_fillings(pictures, output, chosen.mask)
+        kept = check_outputs([TranslationJob(one.source, one.target) for one in fillings], None, chosen.existing)
+        return fill_pictures(translator, fillings, chosen.mask, output, kept)
+    if chosen.mask is not None:
+        raise BadInput("this model translates whole pictures and fills nothing in: leave out --mask")
     condition = given_condition(translator.conditions, chosen)
     translator.condition(condition)  # refuses what the model does not know, before any work
     jobs = plan_jobs(pictures, output, translator.output_format)
@@ -152,12 +169,13 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     return translate(translator, jobs, output, None if sheet in kept else sheet, chosen.side, kept, condition)
 
 
-def refuse_pictures_options(chosen: TranslateOptions, does: str) -> None:
+def refuse_pictures_options(chosen: TranslateOptions, does: str, takes: Sequence[str] = ()) -> None:
     """Raises BadInput where an option is given that only pictures made of pictures have a use for. does: what the model
-    does instead."""
+    does instead. takes: options for which it has a use."""
     given = {"label": chosen.label, "attributes": chosen.attributes, "caption": chosen.caption, "side": chosen.side}
+    given["mask"] = chosen.mask
     given |= {"comparison": chosen.comparison or None, "resolution": None if chosen.resolution == "model" else 1}
-    if useless := [f"--{name}" for name, value in given.items() if value is not None]:
+    if useless := [f"--{name}" for name, value in given.items() if value is not None and name not in takes]:
         raise BadInput(f"this model {does}: leave out {', '.join(useless)}")
 
 

@@ -10,9 +10,10 @@ import torch
 
 from quagga.did_you_mean import nearest
 from quagga.errors import BadInput, one_line
-from quagga.fields import Field, classifies, samples, translates
+from quagga.fields import Field, classifies, fills, samples, translates
 from quagga.inference.classifier import Classifier
 from quagga.inference.device import largest_tile
+from quagga.inference.inpainter import Inpainter
 from quagga.inference.model_files.model_folder import GOLDEN, ModelFolder, read_whole
 from quagga.inference.predictor import Precision, Predictor
 from quagga.inference.predictor_loading import load_predictor, picture_name
@@ -39,10 +40,11 @@ def load(
     seed: int = 0,
     from_photo: bool = False,
     mixed_precision: Precision = "no",
-) -> Translator | Sampler | Classifier | Predictor:
-    """Loads what a run left behind, by what it takes and gives: a `Translator` of pictures, a `Sampler` that makes
-    pictures of noise and conditions, a `Classifier` that says what pictures show, or for anything else a `Predictor`, a
-    function of tensors. All options of the training are in the model.
+) -> Translator | Inpainter | Sampler | Classifier | Predictor:
+    """Loads what a run left behind, by what it takes and gives: a `Translator` of pictures, an `Inpainter` that fills
+    what is missing in them, a `Sampler` that makes pictures of noise and conditions, a `Classifier` that says what
+    pictures show, or for anything else a `Predictor`, a function of tensors. All options of the training are in the
+    model.
 
     Args:
         run: The run folder, the model folder in it, or "box:NAME" for a model that comes with Quagga, such as
@@ -74,7 +76,7 @@ def load(
     if run == "":
         raise BadInput("the name of the run is empty: give the folder that `quagga train` wrote")
 
-    def read(model: ModelFolder) -> Translator | Sampler | Classifier | Predictor:
+    def read(model: ModelFolder) -> Translator | Inpainter | Sampler | Classifier | Predictor:
         name = _chosen_export(model, to)
         export = model.exports[name]
         if translates(export.inputs, export.output):
@@ -108,6 +110,8 @@ def load(
             seed=seed,
             mixed_precision=mixed_precision,
         )
+        if fills(export.inputs, export.output):
+            return inpainter_of(model, predictor, resolution)
         return classifier_of(model, predictor) if classifies(export.inputs, export.output) else predictor
 
     loaded = read_whole(run, read)
@@ -122,20 +126,35 @@ def classifier_of(model: ModelFolder, predictor: Predictor) -> Classifier:
     return Classifier(predictor, domain.name, reader_for(model, predictor))
 
 
+def inpainter_of(model: ModelFolder, predictor: Predictor, resolution: Resolution) -> Inpainter:
+    """Returns an export that fills pictures as a function of pictures. Raises BadInput for an unknown resolution."""
+    check_resolution(resolution)
+    domain = model.domains[picture_name(predictor.inputs)]
+    return Inpainter(predictor, domain.name, domain.pixel_format, resolution, model.preprocessing)
+
+
+def check_resolution(resolution: Resolution) -> None:
+    """Raises BadInput if pictures cannot go through a network at such a size."""
+    if resolution not in ("model", "full") and (type(resolution) is not int or resolution < 1):
+        raise BadInput(f"resolution is {resolution}: choose model, full, or the pixels of the shorter side")
+
+
 def load_translator(run: str | Path, *arguments: Any, **settings: Any) -> Translator:
     """Loads a run that translates, as `load` does. Raises BadInput also for a run that makes pictures of noise."""
     loaded = load_reader_of_pictures(run, *arguments, **settings)
+    if isinstance(loaded, Inpainter):
+        raise BadInput(f"{run} fills what is missing in pictures: quagga translate {run} PICTURE --mask DIR")
     if not isinstance(loaded, Translator):
         raise BadInput(f"{run} says what pictures show and makes none: quagga translate {run} writes a table of it")
     return loaded
 
 
-def load_reader_of_pictures(run: str | Path, *arguments: Any, **settings: Any) -> Translator | Classifier:
+def load_reader_of_pictures(run: str | Path, *arguments: Any, **settings: Any) -> Translator | Inpainter | Classifier:
     """Loads a run that takes pictures, as `load` does. Raises BadInput also for a run that takes noise or tensors."""
     loaded = load(run, *arguments, **settings)
     if isinstance(loaded, Sampler):
         raise BadInput(f"{run} makes pictures of noise and translates none: quagga sample {run}")
-    if not isinstance(loaded, Translator | Classifier):
+    if not isinstance(loaded, Translator | Inpainter | Classifier):
         codes = loaded.output.kind == "code"
         move = "say --to code, or --to picture for codes" if codes else "load it in Python, with quagga.load"
         raise BadInput(f"{run} makes no pictures of pictures: {move}")
@@ -164,8 +183,7 @@ def load_translation(
     export = model.exports[name]
     source, target = model.domains[picture_name(export.inputs)], model.domains[export.output.name]
     derived_input = source.derived_input
-    if resolution not in ("model", "full") and (type(resolution) is not int or resolution < 1):
-        raise BadInput(f"resolution is {resolution}: choose model, full, or the pixels of the shorter side")
+    check_resolution(resolution)
     if tile is not None and tile != "auto" and (type(tile) is not int or tile < MIN_TILE):
         raise BadInput(f"tile is {tile}: it must be {MIN_TILE} pixels or more, auto, or null for the whole picture")
     if from_photo and derived_input.kind != "edges":

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from quagga.atomic import check_folder, check_replaceable
 from quagga.data.loading.row_order import Rows
 from quagga.errors import BadInput
-from quagga.fields import Field, classifies, encodes, field_of, samples, translates
+from quagga.fields import Field, classifies, encodes, field_of, fills, samples, translates
 from quagga.inference.model_files.model_saving import describe_model, save_model
 from quagga.option_groups import is_ours
 from quagga.pipelines.core.game_protocol import networks_of
@@ -188,6 +188,8 @@ def command_after_training(
             takes_edges = picture is not None and domains[picture.name].get("as") == "edges"
             photo = " (of a photo: --from_photo true)" if takes_edges else ""
             return f"{program} translate {folder} PICTURE{example_condition(condition)} --output DIR{photo}"
+        if fills(export.inputs, export.output):
+            return f"{program} translate {folder} PICTURE --mask DIR --output DIR (masks: white where it is missing)"
         if classifies(export.inputs, export.output):
             return f"{program} translate {folder} PICTURE --output DIR (a table of what they show)"
         if encodes(export.inputs, export.output):
