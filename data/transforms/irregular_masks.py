@@ -80,5 +80,5 @@ def read_mask(path: Path) -> np.ndarray:
 def turned_mask(rng: np.random.Generator, mask: np.ndarray, size: int) -> np.ndarray:
     """Returns a mask (H, W) as a square of `size` pixels, turned by a multiple of 90 degrees and perhaps mirrored."""
     square = cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
-    square = np.rot90(square, rng.integers(4))
+    square = np.rot90(square, int(rng.integers(4)))
     return (square[:, ::-1] if rng.random() < 0.5 else square) > 0

@@ -108,8 +108,10 @@ def translates(inputs: Sequence[Field], output: Field) -> bool:
 
 
 def fills(inputs: Sequence[Field], output: Field) -> bool:
-    """Whether a picture and a mask become a picture: what `quagga translate --mask` does."""
-    return sorted(field.kind for field in inputs) == ["mask", "picture"] and output.kind == "picture"
+    """Whether a picture and a mask become a picture of the same domain: what `quagga translate --mask` does."""
+    return (
+        sorted(field.kind for field in inputs) == ["mask", "picture"] and output in inputs and output.kind == "picture"
+    )
 
 
 def samples(inputs: Sequence[Field], output: Field) -> bool:

@@ -6,9 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from quagga.cli.options.help_text import argument_texts, docstring_texts
-from quagga.data import Conditioned, Paired, Pictures, Unpaired
+from quagga.data import Conditioned, Masked, Paired, Pictures, Unpaired
 
-DATASETS = (Unpaired, Paired, Conditioned, Pictures)
+DATASETS = (Unpaired, Paired, Conditioned, Pictures, Masked)
 CLASSES: list[Any] = list(dict.fromkeys(kind for dataset in DATASETS for kind in dataset.__mro__ if kind is not object))
 
 

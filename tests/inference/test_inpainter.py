@@ -15,7 +15,7 @@ from quagga.errors import BadInput
 from quagga.inference.inpainter import Inpainter, resized_known
 
 
-def pixels(height: int, width: int, channels: int = 3, dtype=np.uint8, seed: int = 0) -> np.ndarray:
+def pixels(height: int, width: int, channels: int = 3, dtype: type[np.integer] = np.uint8, seed: int = 0) -> np.ndarray:
     """Nowhere black or white."""
     most = np.iinfo(dtype).max
     return np.random.default_rng(seed).integers(most // 8, most - most // 8, (height, width, channels)).astype(dtype)
@@ -44,7 +44,7 @@ def inpainter(run) -> Inpainter:
     return found
 
 
-def translate(run: Path, *words: object) -> int:
+def translate(run: Path | str, *words: object) -> int:
     return command_line(["translate", str(run), *map(str, words), "--device=cpu"])
 
 

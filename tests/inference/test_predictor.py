@@ -18,6 +18,7 @@ from quagga.cli import sample, verify
 from quagga.cli import translate as translate_command
 from quagga.errors import BadInput
 from quagga.fields import Field, code, condition, mask, noise, picture
+from quagga.inference.inpainter import Inpainter
 from quagga.inference.model_files.model_folder import read_model, read_whole
 from quagga.inference.model_files.model_saving import describe_model, draw_inputs, save_model
 from quagga.inference.predictor import Predictor
@@ -168,7 +169,7 @@ def test_any_export_is_loaded_by_its_name(tmp_path):
     leave(tmp_path, game)
     for name in game.exports:
         found = quagga.load(tmp_path, to=name, device="cpu", build=autoencoder)
-        network = found.predictor.network if isinstance(found, Translator) else found.network  # pyright: ignore
+        network = found.predictor.network if isinstance(found, Translator | Inpainter) else found.network  # pyright: ignore
         assert type(network) is type(game.exports[name].network)
     translated = quagga.load(tmp_path, to="reconstruction", device="cpu", build=autoencoder)(x)  # pyright: ignore
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from toys import Rows, distance, tiny_features, trainer_of, weights
 
 from quagga.errors import BadInput
@@ -159,7 +160,7 @@ def test_the_maps_of_vgg_are_those_after_its_poolings():
     from torchvision.models import vgg16
 
     torch.manual_seed(0)
-    layers = vgg16(weights=None).features[:17].eval()
+    layers = nn.Sequential(*list(vgg16(weights=None).features.children())[:17]).eval()
     x = torch.rand(1, 3, 16, 16) * 2 - 1
     maps = VGGPools(layers)(x)
     assert [tuple(psi.shape[1:]) for psi in maps] == [(64, 8, 8), (128, 4, 4), (256, 2, 2)]
