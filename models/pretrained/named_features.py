@@ -9,10 +9,17 @@ from quagga.models.pretrained.torchvision_features import TorchvisionName, torch
 FeaturesName = Literal[LiteName, TorchvisionName]
 
 
-def named_features(name: FeaturesName) -> Frozen:
+def named_features(name: FeaturesName, option: str = "features", without: str = "leave out --discriminator") -> Frozen:
     """Returns four maps of a picture, finest first; twice the same.
+
+    Args:
+        name: which network's.
+        option: that chose it, for messages.
+        without: what a user does who has no weights, for messages.
 
     Raises:
         BadInput: the weights are not on this machine.
     """
-    return efficientnet_lite(name) if name in get_args(LiteName) else torchvision_features(name)
+    if name in get_args(LiteName):
+        return efficientnet_lite(name, option, without)
+    return torchvision_features(name, option, without)

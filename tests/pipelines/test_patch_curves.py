@@ -60,6 +60,7 @@ def test_sets_of_unequal_size_are_compared_by_their_quantiles(animals):
         ("gan", {"patches_x"}),
         ("class", {"patches_x"}),
         ("vae", {"patches_x"}),
+        ("inpainting", {"patches_x"}),
         ("classifier", set()),
         ("autoencoder-conv", set()),
     ],

