@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from real_minutes import play
 from report import processor
+from torch import nn
 
 import quagga
 from quagga.cli.main import command_line
@@ -34,6 +35,9 @@ from quagga.data.io.read import read_picture
 from quagga.data.io.tensors import to_tensor
 from quagga.data.transforms.irregular_masks import draw_mask
 from quagga.inference.inpainter import Inpainter
+from quagga.pipelines.core.game_protocol import Draw
+from quagga.pipelines.core.options import FeatureLosses
+from quagga.pipelines.inpainting import Inpainting
 from quagga.recipe_files import recipe_file
 
 SIZE = 64
@@ -152,6 +156,28 @@ def masks(number: int, bucket: int) -> np.ndarray:
     return ~draw_mask(np.random.default_rng([number, bucket, 2018]), SIZE, SIZE, *BUCKETS[bucket])
 
 
+def terms(true: list[np.ndarray], bucket: int) -> str:
+    """The terms of Eq. 7, with the paper's weights on EfficientNet-Lite's features, of what Telea's method makes."""
+    holes = [masks(number, bucket) for number in range(len(true))]
+    filled = [by_opencv(cv2.INPAINT_TELEA)(*each) for each in zip(true, holes, strict=True)]
+    x, out = to_tensor(np.stack(true)), to_tensor(np.stack(filled))
+    batch = {"x": x, "m": torch.from_numpy(~np.stack(holes))[:, None].float()}
+    game = Inpainting(nn.Identity(), losses=FeatureLosses())
+    found = game.generator_loss(batch, {"out": out, "comp": out}, Draw(0, range(len(x)))).terms
+    least, most = (100 * share for share in BUCKETS[bucket])
+    return f"Eq. 7 of Telea's, {least:.0f}-{most:.0f} %: " + ", ".join(
+        f"{key} {term:.3f}" for key, term in found.items()
+    )
+
+
+def header(own: Pictures, minutes: float, more: list[str]) -> tuple[str, str]:
+    """How the first line of a set's rows begins, and how it ends."""
+    return (
+        f"{own.name}, {SIZE} pixels, ",
+        f" images in {minutes:g} minutes of one thread{''.join(f' {o}' for o in more)}",
+    )
+
+
 def report(own: Pictures, minutes: float, place: Path, count: int, more: list[str]) -> Iterator[str]:
     recipe = f"--config {recipe_file('holes')} --workers 0 --cache ram"
     line = " ".join(["inpainting", recipe, "--batch_size 8", *more])
@@ -168,9 +194,10 @@ def report(own: Pictures, minutes: float, place: Path, count: int, more: list[st
         "inpainting": inpainter,
     }
     test = [read_picture(file) for file in sorted(own.test.iterdir())[:count]]
-    changed = f", {' '.join(more)}" if more else ""
-    yield f"{own.name}, {SIZE} pixels, {len(test)} held out; {images:,} images in {minutes:g} minutes of one thread"
-    yield f"{processor()}, torch {torch.__version__}{changed}"
+    begin, end = header(own, minutes, more)
+    yield f"{begin}{len(test)} held out; {images:,}{end}"
+    yield f"{processor()}, torch {torch.__version__}"
+    yield terms(test[:32], 3)
     yield f"{'holes':<10}{'':<16}{'L1 %':>8}{'PSNR':>8}{'SSIM':>8}"
     shown: dict[str, list[np.ndarray]] = {"holes": [], **{key: [] for key in fills}, "true": []}
     for bucket, (least, most) in enumerate(BUCKETS):
@@ -207,7 +234,8 @@ def main() -> None:
     chosen.place.mkdir(parents=True, exist_ok=True)
     before = chosen.output.read_text() if chosen.output.exists() else ""
     for own in sets(chosen):
-        if f"{own.name}, {SIZE} pixels" in before and f" {chosen.minutes:g} minutes" in before:
+        begin, end = header(own, chosen.minutes, chosen.more)
+        if any(line.startswith(begin) and line.endswith(end) for line in before.splitlines()):
             continue
         for line in report(own, chosen.minutes, chosen.place, chosen.pictures, chosen.more):
             print(line, flush=True)
