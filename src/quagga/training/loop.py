@@ -10,12 +10,14 @@ from statistics import fmean
 from quagga.data.io.contact_sheet import strips_for_display
 from quagga.data.loading.row_order import DataFault
 from quagga.errors import BadInput, one_line, some
+from quagga.pipelines.core.game_protocol import Images
 from quagga.pipelines.core.minimax_trainer import NotFinite, Trainer
 from quagga.training.best_checkpoint import BestCheckpoint, NoBetterSince
 from quagga.training.hardware.cpu_threads import thread_count_to_save
 from quagga.training.intervals import Due, Intervals
 from quagga.training.lock import LockLost
 from quagga.training.reporting.curve_names import SPEED_CURVES, unknown_curve_error
+from quagga.training.reporting.diagnosis_watch import DiagnosisWatch
 from quagga.training.reporting.sample_sheets import StripCallback, draw_strips, output_domains, write_sample_sheets
 from quagga.training.reporting.speed_report import SpeedReport
 from quagga.training.reporting.step_clock import StepClock
@@ -73,9 +75,10 @@ class TrainingLoop:
         self.agreement = StepAgreement(trainer.accelerator, run.signals)
         self.saver = RunSaver(trainer, run, run.log, write_model) if run.log else None
         self.best = BestCheckpoint(run.folder / CHECKPOINTS, run.options, trainer.length)
-        self.report = None
+        self.report = self.diagnoses = None
         if run.log:
             self.report = SpeedReport(run.log, trainer, self.speed, self.intervals, run.config, self.begins)
+            self.diagnoses = DiagnosisWatch(run.log, run.config, trainer.minibatch)
 
     @property
     def data(self) -> RunData:
@@ -189,6 +192,8 @@ class TrainingLoop:
             self.clock.restart()
         if self.report:
             self.report.update(seen, self.clock.counted, due.log)
+        if self.diagnoses and due.log:
+            self.diagnoses.say()
 
     @contextmanager
     def pause(self, kind: str, seen: int) -> Iterator[None]:
@@ -256,6 +261,8 @@ class TrainingLoop:
             self.pending_scores.append(values[best])
         if self.log:
             self.log.scalars(values, seen)
+        if self.diagnoses:
+            self.diagnoses.add_point(seen, values)
         # Held-out curves have fewer points than the others.
         if best is not None and best not in values and (held_out or not best.startswith("held_out/")):
             self.save(seen)
@@ -266,10 +273,12 @@ class TrainingLoop:
         written as files and given to `on_strips`. On the main process only; a signal cuts it short."""
         if self.log is None:
             return
+        drawn: dict[str, dict[str, Images]] = {}
         for which in ("averaged", "raw"):
             if self.signals.received:  # on a CPU strips take a while, and a launcher grants 30 seconds
                 return
             strips = draw_strips(self.trainer, self.data.shown, self.data.statistics, averaged=which == "averaged")
+            drawn[which] = strips
             names = {side: domain["name"] for side, domain in self.data.rows.domains().items()}
             sheets = strips_for_display(strips, output_domains(self.trainer.game), self.data.rows.forms, names)
             self.log.strips(sheets, which, seen)
@@ -280,6 +289,8 @@ class TrainingLoop:
                     self.log.say(f"the samples could not be kept ({one_line(error)}); the run goes on")
                 if self.on_strips:
                     self.on_strips(seen, strips)
+        if self.diagnoses:
+            self.diagnoses.add_strips(seen, **drawn)
 
     def save(self, seen: int, is_last: bool = False, with_score: bool = True) -> None:
         """Saves model and checkpoint on the main process; every process must call it.
@@ -334,6 +345,8 @@ class TrainingLoop:
         self.trainer.row = max(self.trainer.row, fault.rows.stop)
         self.pending_scores, self.images_since_point = [], 0
         self.intervals.rewind(self.trainer.images_seen)
+        if self.diagnoses:
+            self.diagnoses.rewind(self.trainer.images_seen)
         if self.log:
             self.log.rewind(self.trainer.images_seen)
             for line in [*lines, f"{problem}. Back to {path.name}, and on after these rows"]:

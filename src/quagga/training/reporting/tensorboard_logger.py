@@ -174,6 +174,12 @@ class Logger:
             sheet = contact_sheet(images)
             self._write(lambda w, tag=f"{name}/{which}", s=sheet: w.add_image(tag, s, images_seen, dataformats="HWC"))
 
+    def strip_figures(self, figures: Mapping[str, float], images_seen: int) -> None:
+        """Writes figures of strips, name -> value, as a text in JSON: no curve, since strips come when they can be
+        afforded, and one that a signal cuts off is not made up for."""
+        text = json.dumps({name: round(value, 5) for name, value in figures.items()})
+        self._write(lambda writer: writer.add_text("figures of the strips", text, images_seen))
+
     def say(self, line: str) -> None:
         """Prints a line. If the output is closed (a broken pipe, a full disk), the run goes on all the same."""
         self.heartbeat.reset()

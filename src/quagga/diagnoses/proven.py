@@ -1,0 +1,166 @@
+"""Six faults whose detection is measured by benchmarks/diagnoses.py, on planted faults and on healthy runs."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from quagga.diagnoses.readings import Diagnosis, Point, Readings
+
+# Fixed on half of the recipes and seeds of benchmarks/diagnoses.py, and reported on the other half.
+COPY_CHANGE = 0.12  # G(x) - x, as a share of the difference of two inputs: below it G copies
+SEEN_THROUGH = 0.8  # accuracy of D: above it D sees that nothing was translated
+D_WON = 0.985  # accuracy of D
+NO_VARIETY = 0.25  # difference of two outputs, as a share of that of two pictures
+DROPPED = 0.2  # share of a kind among the samples, as a part of what it would be if all kinds were equally frequent
+INVERTED = -0.3  # correlation of light and dark
+NO_CONTRAST, NO_SATURATION = 0.5, 0.35  # as shares of those of real pictures
+RICHER = 2.5  # compressed size of x as a multiple of that of y
+TWINS = 0.5  # share of inputs that are also on the other side
+STARVED = 0.5  # of the time between two points is spent waiting for pictures
+
+
+def copies(readings: Readings) -> Diagnosis | None:
+    """G gives back what it is given, and D is not fooled by it."""
+    for title, curve in readings.named("/change", "strips/"):
+        found = readings.lasting(curve, lambda change: change < COPY_CHANGE)
+        if found is None or not _seen_through(readings, title):
+            continue
+        since, change = found
+        evidence = (
+            f"in the strip {title} the output differs from its input by {change:.0%} of what two inputs differ by"
+        )
+        weights = ("lambda_identity", "lambda_cycle", "lambda_X", "lambda_rec", "lambda_L1")
+        set_high = [(name, readings.config.get(name)) for name in weights]
+        lower = [(name, f"{value / 4:g}") for name, value in set_high if isinstance(value, int | float) and value > 0]
+        remedies = readings.remedies(*lower[:1], ("lr", f"{2 * readings.config.get('lr', 2e-4):g}"))
+        return Diagnosis("G copies its input", True, since, evidence, remedies)
+    return None
+
+
+def _seen_through(readings: Readings, title: str) -> bool:
+    """Whether something says that a copy is not what was asked for: of partners their distance, which is no smaller
+    than without G; else D, which tells the copies from real pictures."""
+    partners = readings.curves.get(f"strips/{title}/gap")
+    if partners:
+        return readings.lasting(partners, lambda gap: gap > 0.8) is not None
+    judge = f"D_{title.split()[-1].upper()}/accuracy"
+    curve = readings.curves.get(judge) or readings.curves.get("D/accuracy", [])
+    return readings.lasting(curve, lambda accuracy: accuracy > SEEN_THROUGH) is not None
+
+
+def discriminator_has_won(readings: Readings) -> Diagnosis | None:
+    """D decides rightly all the time: what it tells G has no slope left, or G cannot follow."""
+    for name, curve in readings.named("/accuracy"):
+        found = readings.lasting(curve, lambda accuracy: accuracy > D_WON)
+        if found is None:
+            continue
+        since, accuracy = found
+        real, fake = (readings.curves.get(f"{name}/{which}", []) for which in ("real", "fake"))
+        logits = f", its mean logit is {real[-1].value:.2g} for real and {fake[-1].value:.2g} for fake" if fake else ""
+        lr = readings.config.get("lr_discriminator") or readings.config.get("lr", 2e-4)
+        remedies = readings.remedies(("lr_discriminator", f"{lr / 4:g}"), ("penalty", "r1 --lambda_penalty 1"))
+        return Diagnosis(
+            "D has won", True, since, f"{name} is right in {accuracy:.1%} of its decisions{logits}", remedies
+        )
+    return None
+
+
+def modes_collapse(readings: Readings) -> Diagnosis | None:
+    """What G makes is one picture, or few; or kinds of pictures are never made."""
+    remedies = readings.remedies(
+        ("penalty", "r1 --lambda_penalty 1"), ("diffaugment", "'[translation, cutout]'"), ("lr", _part(readings, "lr"))
+    )
+    for name, curve in [*readings.named("/variety", "strips/"), *readings.named("diversity", "held_out/")]:
+        if found := readings.lasting(curve, lambda variety: variety < NO_VARIETY):
+            what = f"in the strip {name} two outputs" if name else "two samples"
+            evidence = f"{what} differ by {found[1]:.0%} of what two held-out pictures differ by"
+            return Diagnosis("modes have collapsed", True, found[0], evidence, remedies)
+    kinds = list(readings.named("", "held_out/share/"))
+    for name, curve in kinds:
+        if len(kinds) < 2:
+            break
+        if found := readings.lasting(curve, lambda share: share < DROPPED / len(kinds)):
+            evidence = f"{found[1]:.1%} of the samples are nearest to {name}, one of {len(kinds)} kinds of pictures"
+            return Diagnosis("modes have been dropped", True, found[0], evidence, remedies)
+    return None
+
+
+def sides_exchanged(readings: Readings) -> Diagnosis | None:
+    """Both sides hold the same pictures; or in pairs the drawing is the target, and the photo what it is made of."""
+    for _, curve in readings.named("/same", "strips/"):
+        if curve[-1].value >= TWINS:
+            evidence = (
+                f"of the held-out pictures of x, {curve[-1].value:.0%} are also pictures of y: there is nothing to"
+            )
+            evidence += " translate. Give each side its own folder with --x and --y"
+            return Diagnosis("both sides hold the same pictures", True, curve[0].images, evidence)
+    for title, curve in readings.named("/detail", "strips/"):
+        if f"strips/{title}/gap" in readings.curves and curve[-1].value > RICHER:
+            evidence = (
+                f"x holds {curve[-1].value:.1f} times the detail of y, its partner: G learns to make the drawing of"
+            )
+            evidence += " the photo"
+            side = {"left": "right", "right": "left"}.get(str(readings.config.get("side")))
+            remedies = readings.remedies(("side", side)) if side else ()
+            evidence += "" if remedies else ". Exchange the folders of --x and --y, if you meant the other way"
+            return Diagnosis("the sides are exchanged", True, curve[0].images, evidence, remedies)
+    return None
+
+
+def colours_wrong(readings: Readings) -> Diagnosis | None:
+    """Light is dark in what G makes, or it is grey, or pale."""
+    identity = ("lambda_identity", max(1.0, 2 * _number(readings, "lambda_identity")))
+    one_way = ("lambda_Y", max(1.0, 2 * _number(readings, "lambda_Y")))
+    for title, own in readings.named("/light", "strips/"):
+        partners = readings.curves.get(f"strips/{title}/light_y")
+        found = readings.lasting(partners or own, lambda light: light < INVERTED)
+        if found is None:
+            continue
+        beside = "its partner" if partners else "its input"
+        evidence = f"in the strip {title} light and dark of an output and {beside} have a correlation of {found[1]:.2f}"
+        remedies = readings.remedies(identity, one_way, ("skip", "true"))
+        return Diagnosis("colours are inverted", True, found[0], evidence, remedies)
+    for end, least in (("contrast", NO_CONTRAST), ("saturation", NO_SATURATION)):
+        for title, curve in readings.named(f"/{end}", "strips/"):
+            if found := readings.lasting(curve, lambda share, least=least: share < least):
+                evidence = f"in the strip {title} the {end} is {found[1]:.0%} of that of real pictures"
+                seen = ("diffaugment", "'[translation, cutout]'") if "color" in _augmented(readings) else identity
+                remedies = readings.remedies(seen, ("lambda_gan", max(1.0, 2 * _number(readings, "lambda_gan"))))
+                return Diagnosis("colours are washed out", True, found[0], evidence, remedies)
+    return None
+
+
+def data_starve(readings: Readings) -> Diagnosis | None:
+    """The device waits for pictures."""
+    found = readings.lasting(waiting_share(readings), lambda share: share > STARVED)
+    if found is None:
+        return None
+    workers = int(_number(readings, "workers"))
+    evidence = f"{found[1]:.0%} of the time is spent waiting for pictures"
+    remedies = readings.remedies(("workers", max(2, 2 * workers)), ("cache", "ram"))
+    return Diagnosis("data starve the device", True, found[0], evidence, remedies)
+
+
+def waiting_share(readings: Readings) -> list[Point]:
+    """Returns the share of the time between two points that was spent waiting for data. The first is left out: there
+    workers start, and caches fill."""
+    waited = readings.curves.get("speed/seconds_waiting_for_data", [])
+    speed = {point.images: point.value for point in readings.curves.get("speed/images_per_second", [])}
+    return [
+        Point(point.images, point.value * speed[point.images] / (point.images - before.images))
+        for before, point in pairwise(waited)
+        if point.images in speed
+    ]
+
+
+def _augmented(readings: Readings) -> Sequence[str]:
+    policies = readings.config.get("diffaugment")
+    return policies if isinstance(policies, list | tuple) else ()
+
+
+def _number(readings: Readings, name: str) -> float:
+    value = readings.config.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _part(readings: Readings, name: str) -> str:
+    return f"{_number(readings, name) / 2:g}"
