@@ -50,7 +50,7 @@ def averages_lag(readings: Readings) -> Diagnosis | None:
     for title, curve in readings.named("/lag", "strips/"):
         change = {point.images: point.value for point in readings.curves.get(f"strips/{title}/change", [])}
         shares = [
-            point._replace(value=point.value / max(change[point.images], 0.05))
+            point._replace(value=point.value / max(change[point.images], 0.2))
             for point in curve
             if point.images in change
         ]

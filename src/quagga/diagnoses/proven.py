@@ -28,7 +28,7 @@ def copies(readings: Readings) -> Diagnosis | None:
         evidence = (
             f"in the strip {title} the output differs from its input by {change:.0%} of what two inputs differ by"
         )
-        weights = ("lambda_identity", "lambda_cycle", "lambda_X", "lambda_rec", "lambda_L1")
+        weights = ("lambda_identity", "lambda_X", "lambda_cycle", "lambda_rec")  # what holds G to its input
         set_high = [(name, readings.config.get(name)) for name in weights]
         lower = [(name, f"{value / 4:g}") for name, value in set_high if isinstance(value, int | float) and value > 0]
         remedies = readings.remedies(*lower[:1], ("lr", f"{2 * readings.config.get('lr', 2e-4):g}"))

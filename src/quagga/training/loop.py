@@ -290,7 +290,7 @@ class TrainingLoop:
                 if self.on_strips:
                     self.on_strips(seen, strips)
         if self.diagnoses:
-            self.diagnoses.add_strips(seen, **drawn)
+            self.diagnoses.add_strips(seen, drawn["averaged"], drawn["raw"])
 
     def save(self, seen: int, is_last: bool = False, with_score: bool = True) -> None:
         """Saves model and checkpoint on the main process; every process must call it.
