@@ -65,6 +65,7 @@ class Fault(NamedTuple):
     names: tuple[str, ...]  # that a diagnosis may have
     visible: Callable[[Readings], list[Point]]
     shows: Callable[[float], bool]
+    images: int | None = None  # of a run, where it needs fewer: what the pictures are is seen at once
 
 
 def curve(*ends: str) -> Callable[[Readings], list[Point]]:
@@ -144,6 +145,7 @@ FAULTS = {
         ("the sides are exchanged", "both sides hold the same pictures"),
         curve("/detail"),
         lambda v: True,
+        400,
     ),
     "colours": Fault(
         ("cut", "pix2pix", "gan"),
@@ -154,7 +156,7 @@ FAULTS = {
         lambda v: v < 0.65,
     ),
     "starved": Fault(
-        ("cut", "pix2pix", "gan"), nothing, None, ("data starve the device",), waiting_share, lambda v: v > 0.4
+        ("cut", "pix2pix", "gan"), nothing, None, ("data starve the device",), waiting_share, lambda v: v > 0.25
     ),
 }
 
@@ -175,11 +177,10 @@ def planted(name: str | None, recipe: str) -> Iterator[None]:
         return game, warnings
 
     def slow(*given: Any) -> Iterator[dict[str, Tensor]]:
-        since = time.perf_counter()
         for batch in opened(*given):
-            time.sleep(1.5 * (time.perf_counter() - since))  # as long as a step took, and half as long again
-            yield batch
             since = time.perf_counter()
+            yield batch
+            time.sleep(1.5 * (time.perf_counter() - since))  # as long as the step took, and half as long again
 
     quagga.training.train.build_game = build_broken
     if name == "starved":
@@ -244,7 +245,7 @@ def wilson(hits: int, count: int) -> str:
 
 
 def report(
-    seeds: list[int], images: int, place: Path, faults: list[str], healthy: list[str], kept: bool
+    seeds: list[int], images: int, place: Path, faults: list[str], recipes: list[str], healthy: list[str], kept: bool
 ) -> Iterator[str]:
     machine = f"{processor()}, torch {torch.__version__}"
     yield f"{SIZE} pixels, batch {BATCH}, {images:,} images a run, seeds {seeds}; {machine}"
@@ -257,10 +258,12 @@ def report(
     half_of = {seed: "fixed" if index < max(1, len(seeds) // 2) else "report" for index, seed in enumerate(seeds)}
     for seed in seeds:
         half = half_of[seed]
-        for name, recipe in [(f, r) for f in faults for r in FAULTS[f].recipes] + [(None, r) for r in healthy]:
-            if kept and not kept_file(name, recipe, seed, images, place).exists():
+        planned = [(fault, recipe) for fault in faults for recipe in FAULTS[fault].recipes if recipe in recipes]
+        for name, recipe in [*planned, *((None, recipe) for recipe in healthy)]:
+            length = min(images, FAULTS[name].images or images) if name else images
+            if kept and not kept_file(name, recipe, seed, length, place).exists():
                 continue
-            readings = play(name, recipe, seed, images, place)
+            readings = play(name, recipe, seed, length, place)
             found = named(readings)
             own = [images_at for other, (images_at, _) in found.items() if name and other in FAULTS[name].names]
             visible = onset(readings, FAULTS[name]) if name else None
@@ -308,6 +311,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1600, help="of each run; 1,200 pass before anything is said")
     parser.add_argument("--kept", action="store_true", help="train nothing: report the runs that are in the place")
     parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=list(FAULTS))
+    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES), help="with a fault")
     parser.add_argument("--healthy", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--output", type=Path)
     chosen = parser.parse_args()
@@ -315,7 +319,8 @@ def main() -> None:
     for kind in ("unpaired", "pairs", "classes"):
         scenes.write(chosen.place / kind, kind=kind, size=SIZE, train=200, test=40)
     seeds = list(range(chosen.first_seed, chosen.first_seed + chosen.seeds))
-    lines = report(seeds, chosen.images, chosen.place, chosen.faults, chosen.healthy, chosen.kept)
+    about = chosen.faults, chosen.recipes, chosen.healthy
+    lines = report(seeds, chosen.images, chosen.place, *about, chosen.kept)
     keep(lines, chosen.output)
 
 

@@ -12,6 +12,7 @@ from quagga.pipelines import cut, cyclegan, gan, pix2pix, stargan
 BATCH, POINTS, EVERY = 4, 16, 100  # images of a step, points of a curve, images between two
 HEALTHY = {
     "D_Y/accuracy": 0.75,
+    "discriminators/D_Y": 0.2,
     "D_Y/real": 0.7,
     "D_Y/fake": 0.3,
     "held_out/D_Y/real": 0.65,
@@ -53,12 +54,13 @@ OPTIONS = {  # such as a run has them
 }
 PARTNERS = {"strips/x to y/gap": 0.4, "strips/x to y/light_y": 0.8}
 GROWING = [3.0 * (1 if number < POINTS - 4 else 10 ** (number - POINTS + 5)) for number in range(POINTS)]
+FALLEN = [0.25] + [0.002] * (POINTS - 1)
 # name of the fault -> the curves that show it
 FAULTS: dict[str, dict[str, float | Sequence[float]]] = {
     "G copies its input": {"strips/x to y/change": 0.03, "D_Y/accuracy": 0.95},
-    "D has won": {"D_Y/accuracy": 0.998},
+    "D has won": {"D_Y/accuracy": 0.998, "discriminators/D_Y": FALLEN},
     "modes have collapsed": {"held_out/diversity": 0.1},
-    "modes have been dropped": {"held_out/share/zebra": 0.03},
+    "modes have been dropped": {"held_out/share/zebra": [0.6] * 5 + [0.03] * (POINTS - 5)},
     "both sides hold the same pictures": {"strips/x to y/same": 1.0},
     "the sides are exchanged": {**PARTNERS, "strips/x to y/detail": 4.0},
     "colours are inverted": {"strips/x to y/light": -0.7},
@@ -119,7 +121,7 @@ def test_what_shows_only_of_late_is_not_said_yet(name):
     assert names(run(**{curve: late(value, of_all[curve]) for curve, value in FAULTS[name].items()})) == []
 
 
-@pytest.mark.parametrize("name", ["G copies its input", "D has won", "modes have collapsed", "colours are inverted"])
+@pytest.mark.parametrize("name", ["G copies its input", "modes have collapsed", "colours are inverted"])
 def test_what_shows_at_the_start_and_passes_is_never_said(name):
     opening = 6  # points: 150 steps of 4 images
     readings = Readings(OPTIONS, BATCH)
@@ -131,13 +133,29 @@ def test_what_shows_at_the_start_and_passes_is_never_said(name):
 def test_one_odd_point_hides_no_fault():
     accuracy = [0.999] * POINTS
     accuracy[-4] = 0.97
-    assert names(run(**{"D_Y/accuracy": accuracy})) == ["D has won"]
+    assert names(run(**{**FAULTS["D has won"], "D_Y/accuracy": accuracy})) == ["D has won"]
 
 
 def test_it_is_said_since_when():
-    accuracy = [0.7] * 8 + [0.999] * 8
-    [fault] = find_faults(run(**{"D_Y/accuracy": accuracy}))
+    diversity = [0.7] * 8 + [0.1] * 8
+    [fault] = find_faults(run(**{"held_out/diversity": diversity}))
     assert fault.since == 9 * EVERY
+
+
+@pytest.mark.parametrize("step", [0.0, 0.01])
+def test_of_what_mends_nothing_is_said(step):
+    diversity = [0.01 + step * number for number in range(POINTS)]
+    assert names(run(**{"held_out/diversity": diversity})) == ([] if step else ["modes have collapsed"])
+
+
+def test_a_D_that_is_sure_but_has_to_work_for_it_has_not_won():
+    """As of a small DCGAN that learns: every decision right, and a tenth of the loss left."""
+    loss = [1.1] + [0.1] * (POINTS - 1)
+    assert names(run(**{"D_Y/accuracy": 0.998, "discriminators/D_Y": loss})) == []
+
+
+def test_a_kind_that_was_never_made_was_not_dropped():
+    assert names(run(**{"held_out/share/zebra": 0.0})) == []
 
 
 def test_a_copy_that_D_takes_for_real_is_no_fault():
@@ -167,15 +185,16 @@ def test_the_layer_of_a_checkerboard_is_named_by_its_period():
 def test_a_longer_run_needs_a_longer_stretch():
     readings = Readings(OPTIONS, BATCH)
     for number in range(1, 400):
-        readings.add(number * EVERY, {"D/accuracy": 0.999 if number > 380 else 0.8})
+        readings.add(number * EVERY, {"held_out/diversity": 0.1 if number > 380 else 0.8})
     assert names(readings) == []
     for number in range(400, 440):
-        readings.add(number * EVERY, {"D/accuracy": 0.999})
-    assert names(readings) == ["D has won"]
+        readings.add(number * EVERY, {"held_out/diversity": 0.1})
+    assert names(readings) == ["modes have collapsed"]
 
 
 def test_what_was_rolled_back_counts_for_nothing_and_a_point_twice_counts_once():
-    readings = run(**{"D_Y/accuracy": 0.999})
+    readings = run(**FAULTS["D has won"])
+    assert names(readings) == ["D has won"]
     readings.rewind(700)
     assert names(readings) == [] and all(curve[-1].images == 700 for curve in readings.curves.values())
     readings.add(700, HEALTHY)

@@ -31,7 +31,8 @@ def test_a_fault_is_said_once_and_read_again_and_changes_no_number(root, tmp_pat
     assert command_line([*words(root, tmp_path / "quiet", **LONG)]) == 0
     assert "diagnosis:" not in capsys.readouterr().out  # so short a run is judged by nobody
     quick(monkeypatch)
-    monkeypatch.setattr(diagnoses.proven, "D_WON", 0.7)
+    monkeypatch.setattr(diagnoses.proven, "D_WON", 0.6)
+    monkeypatch.setattr(diagnoses.proven, "LOSS_LEFT", 1.1)
     monkeypatch.setattr(diagnoses.proven, "COPY_CHANGE", -1)
     assert command_line([*words(root, tmp_path / "said", **LONG)]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "D has won" in line]

@@ -3,25 +3,26 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from quagga.diagnoses.readings import Diagnosis, Point, Readings
+from quagga.diagnoses.readings import MIN_POINTS, Diagnosis, Point, Readings
 
 # Fixed on half of the recipes and seeds of benchmarks/diagnoses.py, and reported on the other half.
 COPY_CHANGE = 0.12  # G(x) - x, as a share of the difference of two inputs: below it G copies
-SEEN_THROUGH = 0.8  # accuracy of D: above it D sees that nothing was translated
-D_WON = 0.985  # accuracy of D
+SEEN_THROUGH = 0.75  # accuracy of D of late: above it D sees that nothing was translated
+D_WON = 0.985  # accuracy of D; small GANs that learn well come above it too, so
+LOSS_LEFT = 0.04  # D's loss must also be below this share of its highest, that of a D that guesses
 NO_VARIETY = 0.25  # difference of two outputs, as a share of that of two pictures
 DROPPED = 0.2  # share of a kind among the samples, as a part of what it would be if all kinds were equally frequent
 INVERTED = -0.3  # correlation of light and dark
 NO_CONTRAST, NO_SATURATION = 0.5, 0.35  # as shares of those of real pictures
-RICHER = 2.5  # compressed size of x as a multiple of that of y
+RICHER = 1.4  # compressed size of x as a multiple of that of y
 TWINS = 0.5  # share of inputs that are also on the other side
-STARVED = 0.5  # of the time between two points is spent waiting for pictures
+STARVED = 0.3  # of the time between two points is spent waiting for pictures
 
 
 def copies(readings: Readings) -> Diagnosis | None:
     """G gives back what it is given, and D is not fooled by it."""
     for title, curve in readings.named("/change", "strips/"):
-        found = readings.lasting(curve, lambda change: change < COPY_CHANGE)
+        found = readings.lasting(curve, lambda change: change < COPY_CHANGE, may_mend=True)
         if found is None or not _seen_through(readings, title):
             continue
         since, change = found
@@ -43,24 +44,26 @@ def _seen_through(readings: Readings, title: str) -> bool:
     if partners:
         return readings.lasting(partners, lambda gap: gap > 0.8) is not None
     judge = f"D_{title.split()[-1].upper()}/accuracy"
-    curve = readings.curves.get(judge) or readings.curves.get("D/accuracy", [])
-    return readings.lasting(curve, lambda accuracy: accuracy > SEEN_THROUGH) is not None
+    newest = (readings.curves.get(judge) or readings.curves.get("D/accuracy", []))[-MIN_POINTS:]
+    return sum(point.value for point in newest) > SEEN_THROUGH * max(len(newest), 1)
 
 
 def discriminator_has_won(readings: Readings) -> Diagnosis | None:
     """D decides rightly all the time: what it tells G has no slope left, or G cannot follow."""
     for name, curve in readings.named("/accuracy"):
-        found = readings.lasting(curve, lambda accuracy: accuracy > D_WON)
-        if found is None:
+        loss = readings.curves.get(f"discriminators/{name}", [])
+        highest = max((point.value for point in loss), default=0.0)
+        found = readings.lasting(loss, lambda value, highest=highest: value < LOSS_LEFT * highest)
+        sure = readings.lasting(curve, lambda accuracy: accuracy > D_WON)
+        if found is None or sure is None:
             continue
-        since, accuracy = found
+        since, accuracy = max(found[0], sure[0]), sure[1]
         real, fake = (readings.curves.get(f"{name}/{which}", []) for which in ("real", "fake"))
         logits = f", its mean logit is {real[-1].value:.2g} for real and {fake[-1].value:.2g} for fake" if fake else ""
         lr = readings.config.get("lr_discriminator") or readings.config.get("lr", 2e-4)
         remedies = readings.remedies(("lr_discriminator", f"{lr / 4:g}"), ("penalty", "r1 --lambda_penalty 1"))
-        return Diagnosis(
-            "D has won", True, since, f"{name} is right in {accuracy:.1%} of its decisions{logits}", remedies
-        )
+        evidence = f"{name} is right in {accuracy:.1%} of its decisions, its loss is {found[1] / highest:.1%} of its"
+        return Diagnosis("D has won", True, since, f"{evidence} highest{logits}", remedies)
     return None
 
 
@@ -70,16 +73,21 @@ def modes_collapse(readings: Readings) -> Diagnosis | None:
         ("penalty", "r1 --lambda_penalty 1"), ("diffaugment", "'[translation, cutout]'"), ("lr", _part(readings, "lr"))
     )
     for name, curve in [*readings.named("/variety", "strips/"), *readings.named("diversity", "held_out/")]:
-        if found := readings.lasting(curve, lambda variety: variety < NO_VARIETY):
+        if found := readings.lasting(curve, lambda variety: variety < NO_VARIETY, may_mend=True):
             what = f"in the strip {name} two outputs" if name else "two samples"
             evidence = f"{what} differ by {found[1]:.0%} of what two held-out pictures differ by"
             return Diagnosis("modes have collapsed", True, found[0], evidence, remedies)
     kinds = list(readings.named("", "held_out/share/"))
     for name, curve in kinds:
-        if len(kinds) < 2:
-            break
-        if found := readings.lasting(curve, lambda share: share < DROPPED / len(kinds)):
-            evidence = f"{found[1]:.1%} of the samples are nearest to {name}, one of {len(kinds)} kinds of pictures"
+        had = max(point.value for point in curve)
+        if len(kinds) < 2 or had < 1 / (
+            2 * len(kinds)
+        ):  # young samples resemble no kind: what was never made, may come
+            continue
+        if found := readings.lasting(curve, lambda share: share < DROPPED / len(kinds), may_mend=True):
+            evidence = (
+                f"{found[1]:.1%} of the samples are nearest to {name}, one of {len(kinds)} kinds; it was {had:.0%}"
+            )
             return Diagnosis("modes have been dropped", True, found[0], evidence, remedies)
     return None
 
@@ -112,7 +120,7 @@ def colours_wrong(readings: Readings) -> Diagnosis | None:
     one_way = ("lambda_Y", max(1.0, 2 * _number(readings, "lambda_Y")))
     for title, own in readings.named("/light", "strips/"):
         partners = readings.curves.get(f"strips/{title}/light_y")
-        found = readings.lasting(partners or own, lambda light: light < INVERTED)
+        found = readings.lasting(partners or own, lambda light: light < INVERTED, may_mend=True)
         if found is None:
             continue
         beside = "its partner" if partners else "its input"
@@ -121,7 +129,7 @@ def colours_wrong(readings: Readings) -> Diagnosis | None:
         return Diagnosis("colours are inverted", True, found[0], evidence, remedies)
     for end, least in (("contrast", NO_CONTRAST), ("saturation", NO_SATURATION)):
         for title, curve in readings.named(f"/{end}", "strips/"):
-            if found := readings.lasting(curve, lambda share, least=least: share < least):
+            if found := readings.lasting(curve, lambda share, least=least: share < least, may_mend=True):
                 evidence = f"in the strip {title} the {end} is {found[1]:.0%} of that of real pictures"
                 seen = ("diffaugment", "'[translation, cutout]'") if "color" in _augmented(readings) else identity
                 remedies = readings.remedies(seen, ("lambda_gan", max(1.0, 2 * _number(readings, "lambda_gan"))))

@@ -11,6 +11,7 @@ OPENING_STEPS, OPENING_SHARE = (
     0.05,
 )  # steps at the start, or share of the images seen, in which every game looks broken
 MIN_POINTS = 3  # of a curve, on which a verdict rests
+MENDING, MENDING_FLOOR = 0.2, 0.02  # rise within a stretch, as a share and beside it, with which a curve mends
 MIN_SHARE_HELD = 0.8  # of these points, that must show the fault: one odd minibatch breaks no verdict
 
 
@@ -99,11 +100,22 @@ class Readings:
                 return newest[::-1]
         return []
 
-    def lasting(self, curve: Sequence[Point], shows: Callable[[float], bool]) -> tuple[int, float] | None:
+    def lasting(
+        self, curve: Sequence[Point], shows: Callable[[float], bool], may_mend: bool = False
+    ) -> tuple[int, float] | None:
         """Returns since how many images a curve shows a fault, and its mean value of late; None: it does not, or not
-        for long enough. The mean and four of five points of the stretch must show it, and so must the newest."""
+        for long enough. The mean and four of five points of the stretch must show it, and so must the newest.
+
+        Args:
+            curve: by images seen.
+            shows: whether a value shows the fault.
+            may_mend: whether a curve that rises is on its way out of the fault, so that nothing is said while it does.
+        """
         stretch = self.stretch(curve)
         if not stretch:
+            return None
+        first, newest = stretch[0].value, stretch[-1].value
+        if may_mend and newest > first + MENDING * abs(first) + MENDING_FLOOR:
             return None
         mean = sum(point.value for point in stretch) / len(stretch)
         held = sum(shows(point.value) for point in stretch)

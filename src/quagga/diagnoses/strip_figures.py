@@ -48,7 +48,7 @@ def strip_figures(averaged: Strips, raw: Strips | None = None) -> dict[str, floa
         elif title == GRID_OF_SAMPLES:
             found = _grid_figures(columns)
         elif samples := [column for name, column in columns.items() if name.startswith("G(z")]:
-            real = averaged.get("held out", {}).get("x")
+            real = next((strip["x"] for strip in averaged.values() if "x" in strip), None)
             found = _sample_figures(torch.cat(samples), real) if real is not None else {}
         figures |= {f"{title}/{name}": value for name, value in found.items()}
     return figures
