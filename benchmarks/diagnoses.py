@@ -241,7 +241,7 @@ def wilson(hits: int, count: int) -> str:
     p, z = hits / count, 1.96
     middle, half = p + z * z / 2 / count, z * sqrt(p * (1 - p) / count + z * z / 4 / count**2)
     low, high = ((middle + sign * half) / (1 + z * z / count) for sign in (-1, 1))
-    return f"{hits} of {count} ({p:.0%}, 95 % interval {low:.0%} to {high:.0%})"
+    return f"{hits} of {count} ({p:.0%}, 95 % interval {max(0.0, low):.0%} to {high:.0%})"
 
 
 def report(

@@ -59,7 +59,7 @@ FALLEN = [0.25] + [0.002] * (POINTS - 1)
 FAULTS: dict[str, dict[str, float | Sequence[float]]] = {
     "G copies its input": {"strips/x to y/change": 0.03, "D_Y/accuracy": 0.95},
     "D has won": {"D_Y/accuracy": 0.998, "discriminators/D_Y": FALLEN},
-    "modes have collapsed": {"held_out/diversity": 0.1},
+    "modes have collapsed": {"strips/x to y/variety": 0.1},
     "modes have been dropped": {"held_out/share/zebra": [0.6] * 5 + [0.03] * (POINTS - 5)},
     "both sides hold the same pictures": {"strips/x to y/same": 1.0},
     "the sides are exchanged": {**PARTNERS, "strips/x to y/detail": 4.0},
@@ -138,20 +138,25 @@ def test_one_odd_point_hides_no_fault():
 
 def test_it_is_said_since_when():
     diversity = [0.7] * 8 + [0.1] * 8
-    [fault] = find_faults(run(**{"held_out/diversity": diversity}))
+    [fault] = find_faults(run(**{"strips/x to y/variety": diversity}))
     assert fault.since == 9 * EVERY
 
 
 @pytest.mark.parametrize("step", [0.0, 0.01])
 def test_of_what_mends_nothing_is_said(step):
     diversity = [0.01 + step * number for number in range(POINTS)]
-    assert names(run(**{"held_out/diversity": diversity})) == ([] if step else ["modes have collapsed"])
+    assert names(run(**{"strips/x to y/variety": diversity})) == ([] if step else ["modes have collapsed"])
 
 
 def test_a_D_that_is_sure_but_has_to_work_for_it_has_not_won():
     """As of a small DCGAN that learns: every decision right, and a tenth of the loss left."""
     loss = [1.1] + [0.1] * (POINTS - 1)
     assert names(run(**{"D_Y/accuracy": 0.998, "discriminators/D_Y": loss})) == []
+
+
+def test_pale_pictures_are_pale_and_not_all_alike():
+    pale = {"strips/x to y/variety": 0.2, "strips/x to y/contrast": 0.25}
+    assert names(run(**pale)) == ["colours are washed out"]
 
 
 def test_a_kind_that_was_never_made_was_not_dropped():

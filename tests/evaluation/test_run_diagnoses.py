@@ -1,6 +1,7 @@
 """What is said while a run trains is read of its folder too, and saying it changes nothing."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_run
@@ -46,26 +47,38 @@ def test_a_fault_is_said_once_and_read_again_and_changes_no_number(root, tmp_pat
 def test_a_run_that_is_watched_is_the_run_that_is_not(root, tmp_path, monkeypatch):
     assert command_line([*words(root, tmp_path / "watched", images=12)]) == 0
     monkeypatch.setattr(diagnosis_watch.DiagnosisWatch, "add_strips", lambda *_, **__: None)
-    monkeypatch.setattr(diagnosis_watch.DiagnosisWatch, "say", lambda _: None)
+    monkeypatch.setattr(diagnosis_watch.DiagnosisWatch, "say", lambda *_: None)
     assert command_line([*words(root, tmp_path / "not", images=12)]) == 0
     assert tiny_run.differing(left(tmp_path / "watched"), left(tmp_path / "not")) == 0
 
 
 def test_what_is_read_is_what_was_watched(root, tmp_path, monkeypatch):
-    seen = []
+    watched = []
 
-    def kept(self: diagnosis_watch.DiagnosisWatch) -> None:
-        seen.append(self.readings)
+    def kept(self: diagnosis_watch.DiagnosisWatch, seen: int) -> None:
+        watched.append(self.readings)
 
     monkeypatch.setattr(diagnosis_watch.DiagnosisWatch, "say", kept)
     assert command_line([*words(root, tmp_path / "run", images=12)]) == 0
     read = read_readings(tmp_path / "run")
-    assert read.minibatch == seen[-1].minibatch and read.curves.keys() == seen[-1].curves.keys()
+    assert read.minibatch == watched[-1].minibatch and read.curves.keys() == watched[-1].curves.keys()
     assert "strips/x to y/change" in read.curves
     for name, curve in read.curves.items():
-        for one, other in zip(curve, seen[-1].curves[name], strict=True):
+        for one, other in zip(curve, watched[-1].curves[name], strict=True):
             assert one.images == other.images and one.value == pytest.approx(other.value, rel=1e-5, abs=1e-5)
     assert diagnosis_text(tmp_path / "run") == NOTHING
+
+
+def test_a_long_run_is_looked_at_a_few_hundred_times(monkeypatch):
+    looks = []
+    monkeypatch.setattr(diagnosis_watch, "find_faults", lambda readings: looks.append(readings) or [])
+    watch = diagnosis_watch.DiagnosisWatch(SimpleNamespace(say=print), {}, 1)  # pyright: ignore[reportArgumentType]
+    for images in range(100, 1_000_001, 100):
+        watch.say(images)
+    assert 200 < len(looks) < 600
+    watch.rewind(500_000)
+    watch.say(500_100)
+    assert len(looks) < 600 and watch.next_look < 520_000
 
 
 def test_what_is_no_run_is_refused_in_a_line(tmp_path):

@@ -1,6 +1,6 @@
 """Six faults whose detection is measured by benchmarks/diagnoses.py, on planted faults and on healthy runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from quagga.diagnoses.readings import MIN_POINTS, Diagnosis, Point, Readings
@@ -72,7 +72,7 @@ def modes_collapse(readings: Readings) -> Diagnosis | None:
     remedies = readings.remedies(
         ("penalty", "r1 --lambda_penalty 1"), ("diffaugment", "'[translation, cutout]'"), ("lr", _part(readings, "lr"))
     )
-    for name, curve in [*readings.named("/variety", "strips/"), *readings.named("diversity", "held_out/")]:
+    for name, curve in _varieties(readings):
         if found := readings.lasting(curve, lambda variety: variety < NO_VARIETY, may_mend=True):
             what = f"in the strip {name} two outputs" if name else "two samples"
             evidence = f"{what} differ by {found[1]:.0%} of what two held-out pictures differ by"
@@ -90,6 +90,18 @@ def modes_collapse(readings: Readings) -> Diagnosis | None:
             )
             return Diagnosis("modes have been dropped", True, found[0], evidence, remedies)
     return None
+
+
+def _varieties(readings: Readings) -> Iterator[tuple[str, list[Point]]]:
+    """Yields strips' titles and how much their outputs vary; if there is no such strip, "" and the held-out curve. Of
+    pale pictures two differ less: that is no fault of their variety, which counts as a share of their contrast."""
+    strips = list(readings.named("/variety", "strips/"))
+    for title, curve in strips:
+        contrast = {point.images: point.value for point in readings.curves.get(f"strips/{title}/contrast", [])}
+        of_contrast = [(point, min(1.0, max(contrast.get(point.images, 1.0), 0.01))) for point in curve]
+        yield title, [Point(point.images, point.value / most) for point, most in of_contrast]
+    if not strips:
+        yield from readings.named("diversity", "held_out/")
 
 
 def sides_exchanged(readings: Readings) -> Diagnosis | None:

@@ -193,7 +193,7 @@ class TrainingLoop:
         if self.report:
             self.report.update(seen, self.clock.counted, due.log)
         if self.diagnoses and due.log:
-            self.diagnoses.say()
+            self.diagnoses.say(seen)
 
     @contextmanager
     def pause(self, kind: str, seen: int) -> Iterator[None]:

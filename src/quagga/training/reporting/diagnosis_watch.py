@@ -7,6 +7,10 @@ from quagga.diagnoses import Readings, find_faults, strip_figures
 from quagga.pipelines.core.game_protocol import Images
 from quagga.training.reporting.tensorboard_logger import Logger
 
+# Images seen at the next look, as a multiple. Looking takes 10 ms after 2,700 points (measured), and points of small
+# pictures are a tenth of a second apart on a GPU; a few hundred looks are seconds of a whole run.
+LOOK_AGAIN = 1.02
+
 
 class DiagnosisWatch:
     """Watches the curves and strips of one start of a run. Only the main process has one. It reads what has been
@@ -21,6 +25,7 @@ class DiagnosisWatch:
     def __init__(self, log: Logger, config: Mapping[str, Any], minibatch: int):
         self.log, self.readings = log, Readings(config, minibatch)
         self.names_said: set[str] = set()
+        self.next_look = 0.0  # images seen
 
     def add_point(self, images_seen: int, values: Mapping[str, float]) -> None:
         """Notes a point of the curves."""
@@ -32,8 +37,12 @@ class DiagnosisWatch:
         self.readings.add(images_seen, {f"strips/{name}": value for name, value in figures.items()})
         self.log.strip_figures(figures, images_seen)
 
-    def say(self) -> None:
-        """Says the faults that have not been said yet."""
+    def say(self, images_seen: int) -> None:
+        """Says the faults that have not been said yet. Of a long run not every point is looked at: its faults must last
+        for a tenth of it anyway."""
+        if images_seen < self.next_look:
+            return
+        self.next_look = LOOK_AGAIN * images_seen
         for fault in find_faults(self.readings):
             if fault.name not in self.names_said:
                 self.names_said.add(fault.name)
@@ -42,3 +51,4 @@ class DiagnosisWatch:
     def rewind(self, images_seen: int) -> None:
         """Takes back what was noted after so many images, to which the run was rolled back."""
         self.readings.rewind(images_seen)
+        self.next_look = 0.0
