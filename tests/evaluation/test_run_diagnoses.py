@@ -7,9 +7,8 @@ import pytest
 import tiny_run
 from tiny_run import left, words
 
-from quagga import diagnoses
 from quagga.cli.main import command_line
-from quagga.diagnoses import readings
+from quagga.diagnoses import proven, readings
 from quagga.errors import BadInput
 from quagga.evaluation.run_diagnoses import NOTHING, diagnose, diagnosis_text, read_readings
 from quagga.training.reporting import diagnosis_watch
@@ -32,9 +31,9 @@ def test_a_fault_is_said_once_and_read_again_and_changes_no_number(root, tmp_pat
     assert command_line([*words(root, tmp_path / "quiet", **LONG)]) == 0
     assert "diagnosis:" not in capsys.readouterr().out  # so short a run is judged by nobody
     quick(monkeypatch)
-    monkeypatch.setattr(diagnoses.proven, "D_WON", 0.6)
-    monkeypatch.setattr(diagnoses.proven, "LOSS_LEFT", 1.1)
-    monkeypatch.setattr(diagnoses.proven, "COPY_CHANGE", -1)
+    monkeypatch.setattr(proven, "D_WON", 0.6)
+    monkeypatch.setattr(proven, "LOSS_LEFT", 1.1)
+    monkeypatch.setattr(proven, "COPY_CHANGE", -1)
     assert command_line([*words(root, tmp_path / "said", **LONG)]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "D has won" in line]
     assert len(said) == 1 and "--lr_discriminator 0.005" in said[0]

@@ -44,7 +44,7 @@ def strip_figures(averaged: Strips, raw: Strips | None = None) -> dict[str, floa
     for title, columns in averaged.items():
         found: dict[str, float] = {}
         if match := TITLE.match(title):
-            found = _translation_figures(*match.groups(), columns, averaged, (raw or {}).get(title, {}))
+            found = _translation_figures(match[1], match[2], columns, averaged, (raw or {}).get(title, {}))
         elif title == GRID_OF_SAMPLES:
             found = _grid_figures(columns)
         elif samples := [column for name, column in columns.items() if name.startswith("G(z")]:
