@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from quagga.diagnoses import strip_figures
-from quagga.diagnoses.strip_figures import spread
+from quagga.diagnoses.figures import spread
 
 
 def pictures(seed: int = 0, count: int = 4, channels: int = 3, size: int = 32) -> Tensor:

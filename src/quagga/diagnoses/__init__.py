@@ -5,7 +5,7 @@ folder, so both must reach it, and it neither. Its functions are pure; nothing h
 """
 
 from quagga.diagnoses.faults import find_faults
+from quagga.diagnoses.figures import strip_figures
 from quagga.diagnoses.readings import Diagnosis, Point, Readings
-from quagga.diagnoses.strip_figures import strip_figures
 
 __all__ = ["Diagnosis", "Point", "Readings", "find_faults", "strip_figures"]
