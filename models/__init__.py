@@ -11,7 +11,7 @@ from quagga.models.autoencoding import AreaDecoder, AreaEncoder, ConvEncoder, ML
 from quagga.models.blocks.composed import Composed
 from quagga.models.blocks.encoders import encoder_of
 from quagga.models.blocks.layers import Norm, Upsample, init_normal_
-from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
+from quagga.models.classifier import CodeClassifier, ConvClassifier, DeepClassifier, Posterior
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.inpainting import Composite, PartialUnet
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
@@ -24,6 +24,7 @@ from quagga.models.unet import UnetGenerator
 __all__ = [
     "AreaDecoder",
     "AreaEncoder",
+    "CodeClassifier",
     "Composed",
     "Composite",
     "ConvClassifier",

@@ -46,9 +46,7 @@ class ConvClassifier(nn.Module):
             body += [convolution, normalization(norm, channels), nn.ReLU(inplace=True)]
             inputs = channels
         self.body = nn.Sequential(*body, nn.AdaptiveAvgPool2d(POOLED), nn.Flatten())
-        self.head = nn.Sequential(
-            nn.Linear(4 * k * POOLED**2, UNITS), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(UNITS, outputs)
-        )
+        self.head = head(4 * k * POOLED**2, outputs, dropout)
 
     def hidden(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [-1, 1] -> (N, 128), what the last layer sees: the features of the picture."""
@@ -103,6 +101,25 @@ class DeepClassifier(nn.Module):
 
 
 @remembers_arguments
+class CodeClassifier(nn.Module):
+    """Codes (N, code_size) of any range -> logits (N, outputs): fc128, ReLU, fc; a head for an encoder.
+
+    Args:
+        code_size: numbers of a code.
+        outputs: classes or attributes.
+        dropout: share of the values before the last layer that are dropped in training.
+    """
+
+    def __init__(self, code_size: Channels = 16, outputs: Units = 10, dropout: Share = 0.3) -> None:
+        super().__init__()
+        self.head = head(code_size, outputs, dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, code_size) -> logits (N, outputs)."""
+        return self.head(z)
+
+
+@remembers_arguments
 class Posterior(nn.Module):
     """(N, C, H, W) in [-1, 1] -> p(c|x), (N, K): the probability of each class, or of each attribute by itself.
 
@@ -119,3 +136,10 @@ class Posterior(nn.Module):
         """(N, C, H, W) in [-1, 1] -> (N, K) in [0, 1]."""
         logits = self.logits(x)
         return logits.softmax(1) if self.kind == "class" else logits.sigmoid()
+
+
+def head(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    """Returns fc128, ReLU, dropout, fc: (N, inputs) -> (N, outputs)."""
+    return nn.Sequential(
+        nn.Linear(inputs, UNITS), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(UNITS, outputs)
+    )

@@ -21,11 +21,13 @@ from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.fields import picture
 from quagga.models.arguments import MAX_CHANNELS
+from quagga.models.blocks.composed import Composed
 from quagga.models.blocks.layers import Norm
-from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
+from quagga.models.classifier import CodeClassifier, ConvClassifier, DeepClassifier, Posterior
 from quagga.pipelines.core import Batch, Draw, Export, Images, Loss, Terms
 from quagga.pipelines.core.losses import at_least_float32
 from quagga.pipelines.core.option_checks import check_bounds
+from quagga.pipelines.core.options import CodingNetworks
 from quagga.pipelines.core.sample_metrics import pass_in_parts
 
 data = Conditioned  # opens the training data
@@ -39,19 +41,22 @@ class Classifier:
     """The game, as `quagga.Game`. Batches hold "x", (N, C, H, W) in [-1, 1], and "c", what each shows: int64 (N,)
     classes, or float (N, A) attributes in [0, 1]."""
 
-    C: nn.Module  # x -> logits (N, K)
+    C: nn.Module  # x, or with Phi its code -> logits (N, K)
     conditions: Conditions  # their kind and names
+    Phi: nn.Module | None = None  # an autoencoder's encoder, x -> code (N, m)
 
     fresh_noise = False
 
     def __post_init__(self):
-        self.generators, self.discriminators, self.memory = {"C": self.C}, {}, {}
-        network = Posterior(self.C, "class" if self.conditions.kind == "class" else "attributes")
+        self.generators = {"C": self.C} if self.Phi is None else {"Phi": self.Phi, "C": self.C}
+        self.discriminators, self.memory = {}, {}
+        self.logits = self.C if self.Phi is None else Composed([self.Phi, self.C])
+        network = Posterior(self.logits, "class" if self.conditions.kind == "class" else "attributes")
         self.exports = {"C": Export(network, inputs=(picture("x"),), output=self.conditions.field("c"))}
 
     def generate(self, batch: Batch, draw: Draw) -> Images:
         """Returns the logits, (N, K)."""
-        return {"C(x)": self.C(batch["x"])}
+        return {"C(x)": self.logits(batch["x"])}
 
     def discriminator_loss(self, batch: Batch, fakes: Images, draw: Draw) -> Loss:
         """There is no discriminator, so this is never asked."""
@@ -78,7 +83,7 @@ class Classifier:
     def visualize(self, batch: Batch, draw: Draw) -> dict[str, Images]:
         """Returns held-out pictures, each in the columns of what is read in it, and grey in the others. Columns are the
         classes of these pictures, or the first attributes; beside them stands what was read as any other class."""
-        x, c, logits = batch["x"], batch["c"], self.C(batch["x"])
+        x, c, logits = batch["x"], batch["c"], self.logits(batch["x"])
         if self.conditions.kind == "class":
             columns = c.unique()[:COLUMNS]
             read = logits.argmax(1)[:, None] == columns
@@ -91,7 +96,7 @@ class Classifier:
     def examine(self, batch: Batch, draw: Draw) -> Terms:
         """Returns the cross-entropy and the share of right answers for held-out pictures; of attributes also that of
         each."""
-        logits, c = pass_in_parts(self.C, batch["x"]).to(batch["x"].dtype), batch["c"]
+        logits, c = pass_in_parts(self.logits, batch["x"]).to(batch["x"].dtype), batch["c"]
         right = self.right(logits, c)
         terms = {"cross_entropy": self.cross_entropy(logits, c), "accuracy": right.mean()}
         if self.conditions.kind == "attributes":
@@ -103,9 +108,11 @@ def build(
     *,
     condition: Literal["class", "attributes", "caption"] = "class",
     names: list[str] | None = None,
+    size: int | None = None,
     x_channels: int | None = None,
-    network: Literal["small", "deep"] = "small",
+    network: Literal["small", "deep", "encoder"] = "small",
     width: int = 32,
+    code_size: int = 16,
     norm: Norm = "batch",
     dropout: float = 0.3,
 ) -> Classifier:
@@ -114,10 +121,13 @@ def build(
     Args:
         condition: what is known of each picture: its class, or attributes.
         names: the classes or attributes, in order; None takes the data's.
+        size: side of the square pictures; None takes the data's.
         x_channels: channels of the pictures: 3 for colour, 1 for grey; None takes the data's.
-        network: small, for digits, icons and faces that fill the picture; or deep, which finds an animal anywhere in a
-            photo, and takes longer to learn.
+        network: small, for digits, icons and faces that fill the picture; deep, which finds an animal anywhere in a
+            photo, and takes longer to learn; or encoder, that of an autoencoder of convolutions, which --init_from
+            takes from its run.
         width: channels of the first layers.
+        code_size: encoder: numbers of its code.
         norm: normalisation after every convolution.
         dropout: share of the values before the last layer that are dropped.
     """
@@ -127,7 +137,13 @@ def build(
         raise BadInput("a caption is no class: make a table of attributes of its words, --condition attributes")
     if not 0 <= dropout < 1:
         raise BadInput(f"dropout is {dropout}: it is a share, from 0 to below 1")
+    conditions = Conditions(condition, names)
+    if network == "encoder":
+        if norm == "instance":
+            raise BadInput("an autoencoder's encoder has no instance norm: take --norm batch or none")
+        networks = CodingNetworks(size, x_channels, "conv", code_size, width, norm=norm)
+        C, (_, side, _) = CodeClassifier(code_size, conditions.count, dropout), networks.shape
+        return Classifier(C, conditions, networks.make_encoder(side))
     make, widest = {"small": (ConvClassifier, 4), "deep": (DeepClassifier, 8)}[network]  # widest layer, in widths
     check_bounds((("x_channels", x_channels, MAX_CHANNELS), ("width", width, MAX_CHANNELS // widest)))
-    conditions = Conditions(condition, names)
     return Classifier(make(x_channels, conditions.count, width, norm, dropout), conditions)

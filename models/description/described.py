@@ -21,7 +21,7 @@ from quagga.errors import one_line
 from quagga.models.autoencoding import AreaDecoder, AreaEncoder, ConvEncoder, MLPDecoder, MLPEncoder, PosteriorMean
 from quagga.models.blocks.composed import Composed
 from quagga.models.blocks.encoders import AttributesEncoder, ClassEncoder, GRUEncoder, TransformerEncoder
-from quagga.models.classifier import ConvClassifier, DeepClassifier, Posterior
+from quagga.models.classifier import CodeClassifier, ConvClassifier, DeepClassifier, Posterior
 from quagga.models.dcgan import ConvDiscriminator, ConvGenerator
 from quagga.models.inpainting import Composite, PartialUnet
 from quagga.models.mlp import MaxoutDiscriminator, MLPDiscriminator, MLPGenerator
@@ -38,6 +38,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "AreaEncoder": AreaEncoder,
     "AttributesEncoder": AttributesEncoder,
     "ClassEncoder": ClassEncoder,
+    "CodeClassifier": CodeClassifier,
     "Composed": Composed,
     "Composite": Composite,
     "ConvClassifier": ConvClassifier,

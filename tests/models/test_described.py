@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models import (
+    CodeClassifier,
     Composed,
     ConvGenerator,
     MLPDecoder,
@@ -98,6 +99,11 @@ PIPELINES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[A
         {"width": 2, "x_channels": 1, "names": ["a", "b", "c"]},
         {"condition": ("class", "attributes"), "norm": ("batch", "instance", "none"), "network": ("small", "deep")},
     ),
+    "classifier of codes": (
+        classifier.build,
+        {"width": 2, "size": 8, "x_channels": 1, "names": ["a", "b", "c"], "network": "encoder", "code_size": 3},
+        {"norm": ("batch", "none")},
+    ),
     "autoencoder": (
         autoencoder.build,
         {"size": 16, "x_channels": 1, "width": 2, "code_size": 3},
@@ -137,7 +143,7 @@ def inputs_of(network: nn.Module, options: dict[str, Any]) -> tuple[Tensor, ...]
         return (drawn(2, arguments["in_channels"], 16, 16),)
     if isinstance(network, PartialUnet):
         return drawn(2, 1, 16, 16), (drawn(2, 1, 16, 16) > 0).float()
-    if isinstance(network, MLPDecoder):
+    if isinstance(network, MLPDecoder | CodeClassifier):
         return (drawn(2, arguments["code_size"]),)
     side = options.get("area") or options.get("size", 8)
     x = drawn(2, arguments["z_size"]) if "z_size" in arguments else drawn(2, 1, side, side)

@@ -151,6 +151,12 @@ PIPELINES: dict[str, Player] = {
         {"norm": "none", "dropout": 0.0},
         {"condition": "attributes"},
     ),
+    "classifier-encoder": (
+        classifier.build,
+        {**CODE, "names": CONDITIONS["class"][0], "network": "encoder"},
+        {"norm": "none", "dropout": 0.0},
+        {"condition": "class"},
+    ),
     "autoencoder-conv": (autoencoder.build, CODE, {"norm": "none"}, {}),
     "autoencoder-areas": (
         autoencoder.build,
