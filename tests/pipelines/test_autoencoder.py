@@ -1,16 +1,22 @@
 """An autoencoder codes pictures, or their areas, as its formula says; a linear one finds principal components."""
 
+import csv
+import shutil
+from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from google.protobuf import text_format
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from toys import Rows
 
 import quagga
 from quagga.cli.main import command_line
+from quagga.cli.output.code_points import sprite, sprite_side
 from quagga.errors import BadInput
 from quagga.inference.coder import Code
 from quagga.models import AreaDecoder, AreaEncoder, MLPDecoder, MLPEncoder
@@ -151,10 +157,63 @@ def test_codes_are_files_and_become_pictures_again(run, tmp_path, capsys):
     assert np.abs(again - expected).max() <= 1
 
 
+def test_codes_are_points_of_a_table_and_of_the_projector(run, tmp_path, capsys):
+    """The table holds what the encoder gives, to the last digit, and TensorBoard finds the same, with its pictures."""
+    (tmp_path / "in" / "a\tb").mkdir(parents=True)
+    for number in (3, 5):
+        shutil.copy(run.parent / "pictures" / f"{number}.png", tmp_path / "in" / "a\tb")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    line = ["translate", str(run), str(tmp_path / "in"), "--to", "points", "--output", str(tmp_path / "out")]
+    assert command_line([*line, "--device=cpu"]) == 2
+    said = capsys.readouterr()
+    assert "2 points of 16 numbers" in said.out and "1 of 3 pictures could not be read" in said.err
+    x = [np.array(Image.open(run.parent / "pictures" / f"{number}.png")) for number in (3, 5)]
+    Phi = quagga.load(run, to="Phi", device="cpu")
+    expected = Phi(x=torch.from_numpy(np.stack(x)).permute(0, 3, 1, 2).float() / 127.5 - 1).numpy()
+    first, *rows = csv.reader((tmp_path / "out" / "codes.csv").read_text().splitlines())
+    assert first == ["file", *(f"z{n}" for n in range(1, 17))]
+    assert [row[0] for row in rows] == ["a\tb/3.png", "a\tb/5.png"]
+    found = np.array([row[1:] for row in rows], np.float32)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    folder = tmp_path / "out" / "projector"
+    config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    [info] = config.embeddings
+    assert np.array_equal(np.loadtxt(folder / info.tensor_path, np.float32, delimiter="\t"), found)
+    names = (folder / info.metadata_path).read_text().splitlines()
+    assert names == ["file\tfolder", "a\\tb/3.png\ta\\tb", "a\\tb/5.png\ta\\tb"]
+    sheet = np.asarray(Image.open(folder / info.sprite.image_path)).astype(int)
+    assert list(info.sprite.single_image_dim) == [16, 16] and sheet.shape == (32, 32, 3)
+    for number, picture in enumerate(x):
+        assert np.abs(sheet[:16, 16 * number : 16 * number + 16] - picture).max() <= 1
+
+    assert command_line([*line, "--device=cpu"]) == 2
+    assert "2 of 2 outputs exist" in capsys.readouterr().err
+    (tmp_path / "in" / "broken.png").unlink()
+    before = (tmp_path / "out" / "codes.csv").stat().st_mtime_ns
+    assert command_line([*line, "--device=cpu", "--existing=skip"]) == 0
+    assert (tmp_path / "out" / "codes.csv").stat().st_mtime_ns == before
+    (tmp_path / "in" / "a\tb" / "3.png").unlink()
+    assert command_line([*line, "--device=cpu", "--existing=overwrite"]) == 0
+    config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
+    assert len(config.embeddings) == 1 and len((tmp_path / "out" / "codes.csv").read_text().splitlines()) == 2
+
+
+def test_sprites_are_small_pictures_of_three_channels_that_fit_one_sheet():
+    x = torch.arange(-2, 2).view(1, 1, 1, 4).expand(1, 2, 4, 4) / 2.0
+    x = torch.cat([x, -x], 1)  # of four channels the first three are shown
+    np.testing.assert_allclose(sprite(x, 2)[:, 0], [[0.125, 0.625]] * 2 + [[0.875, 0.375]], atol=1e-3)
+    assert torch.equal(sprite(x[:, :1], 4), sprite(x[:, :1], 4)[:1].expand(3, -1, -1))
+    for count in (1, 4096, 4097, 60_000):
+        side = sprite_side(count, 128)
+        assert side == 64 if count <= 4096 else 16 <= side < 64
+        assert ceil(sqrt(count)) * side <= 4096
+    assert sprite_side(10, 28) == 28 and sprite_side(10**8, 28) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["{pictures}"], "say --to code, or --to picture for codes"),
+        (["{pictures}"], "say --to code or points, or --to picture for codes"),
         (["{pictures}", "--to", "picture"], "3.png is no code: give files that"),
         (["{pictures}", "--to", "code", "--resolution", "full"], "this model codes pictures: leave out --resolution"),
         (["{pictures}", "--to", "kode"], "translates no pictures: leave out to"),

@@ -44,7 +44,8 @@ class TranslateOptions:
         output: folder for the translated pictures; it must be named. Below it folders keep their structure and files
             their names.
         to: what the pictures become, such as zebra; a domain's name or its letter, or AtoB or BtoA; of an autoencoder
-            or VAE code, and of such codes picture. None takes the model's first translation, from x to y.
+            or VAE code, points (a table of the codes, and a folder for TensorBoard's projector), and of codes picture.
+            None takes the model's first translation, from x to y.
         label: what they shall show, such as blond, where the model was trained with classes.
         attributes: what they shall have, such as 'smiling,blond'; a number too, 'age=0.3'. What is not named is 0; none
             for none.
@@ -117,12 +118,15 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name the folder for the translated pictures: --output DIR")
     output = Path(chosen.output).expanduser()
     pictures = pictures_to_translate([Path(name).expanduser() for name in inputs], output)
-    if chosen.to in ("code", "picture"):
+    if chosen.to in ("code", "points", "picture"):
         from quagga.cli.output.code_files import translate_codes
+        from quagga.cli.output.code_points import write_code_points
         from quagga.inference.coder import load_coder
 
         if coder := load_coder(run, chosen.device, build):
             refuse_pictures_options(chosen, "codes pictures")
+            if chosen.to == "points":
+                return write_code_points(coder, pictures, output, chosen.existing)
             jobs = [TranslationJob(path, output / name.with_suffix(".png")) for path, name in pictures]
             return translate_codes(coder, chosen.to, jobs, output, check_outputs(jobs, None, chosen.existing))
     with no_garbage_collection():

@@ -74,8 +74,15 @@ class Coder:
         Raises:
             BadInput: it cannot be read, or the network makes values that are not finite.
         """
-        x = self.reader.tensor(self.reader.read(picture))
-        return Code.of(self.encoder(**{self.encoder.inputs[0].name: x})[0].cpu().numpy())
+        return Code.of(self.numbers(self.reader.tensor(self.reader.read(picture))))
+
+    def numbers(self, x: torch.Tensor) -> np.ndarray:
+        """Returns the code of what `reader` has made of a picture, float32 (m,), as it is.
+
+        Raises:
+            BadInput: the network makes values that are not finite.
+        """
+        return self.encoder(**{self.encoder.inputs[0].name: x})[0].float().cpu().numpy()
 
     def decode(self, code: Code) -> np.ndarray:
         """Returns the picture (H, W, C) of a code, of the kind and value range of training.

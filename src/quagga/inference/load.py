@@ -156,7 +156,7 @@ def load_reader_of_pictures(run: str | Path, *arguments: Any, **settings: Any) -
         raise BadInput(f"{run} makes pictures of noise and translates none: quagga sample {run}")
     if not isinstance(loaded, Translator | Inpainter | Classifier):
         codes = loaded.output.kind == "code"
-        move = "say --to code, or --to picture for codes" if codes else "load it in Python, with quagga.load"
+        move = "say --to code or points, or --to picture for codes" if codes else "load it in Python, with quagga.load"
         raise BadInput(f"{run} makes no pictures of pictures: {move}")
     return loaded
 
