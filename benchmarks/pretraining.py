@@ -6,7 +6,7 @@
 FOLDER holds MNIST's four idx files. The autoencoder is trained by the command line for so many images, with one thread,
 on the 60,000 training pictures without their labels. `quagga train classifier --network encoder` then sees 100,
 300 or 1,000 of them with labels, as many of each digit, with --init_from the autoencoder and without, all else equal:
-20,000 images each, three seeds, which draw the labelled pictures too. Accuracy is of the 10,000 test pictures. Rows are
+10,000 images each, three seeds, which draw the labelled pictures too. Accuracy is of the 10,000 test pictures. Rows are
 appended; what is there is not made again.
 """
 
@@ -30,8 +30,8 @@ from quagga.data.io.tensors import to_uint8
 from quagga.inference.classifier import Classifier
 
 LABELS, SEEDS = (100, 300, 1000), (0, 1, 2)
-ENCODER = "--width 32 --code_size 64"
-CLASSIFIER = f"classifier --size 28 --network encoder {ENCODER} --batch_size 50 --lr 1e-3 --images 20000 --cache ram"
+ENCODER = "--width 16 --code_size 64"
+CLASSIFIER = f"classifier --size 28 --network encoder {ENCODER} --batch_size 50 --lr 1e-3 --images 10000 --cache ram"
 
 
 def labelled(train: Set, test: Set, count: int, seed: int, folder: Path) -> Path:

@@ -21,6 +21,7 @@ from quagga.models.blocks.layers import InstanceNorm, Upsample, init_normal_, sp
 GeneratorNorm = Literal["batch", "conditional_batch", "none"]
 DiscriminatorNorm = Literal["batch", "instance", "layer", "none"]
 Joining = Literal["concat", "projection"]
+Downsample = Literal["strided", "max"]
 
 
 def halvings(size: int) -> int:
@@ -146,6 +147,8 @@ class ConvDiscriminator(nn.Module):
             convolution joins both (Reed et al. 2016, Sec. 4.1, arXiv:1605.05396). "projection": v_c^T phi(x) is added
             to the logit, where phi(x) is the sum over the smallest maps and v_c a linear function of the condition's
             vector (Miyato & Koyama 2018, Sec. 3, arXiv:1802.05637).
+        downsample: how maps are halved: by "strided" 4 x 4 convolutions as in the paper, or by the "max" of 2 x 2
+            places behind a 3 x 3 convolution, as was usual before it.
     """
 
     def __init__(
@@ -157,17 +160,20 @@ class ConvDiscriminator(nn.Module):
         spectral: bool = False,
         encoder: Encoder | None = None,
         joining: Joining = "concat",
+        downsample: Downsample = "strided",
     ) -> None:
         super().__init__()
         first, maps = size >> halvings(size), channels_of(size, width)
         e_width = encoder.width if encoder else 0
-        body: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for inputs, outputs in pairwise(maps):
-            body += [
-                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm != "batch"),
-                discriminator_normalization(norm, outputs),
-            ]
+        kernel, stride = (4, 2) if downsample == "strided" else (3, 1)
+        body: list[nn.Module] = []
+        for number, (inputs, outputs) in enumerate(pairwise([channels, *maps])):
+            normalized = number > 0
+            bias = not normalized or norm != "batch"
+            body += [nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=bias)]
+            body += [discriminator_normalization(norm, outputs)] if normalized else []
             body += [nn.LeakyReLU(0.2)]
+            body += [nn.MaxPool2d(2)] if downsample == "max" else []
         self.body = nn.Sequential(*body)
         self.join = self.projection = None
         if encoder is not None and joining == "concat":

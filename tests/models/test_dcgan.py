@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from quagga.models import ConvDiscriminator, ConvGenerator, encoder_of
 from quagga.models.blocks.encoders import Encoder
@@ -72,11 +73,27 @@ def test_every_generator_learns(norm, upsample, spectral: bool):
     assert_it_learns(G, x)
 
 
+def test_max_pooling_takes_the_largest_of_four_places():
+    """Behind a convolution that hands on every place, it does not matter which of the four holds the largest."""
+    D = ConvDiscriminator(8, 1, 1, "none", downsample="max").double()
+    x = torch.rand(2, 1, 8, 8).double()
+    other = x.view(2, 1, 4, 2, 4, 2).flip(3, 5).reshape(2, 1, 8, 8)  # the four of each square, turned about
+    with torch.no_grad():
+        convolution: Any = D.body[0]
+        convolution.weight.zero_()[..., 1, 1] = 1  # hands on every place
+        assert len([layer for layer in D.modules() if isinstance(layer, nn.MaxPool2d)]) == halvings(8)
+        torch.testing.assert_close(D(x), D(other))
+        torch.testing.assert_close(D.body(x), max_pool2d(x, 2))
+    for side in SIZES:
+        assert ConvDiscriminator(side, 2, width=2, downsample="max")(torch.rand(2, 2, side, side)).shape == (2, 1)
+
+
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "none"])
 @pytest.mark.parametrize("joining", ["concat", "projection"])
 @pytest.mark.parametrize("spectral", [False, True])
-def test_every_discriminator_learns(norm, joining, spectral: bool):
-    D = ConvDiscriminator(16, 2, 4, norm, spectral, encoder(), joining)
+@pytest.mark.parametrize("downsample", ["strided", "max"])
+def test_every_discriminator_learns(norm, joining, spectral: bool, downsample):
+    D = ConvDiscriminator(16, 2, 4, norm, spectral, encoder(), joining, downsample)
     assert_it_learns(D, D(torch.rand(6, 2, 16, 16), torch.arange(6) % 3))
 
 

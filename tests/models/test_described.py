@@ -69,6 +69,11 @@ PIPELINES: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, tuple[A
             "norm_discriminator": ("batch", "instance", "layer", "none"),
         },
     ),
+    "gan conv with max-pooling": (
+        gan.build,
+        NOISE | {"downsample": "max"},
+        {"norm_discriminator": ("batch", "none")},
+    ),
     "gan mlp": (
         gan.build,
         NOISE | {"network": "mlp", "widths_discriminator": [4]},

@@ -113,6 +113,7 @@ PIPELINES: dict[str, Player] = {
         BARE,
         {},
     ),
+    "gan-pooled": (gan.build, {**NOISE, "downsample": "max", "penalty": "r1"}, BARE, {}),
     "gan-mlp": (gan.build, {**NOISE, "network": "mlp", "widths": [6], "widths_discriminator": [6]}, BARE, {}),
     "class": (
         conditional.build,

@@ -149,18 +149,19 @@ def test_a_line_says_where_the_run_stands(log, capsys):
     log.print_status()
     log.progress(4)
     log.progress(4, 0.5)
-    log.scalars({"generators/total": 1.5, "discriminators/total": 0.25}, 8)
+    log.scalars({"generators/total": 1.5, "discriminators/total": 0.25, "D/accuracy": 0.75, "D/real": 1.0}, 8)
+    log.scalars({"held_out/accuracy": 0.5, "held_out/D/accuracy": 0.5}, 8)
     log.print_status()
     with log.during("saving"):
         log.print_status()
     log.progress(792, 0.5)
     log.print_status()
-    stands = "8 of 800 images, 0.5 images/s, 26 min 24 s left, generators 1.500, discriminators 0.250"
+    stands = "8 of 800 images, 0.5 images/s, 26 min 24 s left, generators 1.500, discriminators 0.250, D/accuracy 0.750"
     assert capsys.readouterr().out.splitlines() == [
         "0 of 800 images, now: the first steps",
         stands,
         f"{stands}, now: saving",
-        "800 of 800 images, 0.5 images/s, generators 1.500, discriminators 0.250",
+        "800 of 800 images, 0.5 images/s, generators 1.500, discriminators 0.250, D/accuracy 0.750",
     ]
 
 

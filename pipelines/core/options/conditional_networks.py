@@ -90,7 +90,7 @@ class ConditionalNetworks:
         spectral, hidden = adversary.spectral, networks.widths_discriminator
         if networks.network == "conv":
             width, encoded = networks.width_discriminator, encoder(self.width_condition)
-            return ConvDiscriminator(size, channels, width, norm, spectral, encoded, self.joining)
+            return ConvDiscriminator(size, channels, width, norm, spectral, encoded, self.joining, networks.downsample)
         if hidden is None and self.conditional_discriminator:
             if spectral:
                 raise BadInput("maxout layers have no spectral norm: say --widths_discriminator '[512, 256]' too")

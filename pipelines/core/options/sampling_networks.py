@@ -7,7 +7,7 @@ from torch import nn
 
 from quagga.errors import BadInput
 from quagga.models import ConvDiscriminator, ConvGenerator, MLPDiscriminator, MLPGenerator, Upsample
-from quagga.models.dcgan import DiscriminatorNorm, GeneratorNorm
+from quagga.models.dcgan import DiscriminatorNorm, Downsample, GeneratorNorm
 from quagga.pipelines.core.option_checks import check_sizes, discriminator_norm, refusing_sizes
 from quagga.pipelines.core.options.adversary import Adversary
 
@@ -33,6 +33,7 @@ class SamplingNetworks:
         norm_discriminator: conv: normalisation in the discriminator; None takes batch, or with a penalty layer, which
             does not mix the pictures of a batch. (The mlp has none.)
         upsample: conv: transposed convolution (the paper) or nearest-neighbour and convolution (no checkerboard).
+        downsample: conv: how the discriminator halves its maps, by strided convolutions (the paper) or by max-pooling.
     """
 
     size: int | None = None
@@ -46,6 +47,7 @@ class SamplingNetworks:
     norm: GeneratorNorm = "batch"
     norm_discriminator: DiscriminatorNorm | None = None
     upsample: Upsample = "transposed"
+    downsample: Downsample = "strided"
 
     def __post_init__(self):
         check_sizes(
@@ -85,6 +87,7 @@ class SamplingNetworks:
         channels, size, _ = self.shape
         norm = discriminator_norm(self.norm_discriminator, adversary.penalty, self.network)
         if self.network == "conv":
-            return ConvDiscriminator(size, channels, self.width_discriminator, norm, adversary.spectral)
+            width = self.width_discriminator
+            return ConvDiscriminator(size, channels, width, norm, adversary.spectral, downsample=self.downsample)
         hidden = [512, 256] if self.widths_discriminator is None else self.widths_discriminator
         return MLPDiscriminator(self.shape, hidden, slope, spectral=adversary.spectral)

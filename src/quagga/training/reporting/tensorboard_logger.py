@@ -53,6 +53,7 @@ class Logger:
         )
         self.images_seen, self.images_per_second = images_seen, None
         self.losses: dict[str, float] = {}
+        self.accuracies: dict[str, float] = {}  # of discriminators, and of a classifier
         self.activity = ""  # what takes a while, and is no step
         self.heartbeat = Heartbeat(self.print_status)
         # Drops what an interrupted start has written beyond its last checkpoint: curves would double back.
@@ -134,13 +135,13 @@ class Logger:
             self.activity = ""
 
     def print_status(self) -> None:
-        """Prints a line: images seen, speed, losses, and what takes a while. The losses are those of the last point of
-        the curves: newer ones would make the host wait for the device."""
+        """Prints a line: images seen, speed, losses, accuracies, and what takes a while. The losses are those of the
+        last point of the curves: newer ones would make the host wait for the device."""
         parts, left = [f"{self.images_seen:,} of {self.length:,} images"], self.length - self.images_seen
         if self.images_per_second:
             parts += [f"{self.images_per_second:.3g} images/s"]
             parts += [f"{format_duration(left / self.images_per_second)} left"] if left > 0 else []
-        parts += [f"{side} {value:.3f}" for side, value in self.losses.items()]
+        parts += [f"{name} {value:.3f}" for name, value in (self.losses | self.accuracies).items()]
         starting = "the first steps" if self.images_per_second is None and left > 0 else ""
         parts += [f"now: {activity}"] if (activity := self.activity or starting) else []
         self.say(", ".join(parts))
@@ -162,6 +163,8 @@ class Logger:
         self._write(write)
         sums = {side: f"{side}/total" for side in ("generators", "discriminators")}
         self.losses |= {side: values[name] for side, name in sums.items() if name in values}
+        trained = (name for name in values if name.endswith("/accuracy") and not name.startswith("held_out/"))
+        self.accuracies |= {name: values[name] for name in trained}
         self.bar.set_postfix({side[0].upper(): f"{value:.3f}" for side, value in self.losses.items()}, refresh=False)
         is_due = images_seen - self.last_status >= self.length / 20 or images_seen >= self.length
         if self.bar.disable and is_due:
