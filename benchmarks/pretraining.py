@@ -54,20 +54,21 @@ def accuracy(run: Path, test: Set) -> float:
     return float((read == test.y).float().mean())
 
 
-def report(mnist: Path, images: int, place: Path) -> Iterator[str]:
+def report(mnist: Path, images: int, noise: float, place: Path) -> Iterator[str]:
     train, test = real(mnist)
-    before = place / f"autoencoder-{images}"
-    minutes = trained(f"--size 28 --network conv {ENCODER} --images {images}", mnist, before)
-    yield f"digits: an autoencoder of {images:,} images, {minutes:.1f} minutes of one thread; {processor()},"
-    yield f"torch {torch.__version__}; accuracy on {len(test.y):,} test pictures, %, of seeds {SEEDS}, and their mean"
+    before = place / (f"autoencoder-{images}" + (f"-{noise:g}" if noise else ""))
+    minutes = trained(f"--size 28 --network conv {ENCODER} --noise {noise} --images {images}", mnist, before)
+    yield f"digits: an autoencoder of {images:,} images, noise {noise:g}, {minutes:.1f} minutes of one thread;"
+    yield f"{processor()}, torch {torch.__version__}; accuracy on {len(test.y):,} test pictures, %, of seeds"
+    yield f"{SEEDS}, and their mean"
     yield f"{'labels':<8}{'from chance':>32}{'from the autoencoder':>32}"
     for count in LABELS:
         row = ""
-        for name, words in (("chance", []), ("autoencoder", ["--init_from", str(before)])):
+        for name, words in (("chance", []), (before.name, ["--init_from", str(before)])):
             found = []
             for seed in SEEDS:
                 folder = labelled(train, test, count, seed, place / f"digits-{count}-{seed}")
-                run = place / f"{name}-{images}-{count}-{seed}"
+                run = place / f"{name}-{count}-{seed}"
                 if not (run / "model").exists():
                     line = ["train", *CLASSIFIER.split(), "--root", str(folder), "--output", str(run)]
                     assert command_line([*line, *QUIET.split(), "--seed", str(seed), *words]) == 0
@@ -80,15 +81,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, required=True)
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--noise", type=float, default=0.0, help="of a denoising autoencoder")
     parser.add_argument("--place", type=Path, default=Path("runs/pretraining"))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/pretraining.txt"))
     chosen = parser.parse_args()
     chosen.place.mkdir(parents=True, exist_ok=True)
     before = chosen.output.read_text() if chosen.output.exists() else ""
-    if f"autoencoder of {chosen.images:,} images" in before:
-        print(f"{chosen.output} has {chosen.images:,} images already")
+    if f"autoencoder of {chosen.images:,} images, noise {chosen.noise:g}," in before:
+        print(f"{chosen.output} has {chosen.images:,} images and noise {chosen.noise:g} already")
         return
-    keep(report(chosen.mnist, chosen.images, chosen.place), chosen.output, before + "\n" if before else "")
+    keep(
+        report(chosen.mnist, chosen.images, chosen.noise, chosen.place), chosen.output, before + "\n" if before else ""
+    )
 
 
 if __name__ == "__main__":

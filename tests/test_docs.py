@@ -57,11 +57,23 @@ PROGRAMS = {  # what a line of a shell block begins with, beside `quagga`; the S
 LEFT = {  # page -> what its lines leave behind: a pattern, and how many files it finds
     "docs/pictures.md": {"preview.png": 1, "pairs.png": 1, "preview_digits.png": 1, "clean.csv": 1, "runs/ct/model": 1},
     "docs/translate.md": {"zebras/*.jpg": 1, "zebras/*.png": 4, "horses/stripes.png": 1, "large/holiday.jpg": 1},
-    "docs/autoencoder.md": {"runs/areas/model": 1, "codes/*.png": 8, "again/*.png": 8},
-    "docs/progressive.md": {"runs/grown/model": 1, "new_faces/*.png": 4},
+    "docs/autoencoder.md": {
+        "runs/areas/model": 1,
+        "codes/*.png": 8,
+        "again/*.png": 8,
+        "points/codes.csv": 1,
+        "points/projector/projector_config.pbtxt": 1,
+    },
+    "docs/as_printed.md": {"runs/first/model": 1, "runs/second/model": 1},
     "docs/vae.md": {"new/*.png": 4, "means/*.png": 8},
+    "docs/classifier.md": {
+        "runs/seen-before/model": 1,
+        "runs/seen/model": 1,
+        "read/classes.csv": 1,
+        "runs/had/model": 1,
+    },
+    "docs/progressive.md": {"runs/grown/model": 1, "new_faces/*.png": 4},
     "docs/inpainting.md": {"runs/filled/model": 1, "filled/*.png": 8},
-    "docs/classifier.md": {"runs/seen/model": 1, "read/classes.csv": 1, "runs/had/model": 1},
     "docs/cut.md": {"runs/cut/model": 1, "runs/fastcut/model": 1, "zebras/*.png": 8},
     "docs/pix2pix.md": {"drawn_by_G/drawing.png": 1, "redrawn/holiday.jpg": 1},
     "docs/stargan.md": {

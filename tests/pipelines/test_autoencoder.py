@@ -16,7 +16,7 @@ from toys import Rows
 
 import quagga
 from quagga.cli.main import command_line
-from quagga.cli.output.code_points import sprite, sprite_side
+from quagga.cli.output.code_points import sprite, sprite_side, write_projector
 from quagga.errors import BadInput
 from quagga.inference.coder import Code
 from quagga.models import AreaDecoder, AreaEncoder, MLPDecoder, MLPEncoder
@@ -196,6 +196,14 @@ def test_codes_are_points_of_a_table_and_of_the_projector(run, tmp_path, capsys)
     assert command_line([*line, "--device=cpu", "--existing=overwrite"]) == 0
     config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
     assert len(config.embeddings) == 1 and len((tmp_path / "out" / "codes.csv").read_text().splitlines()) == 2
+
+
+def test_codes_of_two_numbers_are_points_in_the_projectors_three_axes(tmp_path):
+    """It draws nothing of fewer than three: found by looking."""
+    codes = [np.array([1.0, 2.0], np.float32), np.array([3.0, 4.0], np.float32)]
+    write_projector(tmp_path, [("a.png", "a"), ("b.png", "b")], codes, [torch.zeros(3, 4, 4)] * 2)
+    [found] = tmp_path.rglob("tensors.tsv")
+    assert np.loadtxt(found).tolist() == [[1, 2, 0], [3, 4, 0]]
 
 
 def test_sprites_are_small_pictures_of_three_channels_that_fit_one_sheet():

@@ -67,6 +67,43 @@ def test_the_posterior_is_a_probability(kind):
         torch.testing.assert_close(p.sum(1), torch.ones(6))
 
 
+def test_an_encoder_comes_from_its_autoencoder_with_init_from(tmp_path, capsys):
+    """All of its layers, under a new head; and what the encoder gives is what the head reads."""
+    rng = np.random.default_rng(0)
+    for name in COLORS:
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{number}.png")
+    common = [f"--root={tmp_path / 'pictures'}", "--width=4", "--code_size=5", "--size=16", "--images=8"]
+    common += ["--batch_size=4", "--workers=0", "--device=cpu"]
+    assert command_line(["train", "autoencoder", *common, f"--output={tmp_path / 'coded'}"]) == 0
+    read = ["train", "classifier", "--network=encoder", *common]
+    assert command_line([*read, f"--init_from={tmp_path / 'coded'}", "--lr=0", f"--output={tmp_path / 'read'}"]) == 0
+    said = capsys.readouterr().out
+    assert "Phi: 4 of 4 layers taken" in said and "C: begins anew" in said
+    Phi = quagga.load(tmp_path / "coded", to="Phi", device="cpu")
+    classifier = quagga.load(tmp_path / "read", device="cpu")
+    assert isinstance(classifier, Classifier)
+    encoder, head = classifier.predictor.network.logits.networks
+    x = torch.rand(3, 3, 16, 16) * 2 - 1
+    convolution = "layers.0.weight"  # the others follow the running statistics, which go on
+    assert torch.equal(encoder.state_dict()[convolution], Phi.network.state_dict()[convolution])
+    torch.testing.assert_close(classifier.predictor(x=x), head(encoder(x)).softmax(1))
+
+    mlp = ["train", "autoencoder", "--network=mlp", *common, f"--output={tmp_path / 'flat'}"]
+    assert command_line(mlp) == 0
+    capsys.readouterr()
+    assert command_line([*read, f"--init_from={tmp_path / 'flat'}", f"--output={tmp_path / 'none'}"]) == 2
+    assert "fits these networks" in capsys.readouterr().err
+
+
+def test_an_encoder_has_the_options_of_an_autoencoder():
+    for options, message in (({}, "say --size 64"), ({"size": 16, "norm": "instance"}, "has no instance norm")):
+        with pytest.raises(BadInput, match=message):
+            game("class", network="encoder", **options)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (64, 64)])
 @pytest.mark.parametrize("make", [ConvClassifier, DeepClassifier])
 def test_pictures_of_any_size_are_read(make, size):

@@ -118,7 +118,9 @@ def write_projector(
     from torch.utils.tensorboard import SummaryWriter
 
     lines = [[printable(word) for word in words] for words in names]
+    points = np.stack(codes)
+    # The projector opens with three axes, and draws no point where there are fewer.
+    points = np.pad(points, ((0, 0), (0, max(0, 3 - points.shape[1]))))
     with SummaryWriter(folder) as writer:
-        writer.add_embedding(
-            np.stack(codes), lines, torch.stack(list(sprites)).float(), tag="codes", metadata_header=["file", "folder"]
-        )
+        sheet = torch.stack(list(sprites)).float()
+        writer.add_embedding(points, lines, sheet, tag="codes", metadata_header=["file", "folder"])
