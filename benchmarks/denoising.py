@@ -6,7 +6,7 @@
 Two autoencoders are trained by the command line for so many images, with one thread, alike but for --noise. Test
 pictures, which neither has seen, are given noise of the same deviation. PSNR, with a peak of 2, of the noisy pictures;
 of those blurred by the Gaussian that is best for the test pictures; and of what each autoencoder makes of the noisy
-ones, and of the clean ones. Rows are appended; a number of images that is there is left out.
+ones, and of the clean ones. Rows are appended; what is there is left out.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from torch import Tensor
 from quagga.data.io.contact_sheet import contact_sheet
 
 NOISE, SHOWN = 0.4, 6
-OPTIONS = "--size 32 --network conv --width 32 --code_size 128"
+OPTIONS = "--size 32 --network conv --width 32"
 BLURS = [0.3 + 0.05 * step for step in range(25)]  # deviations in pixels
 
 
@@ -42,17 +42,18 @@ def blurred(x: Tensor, deviation: float) -> Tensor:
     )
 
 
-def report(images: int, place: Path, picture: Path | None) -> Iterator[str]:
+def report(images: int, code_size: int, place: Path, picture: Path | None) -> Iterator[str]:
     _, test = animals(place / "animals")
     noisy = test + NOISE * torch.randn(test.shape, generator=torch.Generator().manual_seed(0))
     best = max(BLURS, key=lambda deviation: psnr(test, blurred(noisy, deviation)))
-    minutes, again = {}, {}
+    minutes, again, words = {}, {}, f"--code_size {code_size} --images {images}"
     for noise in (0.0, NOISE):
-        run = place / f"noise-{noise}-{images}"
-        minutes[noise] = trained(f"{OPTIONS} --noise {noise} --images {images}", place / "animals", run)
+        run = place / f"noise-{noise}-{images}-{code_size}"
+        minutes[noise] = trained(f"{OPTIONS} {words} --noise {noise}", place / "animals", run)
         again[noise] = [again_by_coder(run, x) for x in (noisy, test)]
-    yield f"{images:,} images each, {minutes[0.0]:.1f} and {minutes[NOISE]:.1f} minutes of one thread; {processor()},"
-    yield f"torch {torch.__version__}; {len(test)} test pictures, 32 x 32, noise of deviation {NOISE}; PSNR, dB"
+    spent = f"{minutes[0.0]:.1f} and {minutes[NOISE]:.1f} minutes of one thread"
+    yield f"codes of {code_size}, {images:,} images each, {spent};"
+    yield f"{processor()}, torch {torch.__version__}; {len(test)} test pictures, 32 x 32, noise of {NOISE}; PSNR, dB"
     yield f"{'':<36}{'of noisy ones':>16}{'of clean ones':>16}"
     yield f"{'as they are':<36}{psnr(test, noisy):>16.1f}"
     yield f"{f'blurred, {best:.2f} pixels':<36}{psnr(test, blurred(noisy, best)):>16.1f}"
@@ -73,16 +74,18 @@ def report(images: int, place: Path, picture: Path | None) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--code_size", type=int, default=512)
     parser.add_argument("--place", type=Path, default=Path("runs/denoising"))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/denoising.txt"))
     parser.add_argument("--picture", type=Path, help="where the sheet goes; none: into PLACE")
     chosen = parser.parse_args()
     chosen.place.mkdir(parents=True, exist_ok=True)
     before = chosen.output.read_text() if chosen.output.exists() else ""
-    if f"{chosen.images:,} images each" in before:
-        print(f"{chosen.output} has {chosen.images:,} images already")
+    if f"codes of {chosen.code_size}, {chosen.images:,} images each" in before:
+        print(f"{chosen.output} has codes of {chosen.code_size} and {chosen.images:,} images already")
         return
-    keep(report(chosen.images, chosen.place, chosen.picture), chosen.output, before + "\n" if before else "")
+    lines = report(chosen.images, chosen.code_size, chosen.place, chosen.picture)
+    keep(lines, chosen.output, before + "\n" if before else "")
 
 
 if __name__ == "__main__":

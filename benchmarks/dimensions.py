@@ -114,7 +114,7 @@ def main() -> None:
             sheet[f"{m}, {method}"] = again[::41][:8].float().clamp(-1, 1)
             error = float(squared_error(test, again))
             row = f"{name:<10}{method:<24}{m:>8}{error:>10.1f}{error / nothing:>8.3f}{images:>12}"
-            if row not in before:
+            if row.rstrip() not in before:
                 before += f"{row}{cost:>10}".rstrip() + "\n"
                 print(before.splitlines()[-1], flush=True)
                 chosen.output.write_text(before)
