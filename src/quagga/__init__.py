@@ -7,6 +7,7 @@ A trained run, as a function of pictures:
     >>> to_zebra(photo).save("zebra.png")
 
 load: what a run has left, a `Translator` of pictures or a `Sampler` of new ones
+evaluate: how good a run is, beside real pictures and beside doing nothing
 main: the whole command line for a pipeline of your own (docs/your_own_pipeline.md)
 Game, Export, Loss, Schedule, Trainer: what such a pipeline states, and what trains it; quagga.fields: what an Export
     takes and gives
@@ -35,6 +36,7 @@ FACE = {  # public name -> module that defines it
     "Loss": "quagga.pipelines.core.game_protocol",
     "Schedule": "quagga.pipelines.core.schedule",
     "Trainer": "quagga.pipelines.core.minimax_trainer",
+    "evaluate": "quagga.evaluation.evaluate",
     "load": "quagga.inference.load",
     "main": "quagga.cli.main",
 }

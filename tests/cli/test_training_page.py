@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from quagga.cli.output.demo_page import read_curves
-from quagga.cli.output.training_page import Curve, Frame, write_training_page
+from quagga.evaluation.page.training_page import Curve, Frame, write_training_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 TITLE = "Grass & <b>horses</b> </script><script>alert(1)</script>"

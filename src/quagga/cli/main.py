@@ -30,6 +30,7 @@ COMMANDS = {  # name -> (module with `main(argv) -> int`, help line)
     "plan": ("quagga.cli.plan", "find batch and crop that fit this device, and how long it takes"),
     "translate": ("quagga.cli.translate", "translate pictures with a trained run"),
     "sample": ("quagga.cli.sample", "make new pictures with a trained run"),
+    "evaluate": ("quagga.cli.evaluate", "say how good a run is, beside real pictures and doing nothing"),
     "verify": ("quagga.cli.verify", "check that a saved model still makes the same pictures"),
     "import": ("quagga.cli.import_authors_weights", "make a run of weights of the CycleGAN authors' program"),
     "export": ("quagga.cli.export_weights", "write a run's networks as weights for that program"),

@@ -1,1 +1,2 @@
-"""How good a run is, and what is wrong with it, read of its folder."""
+"""How good a trained run is, beside real pictures and beside doing nothing, by one stated protocol; and what is wrong
+with it."""

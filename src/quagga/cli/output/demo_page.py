@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from quagga.cli.output.training_page import Curve, Frame, write_training_page
 from quagga.data.io.tensors import to_uint8
 from quagga.data.synthetic.translation_error import Animals, translation_error
+from quagga.evaluation.page.training_page import Curve, Frame, write_training_page
 from quagga.pipelines.core.game_protocol import Images
 
 # Name of a curve in TensorBoard -> how the page calls it, and what it says.

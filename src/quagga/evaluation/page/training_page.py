@@ -4,6 +4,7 @@ It is one file: pictures and numbers are in it, and nothing is fetched from anyw
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ def write_training_page(
     frames: Sequence[Frame],
     after: Mapping[str, Pictures],
     curves: Sequence[Curve],
+    sections: str = "",
 ) -> None:
     """Writes the page.
 
@@ -56,9 +58,10 @@ def write_training_page(
         title: heading of the page.
         text: a paragraph below it.
         before: columns that stay as they are, to the left of those that change; all columns have as many rows.
-        frames: what changes, in order of time; all with the same columns.
+        frames: what changes, in order of time; all with the same columns. None: there is no slider.
         after: columns that stay, to the right.
-        curves: below the pictures.
+        curves: below the pictures, or beside them.
+        sections: HTML that follows.
     """
     data = {
         "before": columns(before),
@@ -67,15 +70,22 @@ def write_training_page(
         "curves": [{"title": c.title, "text": c.text, "points": list(c.points)} for c in curves],
     }
     page = TEMPLATE.read_text(encoding="utf-8")
-    values = {"TITLE": escape(title), "TEXT": escape(text), "DATA": json_for_script(data)}
-    for name, value in values.items():
-        page = page.replace(f"%{name}%", value)
+    values = {"TITLE": escape(title), "TEXT": escape(text), "DATA": json_for_script(data), "SECTIONS": sections}
+    page = re.sub("%(TITLE|TEXT|DATA|SECTIONS)%", lambda match: values[match[1]], page)
     atomic.write_file(path, page.encode())
 
 
-def columns(pictures: Mapping[str, Pictures]) -> list[dict[str, str]]:
+def columns(pictures: Mapping[str, Pictures]) -> list[dict[str, str | bool]]:
     """Returns columns as the page's script reads them: a title, and one picture of all rows, as a data address."""
-    return [{"title": title, "picture": data_address(np.concatenate(rows))} for title, rows in pictures.items()]
+    return [
+        {"title": title, "picture": data_address(np.concatenate(rows)), "wide": is_wide(rows)}
+        for title, rows in pictures.items()
+    ]
+
+
+def is_wide(rows: Pictures) -> bool:
+    """Returns whether a column is a sheet of its own, which needs the width of the page."""
+    return rows.shape[2] > 1.5 * rows.shape[1]
 
 
 def data_address(picture: np.ndarray) -> str:

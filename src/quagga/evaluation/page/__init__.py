@@ -1,0 +1,1 @@
+"""Pages that show a training and how good it is, each in one file."""
