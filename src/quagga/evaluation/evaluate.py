@@ -222,10 +222,8 @@ class Benches:
     def _new(self, rows: Sets, way: Way, key: str) -> Bench | None:
         fakes, settings = self.fakes, self.settings
         if isinstance(rows, Unpaired):
-            pools = pools_of(rows)
-            if fakes and not any(
-                fakes.known(way.target, pools[way.source].name(p)) for p in pools[way.source].held_out
-            ):
+            pool = pools_of(rows)[way.source]
+            if fakes and not any(fakes.known(way.target, pool.name(item)) for item in pool.held_out):
                 return None
             known = (lambda letter, name: letter != way.source or fakes.known(way.target, name)) if fakes else None
             sides = TwoSides(rows, settings, known) if known else self.sets.setdefault(key, TwoSides(rows, settings))

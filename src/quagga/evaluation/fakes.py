@@ -65,8 +65,8 @@ class Fakes:
         """Returns the error that no picture is of any of these sources."""
         theirs, ours = some([path.name for path in self.paths], 3), some(list(names), 3)
         return BadInput(
-            f"--fake {self.folder} holds {theirs}, and the pictures to be translated are {ours}: call each result as its"
-            " source"
+            f"--fake {self.folder} holds {theirs}, and the pictures to be translated are {ours}: call each result as"
+            " its source"
         )
 
     def of(self, names: Sequence[str], target: str, pixel_format: PixelFormat, augment: Augment) -> Tensor:

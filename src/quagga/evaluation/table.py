@@ -61,8 +61,8 @@ class Block:
     @property
     def protocol(self) -> dict[str, str]:
         """How it was done."""
-        runs = {name: text for name, text in self.checkpoints.items()}
-        return dict(self.bench.protocol) | {f"checkpoint of {name}": text for name, text in runs.items()} | VERSIONS
+        chosen = {f"checkpoint of {name}": text for name, text in self.checkpoints.items()}
+        return dict(self.bench.protocol) | chosen | VERSIONS
 
     def comparisons(self) -> list[str]:
         """Returns what can be told apart, in sentences."""
@@ -188,13 +188,12 @@ def shown_figure(measure: Measure, summary: tuple[float, tuple[float, float] | N
     value, interval = summary
 
     def text(number: float) -> str:
-        # "-0.0" says nothing more than "0.0"
-        return f"{number * factor:.{measure.digits}f}".replace(
-            "-0." + "0" * measure.digits, "0." + "0" * measure.digits
-        )
+        return f"{round(number * factor, measure.digits) + 0.0:.{measure.digits}f}"  # not -0.0
 
-    low = f" ({text(max(interval[0], 0.0) if value >= 0 else interval[0])} to {text(interval[1])})" if interval else ""
-    return text(value) + low
+    if interval is None:
+        return text(value)
+    low = max(interval[0], 0.0) if measure.never_negative else interval[0]
+    return f"{text(value)} ({text(low)} to {text(interval[1])})"
 
 
 def _grid(measures: Sequence[Measure], columns: Sequence[Column]) -> list[str]:

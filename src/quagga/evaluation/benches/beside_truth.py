@@ -1,4 +1,4 @@
-"""What pictures are judged by that have a true one beside them: of pairs, and pictures that are coded and made again."""
+"""What pictures are judged by that have a true one beside them: those of pairs, and those that are made of a code."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -52,16 +52,8 @@ def pair_bench(rows: Paired, settings: Settings, known: "set[str] | None" = None
     read = read_pool(pool, settings, REFERENCE)
     shown = rows.for_display(read.judged)["x"]
     what = rows.names["x"], rows.names["y"]
-    bench = _bench(
-        f"{what[0]} to {what[1]}",
-        what[0],
-        what[1],
-        read,
-        settings,
-        read.judged["x"],
-        read.judged["y"],
-        read.others["y"],
-    )
+    x, y, others = read.judged["x"], read.judged["y"], read.others["y"]
+    bench = _bench(f"{what[0]} to {what[1]}", what[1], read, settings, x, y, others)
     channels = bench.real[next(iter(bench.real))].pictures.shape[1]
     nothing = dict(bench.nothing)
     if shown.shape[1] == channels or {shown.shape[1], channels} == {1, 3}:
@@ -70,9 +62,8 @@ def pair_bench(rows: Paired, settings: Settings, known: "set[str] | None" = None
         before = {what[0]: unchanged}
     else:
         before = {}
-    size = {
-        "size": f"scaled to {rows.load_size} pixels ({rows.fit}), {rows.crop_size} x {rows.crop_size} from the middle"
-    }
+    cut = f"{rows.crop_size} x {rows.crop_size} cut from the middle"
+    size = {"size": f"scaled to {rows.load_size} pixels ({rows.fit}), {cut}"}
     return replace(bench, nothing=nothing, before=before, protocol=dict(bench.protocol) | size)
 
 
@@ -80,18 +71,14 @@ def reconstruction_bench(rows: IndexedRows, settings: Settings) -> Bench:
     """What a code is judged by: how near the picture that is made of it is to the one that was coded."""
     read = read_pool(pools_of(rows)["x"], settings, REFERENCE)
     x = read.judged["x"]
-    bench = _bench(
-        f"{rows.title}, coded and made again", rows.title, rows.title, read, settings, x, x, read.others["x"]
-    )
+    bench = _bench(f"{rows.title}, coded and made again", rows.title, read, settings, x, x, read.others["x"])
     side = x.shape[-1]
     return replace(
         bench, before={rows.title: x}, after={}, protocol=dict(bench.protocol) | {"size": f"{side} x {side} pixels"}
     )
 
 
-def _bench(
-    title: str, source_name: str, target_name: str, read: Read, settings: Settings, x: Tensor, y: Tensor, others: Tensor
-) -> Bench:
+def _bench(title: str, target_name: str, read: Read, settings: Settings, x: Tensor, y: Tensor, others: Tensor) -> Bench:
     more, about = pretrained_measures(settings.features, settings.device, others, with_truth=True)
     listed = [
         *measures.against_truth(),

@@ -197,7 +197,7 @@ class TwoSides:
         }[self.rows.fit]
         real, others = min(x.sources, len(y.judged)), len(y.reference)
         how = (
-            f"learned {min(len(side.learned) for side in (x, y))} or more others of each kind"
+            f"learned {len(x.learned)} other {x.title} and {len(y.learned)} other {y.title}"
             if self.independent
             else "one of two (cross-validation), each of which has learned all pictures but those that it judges"
         )

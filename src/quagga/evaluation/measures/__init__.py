@@ -1,1 +1,1 @@
-"""What pictures are measured by: figures with their intervals, a classifier of one's own, patches, pretrained features."""
+"""What pictures are measured by: a classifier of one's own, patches, pixels, pretrained features; and intervals."""

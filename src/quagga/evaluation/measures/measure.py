@@ -50,6 +50,7 @@ class Measure:
         of: Computes it; None where a row has not what it needs.
         digits: After the point, in the table.
         percent: Whether it is a share, shown in percent.
+        never_negative: Whether it cannot be below 0, so that neither is its interval.
     """
 
     title: str
@@ -58,3 +59,4 @@ class Measure:
     of: Callable[[Shown], Figure | None]
     digits: int = 3
     percent: bool = False
+    never_negative: bool = True

@@ -95,9 +95,7 @@ def class_balance(judges: Judges) -> Measure:
         even = 1 / judges.conditions.count
         return Figure(float(abs(one_hot.mean(0) - even).sum() / 2), abs(drawn - even).sum(1) / 2)
 
-    text = (
-        "what share of the pictures would have to show another class for all to be as frequent; 0: no mode is missing"
-    )
+    text = "what share of the pictures would have to show another class for all to be as frequent; 0: none is missing"
     return Measure("classes out of balance, %", text, "lower", of, 1, percent=True)
 
 

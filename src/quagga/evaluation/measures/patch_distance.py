@@ -70,7 +70,7 @@ class PatchReference:
         return Figure(self._area(shares.mean(0)), self._area(drawn), self._area(shares))
 
     def _area(self, shares: np.ndarray) -> "float | np.ndarray":  # pyright: ignore[reportReturnType]
-        area = np.abs(shares - self.shares).mean(-1) * BINS * (2 * RANGE / BINS)
+        area = np.abs(shares - self.shares).mean(-1) * 2 * RANGE
         return area if shares.ndim > 1 else float(area)
 
     def _shares_of(self, pictures: Tensor) -> Iterable[np.ndarray]:

@@ -116,27 +116,18 @@ def distances(network: Features, real: Tensor) -> list[Measure]:
     fid = "FID" if network.is_fid else f"Frechet distance, {short}"
     kid = "KID" if network.is_fid else f"kernel distance, {short}"
     sets = f"{KID_SUBSETS} subsets of half of the pictures, and two deviations of theirs"
+    fell = "distance of two Gaussians in the network's features; fewer pictures are further away"
+    unbiased = f"the same whatever their number (Binkowski et al. 2018); {sets}"
+    among = "how many lie among the real ones, in the network's features"
+
+    def share(title: str, text: str, key: str) -> Measure:
+        return Measure(title, text, "higher", lambda shown: near(key, shown), 1, percent=True)
+
     return [
-        Measure(
-            fid, "distance of two Gaussians in the network's features; it falls with the pictures", "lower", frechet, 2
-        ),
-        Measure(kid, f"the same without a bias by their number (Binkowski et al. 2018); {sets}", "lower", kernel, 4),
-        Measure(
-            "precision, %",
-            "how many lie among the real ones, in the network's features",
-            "higher",
-            lambda shown: near(KEY_METRIC_PRECISION, shown),
-            1,
-            percent=True,
-        ),
-        Measure(
-            "recall, %",
-            "how many real ones lie among them",
-            "higher",
-            lambda shown: near(KEY_METRIC_RECALL, shown),
-            1,
-            percent=True,
-        ),
+        Measure(fid, fell, "lower", frechet, 2),
+        Measure(kid, unbiased, "lower", kernel, 4, never_negative=False),
+        share("precision, %", among, KEY_METRIC_PRECISION),
+        share("recall, %", "how many real ones lie among them", KEY_METRIC_RECALL),
     ]
 
 
