@@ -74,6 +74,7 @@ LEFT = {  # page -> what its lines leave behind: a pattern, and how many files i
     },
     "docs/progressive.md": {"runs/grown/model": 1, "new_faces/*.png": 4},
     "docs/inpainting.md": {"runs/filled/model": 1, "filled/*.png": 8},
+    "docs/evaluate.md": {"figures.json": 1, "runs/zebras/report.html": 1},
     "docs/cut.md": {"runs/cut/model": 1, "runs/fastcut/model": 1, "zebras/*.png": 8},
     "docs/pix2pix.md": {"drawn_by_G/drawing.png": 1, "redrawn/holiday.jpg": 1},
     "docs/stargan.md": {

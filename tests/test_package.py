@@ -17,7 +17,7 @@ from quagga.pipelines import PIPELINES
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("pipelines", "models", "data")
-DATA = ("cli/output/*.html", "recipes/*.yaml", "box/*/*")  # files of the package that are no modules
+DATA = ("evaluation/page/*.html", "recipes/*.yaml", "box/*/*")  # files of the package that are no modules
 
 
 def python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

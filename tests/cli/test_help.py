@@ -10,7 +10,17 @@ import docstring_parser
 import pytest
 
 from quagga.cli import data as data_command
-from quagga.cli import data_check, demo, export_weights, import_authors_weights, plan, sample, translate, verify
+from quagga.cli import (
+    data_check,
+    demo,
+    evaluate,
+    export_weights,
+    import_authors_weights,
+    plan,
+    sample,
+    translate,
+    verify,
+)
 from quagga.cli.main import command_line, main
 from quagga.cli.options.config_parser import training_owners
 from quagga.cli.options.help_text import (
@@ -31,6 +41,7 @@ NOISE = re.compile(r"Literal|Union|Optional|<class|typing|factory|\(type:|\x1b|\
 COMMANDS: dict[str, type] = {
     "translate": translate.TranslateOptions,
     "sample": sample.SampleOptions,
+    "evaluate": evaluate.EvaluateOptions,
     "verify": verify.VerifyOptions,
     "import": import_authors_weights.ImportOptions,
     "export": export_weights.ExportOptions,
@@ -103,6 +114,7 @@ def test_the_first_line_says_which_words_stand_without_an_option(command, capsys
     [first, *_] = said_by(command, "--help", capsys=capsys).splitlines()
     words = {
         "translate": "RUN PICTURE ...",
+        "evaluate": "RUN [RUN ...]",
         **dict.fromkeys(("sample", "verify", "export"), "RUN"),
         "import": "WEIGHTS",
         "data download": "NAME",

@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +46,7 @@ from quagga.inference.model_files.model_folder import ModelFolder, read_model, r
 from quagga.inference.predictor import Predictor
 from quagga.inference.predictor_loading import load_predictor, picture_name
 
+JUDGES_OTHERS = ("translation", "pairs", "samples")  # what another program's pictures may be
 BEST = "best"  # folder of a run's best model
 LARGEST = 256  # pixels a side, of another program's pictures without a run
 SEED_ALONE = ("seed", "output", "resume", "device", "workers", "cache", "log_every", "sample_every", "save_every")
@@ -148,9 +149,9 @@ def evaluate(
             judged.setdefault(benches.key(subject.rows, way), []).append((subject, way))
     blocks = []
     for key, members in judged.items():
-        if other and members[0][1].kind not in ("translation", "pairs", "samples"):
-            continue
         subject, way = members[0]
+        if other and (way.kind not in JUDGES_OTHERS or (blocks and not other.says_direction)):
+            continue
         bench = benches.bench(subject.rows, way)
         if bench is None:  # no picture of --fake is of this direction
             continue
@@ -161,6 +162,8 @@ def evaluate(
         blocks.append(_block(key, bench, shown, _fake_row(other, subject.rows, way, bench), str(fake), progress))
     if not blocks:
         assert other is not None
+        if not any(way.kind in JUDGES_OTHERS for members in judged.values() for _, way in members):
+            raise BadInput("--fake is for translations, pairs and pictures of noise: leave it out")
         names_of_sources = [pool.name(item) for pool in pools_of(subjects[0].rows).values() for item in pool.held_out]
         raise other.no_match(names_of_sources)
     return Evaluation(blocks)
@@ -229,13 +232,11 @@ class Benches:
             sides = TwoSides(rows, settings, known) if known else self.sets.setdefault(key, TwoSides(rows, settings))
             return sides.bench(way.source, way.target)
         if isinstance(rows, Paired):
-            known_names = None
-            if fakes:
-                pool = pools_of(rows)["x"]
-                known_names = {pool.name(p) for p in pool.held_out if fakes.known("y", pool.name(p))}
-                if not known_names:
-                    return None
-            return pair_bench(rows, settings, known_names)
+            if not fakes:
+                return pair_bench(rows, settings)
+            pool = pools_of(rows)["x"]
+            any_known = any(fakes.known("y", pool.name(pair)) for pair in pool.held_out)
+            return pair_bench(rows, settings, lambda name: fakes.known("y", name)) if any_known else None
         if way.kind == "reconstruction":
             return reconstruction_bench(rows, settings)
         labelled = self.sets.setdefault(key, Labelled(rows, settings))
@@ -348,7 +349,8 @@ def _seeds(runs: Mapping[Subject, Column]) -> list[Column]:
         if len(own) > 1:
             titles = own[0].figures
             merged = {title: [one for column in own for one in column.figures.get(title, [])] for title in titles}
-            columns.append(Column(", ".join(column.name for column in own), "seeds", merged))
+            name = f"mean of {len(own)} seeds, as {own[0].name}"
+            columns.append(Column(name, "seeds", merged, members=tuple(column.name for column in own)))
         columns += own
     return columns
 
@@ -356,8 +358,3 @@ def _seeds(runs: Mapping[Subject, Column]) -> list[Column]:
 def folder_of_report(run: str) -> Path | None:
     """Returns the folder of a run, in which its report belongs; None of a model that comes with Quagga."""
     return None if run.startswith(PREFIX) else run_folder(run)
-
-
-def own_columns(block: Block, run: str) -> Sequence[Column]:
-    """Returns the columns of one run."""
-    return [column for column in block.columns if column.kind == "run" and column.name == run]

@@ -48,10 +48,18 @@ class Fakes:
             target: The letter of what they shall be, "x" or "y".
         """
         other = "_fake_A" if target == "y" else "_fake_B"
-        marked = {path: match for path in self.paths if (match := re.fullmatch(rf"(.+?)({ENDINGS})", path.stem))}
-        if not marked:
+        if not self._marked:
             return {path.stem: path for path in self.paths}
-        return {match[1]: path for path, match in marked.items() if match[2] != other}
+        return {match[1]: path for path, match in self._marked.items() if match[2] != other}
+
+    @cached_property
+    def _marked(self) -> dict[Path, re.Match[str]]:
+        return {path: match for path in self.paths if (match := re.fullmatch(rf"(.+?)({ENDINGS})", path.stem))}
+
+    @property
+    def says_direction(self) -> bool:
+        """Whether the names say which of two directions a picture is of."""
+        return any(match[2] in ("_fake_A", "_fake_B") for match in self._marked.values())
 
     def known(self, target: str, name: str) -> bool:
         """Whether there is one of the source called `name`."""

@@ -147,7 +147,16 @@ def open_pictures(run: str, model: ModelFolder, real: str | None) -> Sets:
     chosen = options_of(model) | {name: value for name, value in (config or {}).items() if value is not None}
     if real is not None:
         chosen = {name: value for name, value in chosen.items() if name not in OF_PLACES}
-    return _opened(data, chosen, real, model.preprocessing.get("crop_size"))
+    rows = _opened(data, chosen, real, model.preprocessing.get("crop_size"))
+    if (
+        isinstance(rows, Paired)
+        and rows.x_as == "labels"
+        and rows.input.labels != model.domains["x"].derived_input.labels
+    ):
+        raise BadInput(
+            f"the label maps to judge with hold other labels than {run} has learned: --real DIR with the same"
+        )
+    return rows
 
 
 def open_two_folders(real: str, size: int) -> Unpaired:
@@ -222,5 +231,7 @@ def fingerprint(rows: Sets) -> str:
         side: [sorted(str(Path(str(item)).absolute()) for item in part) for part in (pool.train, pool.held_out)]
         for side, pool in pools_of(rows).items()
     }
-    titles = rows.title if isinstance(rows, IndexedRows) else ""
+    titles = (
+        (rows.title, *(str(getattr(rows, name, None)) for name in OF_PLACES)) if isinstance(rows, IndexedRows) else ""
+    )
     return hashlib.sha256(repr((pools, titles, rows.preprocessing(), rows.forms)).encode()).hexdigest()

@@ -26,12 +26,14 @@ class Column:
         kind: What it is.
         figures: Title of a measure -> its figures, one for each seed.
         shown: Its pictures; of several seeds None.
+        members: Names of the runs of several seeds.
     """
 
     name: str
     kind: ColumnKind
     figures: dict[str, list[Figure]]
     shown: Shown | None = None
+    members: tuple[str, ...] = ()
 
     def summary(self, measure: Measure) -> tuple[float, tuple[float, float] | None] | None:
         """Returns a figure and its interval of 95 %; None where it does not apply."""
@@ -68,7 +70,7 @@ class Block:
         """Returns what can be told apart, in sentences."""
         lines = []
         runs = [column for column in self.columns if column.kind in ("run", "seeds", "fake")]
-        in_seeds = {name for column in runs if column.kind == "seeds" for name in column.name.split(", ")}
+        in_seeds = {name for column in runs for name in column.members}
         runs = [column for column in runs if column.kind != "run" or column.name not in in_seeds]
         for column in runs:
             for other in self.columns:

@@ -28,6 +28,12 @@ SHORT_OPTIONS = {  # who takes the options -> group -> names
         QUALITY: "truncation",
         OUTPUT: "output grid existing",
     },
+    "EvaluateOptions": {
+        PICTURES: "real fake",
+        SIZE: "pictures device",
+        QUALITY: "split features",
+        OUTPUT: "json report existing",
+    },
     "VerifyOptions": {SIZE: "device"},
     "ImportOptions": {PICTURES: "x_name y_name epoch", OUTPUT: "output existing"},
     "ExportOptions": {OUTPUT: "output format existing"},

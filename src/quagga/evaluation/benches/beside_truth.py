@@ -1,5 +1,6 @@
 """What pictures are judged by that have a true one beside them: those of pairs, and those that are made of a code."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from quagga.data.indexed_rows import IndexedRows
 from quagga.data.paired import Paired
+from quagga.errors import BadInput
 from quagga.evaluation.benches.bench import Bench
 from quagga.evaluation.measures import own_measures as measures
 from quagga.evaluation.measures.measure import Shown
@@ -29,27 +31,33 @@ class Read(NamedTuple):
     left_out: list[str]
 
 
-def read_pool(pool: Pool, settings: Settings, others: int) -> Read:
-    """Reads the held-out pictures of a pool that are judged, and up to so many others: held-out ones that are not
-    judged, then those that were trained on. Where there are no others, half of the held-out ones take their place."""
+def read_pool(pool: Pool, settings: Settings, others: int, known: "Callable[[str], bool] | None" = None) -> Read:
+    """Reads the held-out pictures of a pool that are judged, of those that are `known` if that is given, and up to so
+    many others: held-out ones that are not judged, then those that were trained on. Where there are no others, half of
+    the held-out ones take their place.
+
+    Raises:
+        BadInput: none is held out, or there are not two pictures.
+    """
     chosen = split(pool.held_out, pool.key, settings.part)
-    judged = chosen[: settings.pictures]
+    judged = [item for item in chosen if known is None or known(pool.name(item))][: settings.pictures]
+    if not judged:
+        raise BadInput(f"no picture of {pool.title} is held out of training: --real DIR names others to judge with")
     taken = set(judged)
     rest = [item for item in ordered(pool.held_out, pool.key) if item not in taken] + ordered(pool.train, pool.key)
     if not rest:
-        judged, rest = judged[: (len(judged) + 1) // 2], judged[(len(judged) + 1) // 2 :] or judged
+        judged, rest = judged[: (len(judged) + 1) // 2], judged[(len(judged) + 1) // 2 :]
+    if not rest:
+        raise BadInput(f"{pool.title} has 1 picture to judge with: give two or more")
     tensors, read = pool.read_all(judged)
     names, rest_read = [pool.name(item) for item in read], pool.read_all(rest[:others])[0]
     return Read(tensors, names, rest_read, len(pool.held_out), pool.left_out)
 
 
-def pair_bench(rows: Paired, settings: Settings, known: "set[str] | None" = None) -> Bench:
-    """What a translation of pairs is judged by: the true picture. known: names of pictures that another program has
-    translated; None: all."""
-    pool = pools_of(rows)["x"]
-    if known is not None:
-        pool = replace(pool, held_out=[pair for pair in pool.held_out if pool.name(pair) in known])
-    read = read_pool(pool, settings, REFERENCE)
+def pair_bench(rows: Paired, settings: Settings, known: "Callable[[str], bool] | None" = None) -> Bench:
+    """What a translation of pairs is judged by: the true picture. known: whether another program has translated the
+    picture of a name; None: all."""
+    read = read_pool(pools_of(rows)["x"], settings, REFERENCE, known)
     shown = rows.for_display(read.judged)["x"]
     what = rows.names["x"], rows.names["y"]
     x, y, others = read.judged["x"], read.judged["y"], read.others["y"]

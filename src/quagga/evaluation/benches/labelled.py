@@ -127,7 +127,7 @@ class Labelled:
         if self.judges and takes_condition:
             listed.insert(0, measures.obeyed(self.judges))
         elif self.judges and self.judges.conditions.kind == "class":
-            listed.insert(0, measures.class_balance(self.judges))
+            listed.insert(0, measures.class_balance(self.judges, self.read.judged[self.label]))
         mean, deviation = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True)
         noise = (mean + deviation * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(-1, 1)
         asked = c if takes_condition and self.judges else None

@@ -91,6 +91,8 @@ class TwoSides:
         rest += ordered([item for item in pool.held_out if item not in unseen], pool.key)
         held_out = len(sources) + len(rest)
         everyone = [*sources, *rest, *ordered(pool.train, pool.key)]
+        if len(everyone) < 2:
+            raise BadInput(f"{pool.title} has {len(everyone)} pictures to judge with: give two or more")
         real = min(others, len(everyone) // 2)  # what is left to compare them with is no less
         judged = max(len(sources), real)
         if judged >= len(everyone):  # nothing else of this kind: half of those that are translated are the reference
@@ -98,7 +100,7 @@ class TwoSides:
         tensors, read = pool.read_all(everyone[:judged])
         reference = everyone[judged:][:REFERENCE]
         learned = everyone[judged:][REFERENCE:][:LEARNED]
-        kept = pool.read_all(reference)[0]["x"] if reference else tensors["x"]
+        kept = pool.read_all(reference)[0]["x"]
         return Side(
             pool.title,
             tensors["x"],
@@ -132,6 +134,12 @@ class TwoSides:
         return train_judges(torch.cat(pictures), torch.tensor(labels), torch.cat(folds), self.folds, self.conditions)
 
     @property
+    def comparable(self) -> bool:
+        """Whether a picture of one kind can be shown as one of the other: as many channels, or grey and colour."""
+        channels = {side.judged.shape[1] for side in self.sides.values()}
+        return len(channels) == 1 or channels == {1, 3}
+
+    @property
     def folds(self) -> int:
         """How many classifiers there are."""
         return 1 if self.independent else 2
@@ -151,17 +159,16 @@ class TwoSides:
         x, y = self.sides[source], self.sides[target]
         n = x.sources
         if n < 1:
-            raise BadInput(f"no picture of {x.title} is left to judge with")
+            raise BadInput(f"no picture of {x.title} is held out of training: --real DIR names others to judge with")
         sources, real = x.judged[:n], y.judged[: min(n, len(y.judged))]
         channels = real.shape[1]
-        judges = self.judges
-        number = 0 if target == "x" else 1
-        listed = [
-            measures.passes(judges, judges.conditions.names[number]),
-            measures.patches(PatchReference.of(y.reference), y.title),
-        ]
-        if self.independent and len(y.reference) >= measures.LEAST_FOR_FEATURES:
-            listed.append(measures.own_features(judges, FeatureReference.of(judges.features(y.reference)), y.title))
+        listed = [measures.patches(PatchReference.of(y.reference), y.title)]
+        if self.comparable:
+            judges = self.judges
+            listed.insert(0, measures.passes(judges, judges.conditions.names[0 if target == "x" else 1]))
+            if self.independent and len(y.reference) >= measures.LEAST_FOR_FEATURES:
+                known = FeatureReference.of(judges.features(y.reference))
+                listed.append(measures.own_features(judges, known, y.title))
         more, about = pretrained_measures(self.settings.features, self.settings.device, y.reference)
         listed += more
         truth = self._truth(source, x.names[:n])
@@ -172,8 +179,9 @@ class TwoSides:
         def make(pictures: Tensor, back: Tensor | None) -> Shown:
             return Shown(pictures, fold, source=sources, back=back)
 
-        convertible = sources.shape[1] == channels or {sources.shape[1], channels} == {1, 3}
-        nothing = {f"{x.title}, unchanged": make(tensor_to_channels(sources, channels), None)} if convertible else {}
+        nothing = {}
+        if self.comparable:
+            nothing[f"{x.title}, unchanged"] = make(tensor_to_channels(sources, channels), None)
         return Bench(
             title=f"{x.title} to {y.title}",
             measures=listed,
@@ -236,7 +244,10 @@ class TwoSides:
             torch.stack([self._drawn(root / folder / name) for name in names]) for folder in ("truth", "mask")
         )
         known = Animals(self.sides["x"].judged[: len(names)], zebra, (mask[:, :1] + 1) / 2)
-        floor = baselines(len(names), size, seed).floor.total
+        try:
+            floor = baselines(len(names), size, seed).floor.total
+        except ValueError:  # pictures so small that no patch lies within an animal
+            return None
 
         def of(shown: Shown) -> Figure:
             if shown.source is None:

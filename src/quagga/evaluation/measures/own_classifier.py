@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from quagga.data.transforms.conditions import Conditions
 from quagga.evaluation.measures.figures import Figure, drawn
+from quagga.inference.channels import tensor_to_channels
 from quagga.models.classifier import DeepClassifier
 
 SIDE = 64  # pixels at most
@@ -41,14 +42,21 @@ class Judges:
     @torch.no_grad()
     def probabilities(self, x: Tensor, fold: Tensor) -> Tensor:
         """(N, C, S, S) in [-1, 1], of which each is of a fold, int64 (N,) -> the probability of each name, (N, K)."""
-        logits = torch.stack([torch.cat([network(part) for part in small(x).split(64)]) for network in self.networks])
+        parts = self._seen(x).split(64)
+        logits = torch.stack([torch.cat([network(part) for part in parts]) for network in self.networks])
         own = logits[fold % len(self.networks), torch.arange(len(x))]
         return own.softmax(1) if self.conditions.kind == "class" else own.sigmoid()
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """(N, C, S, S) in [-1, 1] -> what the first classifier's last layer sees, (N, 128)."""
-        return torch.cat([self.networks[0].hidden(part) for part in small(x).split(64)])
+        return torch.cat([self.networks[0].hidden(part) for part in self._seen(x).split(64)])
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """What a classifier sees of pictures: at most 64 pixels a side, in the channels that it has learned."""
+        first = self.networks[0].body[0]
+        assert isinstance(first, nn.Conv2d)
+        return tensor_to_channels(small(x), first.in_channels)
 
 
 def small(x: Tensor) -> Tensor:

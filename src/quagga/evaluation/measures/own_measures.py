@@ -85,17 +85,17 @@ def various(title: str, within: bool = False) -> Measure:
     return Measure("diversity, levels", text, "", of, 1)
 
 
-def class_balance(judges: Judges) -> Measure:
-    """How far the shares of the classes are from those of the real pictures, of which all are as frequent."""
+def class_balance(judges: Judges, c: Tensor) -> Measure:
+    """How far the shares of the classes are from those of the real pictures, int64 (N,)."""
+    shares = (torch.bincount(c, minlength=judges.conditions.count) / len(c)).numpy()
 
     def of(shown: Shown) -> Figure:
         read = judges.probabilities(shown.pictures, shown.folds()).argmax(1)
         one_hot = torch.nn.functional.one_hot(read, judges.conditions.count).numpy().astype("float32")
         drawn = counts(len(read)) @ one_hot / len(read)
-        even = 1 / judges.conditions.count
-        return Figure(float(abs(one_hot.mean(0) - even).sum() / 2), abs(drawn - even).sum(1) / 2)
+        return Figure(float(abs(one_hot.mean(0) - shares).sum() / 2), abs(drawn - shares).sum(1) / 2)
 
-    text = "what share of the pictures would have to show another class for all to be as frequent; 0: none is missing"
+    text = "what share of them would have to show another class to have the real pictures' shares; 0: none is missing"
     return Measure("classes out of balance, %", text, "lower", of, 1, percent=True)
 
 
