@@ -346,7 +346,7 @@ def _seeds(runs: Mapping[Subject, Column]) -> list[Column]:
     columns = []
     for members in groups.values():
         own = [runs[subject] for subject in members]
-        if len(own) > 1:
+        if len(own) > 1 and len({(subject.config or {}).get("seed") for subject in members}) == len(own):
             titles = own[0].figures
             merged = {title: [one for column in own for one in column.figures.get(title, [])] for title in titles}
             name = f"mean of {len(own)} seeds, as {own[0].name}"

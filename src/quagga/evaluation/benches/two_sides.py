@@ -259,7 +259,7 @@ class TwoSides:
                 return translation_error(known.horse[at], shown.pictures[at], masks, known.zebra, known.mask).total
 
             apart = ((shown.pictures - known.horse).abs() * (known.mask == 0)).flatten(1).mean(1).numpy()
-            return Figure(error(np.arange(len(names))), drawn(len(names), error, TRUTH_DRAWS), -apart)
+            return Figure(error(np.arange(len(names))), drawn(len(names), error, TRUTH_DRAWS), apart)
 
         text = "how far they are from the true zebras, which are known of drawn ones: background plus coat"
         return Measure("truth error", text, "lower", of)

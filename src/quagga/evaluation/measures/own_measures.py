@@ -59,7 +59,7 @@ def answered(probabilities: Tensor, asked: Tensor, kind: str) -> Figure:
 def patches(reference: PatchReference, title: str) -> Measure:
     """The sliced Wasserstein distance of patches."""
     text = f"how far textures and colours are from those of real {title}, at every scale (sliced Wasserstein distance)"
-    return Measure("patch distance", text, "lower", lambda shown: reference.distance(shown.pictures), 4)
+    return Measure("patch distance", text, "lower", lambda shown: reference.distance(shown.pictures))
 
 
 def own_features(judges: Judges, reference: FeatureReference, title: str) -> Measure:
