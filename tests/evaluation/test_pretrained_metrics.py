@@ -93,6 +93,7 @@ def test_the_path_of_inception_is_torch_fidelitys_own_function(random_inception,
     theirs = torch_fidelity.calculate_metrics(
         input1=str(tmp_path / "mine"),
         input2=str(tmp_path / "real"),
+        feature_extractor="inception-v3-compat",  # of precision and recall it would take VGG
         feature_extractor_weights_path=str(random_inception),
         cuda=False,
         fid=True,
