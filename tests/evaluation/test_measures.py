@@ -9,7 +9,7 @@ from torch import Tensor
 from quagga.data.transforms.conditions import Conditions
 from quagga.evaluation.measures import own_classifier
 from quagga.evaluation.measures.own_classifier import NEVER, FeatureReference, train_judges
-from quagga.evaluation.measures.patch_distance import PatchReference, pyramid
+from quagga.evaluation.measures.patch_distance import PatchReference
 from quagga.evaluation.measures.picture_distances import absolute, diversity, psnr, ssim
 
 CHANCE = torch.Generator().manual_seed(0)
@@ -64,13 +64,6 @@ def test_a_shift_of_all_values_costs_its_size_in_deviations():
     directions = torch.randn(5000, 49, generator=CHANCE)
     expected = float((directions / directions.norm(dim=1, keepdim=True)).sum(1).abs().mean()) * 0.5 * 0.29 / flat.std()
     assert found == pytest.approx(float(expected), rel=0.2)
-
-
-def test_the_levels_of_a_pyramid_are_the_picture():
-    *details, picture = pyramid(REAL)
-    for detail in reversed(details):
-        picture = detail + F.interpolate(picture, size=detail.shape[-1], mode="bilinear", align_corners=False)
-    assert torch.allclose(picture, REAL, atol=1e-5)
 
 
 # -- pixels -----------------------------------------------------------------------------------------------------------

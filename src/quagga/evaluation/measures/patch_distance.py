@@ -17,17 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from quagga.evaluation.measures.figures import Figure, counts
-from quagga.seeding import derive_seed
+from quagga.patches import projections, pyramid
 
-PATCH = 7  # pixels a side
 PATCHES = 64  # of each picture, at each level
 DIRECTIONS = 128
 BINS, RANGE = 128, 6.0  # of a histogram, over [-RANGE, RANGE] standard deviations
-SMALLEST = 16  # pixels a side of the coarsest level
 
 
 @dataclass(frozen=True)
@@ -79,35 +76,10 @@ class PatchReference:
         for part in pictures.split(16):
             levels = []
             for level, mean, deviation in zip(pyramid(part), self.means, self.deviations, strict=True):
-                places = _projections((level - mean) / deviation)  # (n, PATCHES, DIRECTIONS)
+                places = projections((level - mean) / deviation, PATCHES, DIRECTIONS)  # (n, PATCHES, DIRECTIONS)
                 bins = ((places + RANGE) * (BINS / (2 * RANGE))).long().clamp_(0, BINS - 1)
                 n, patches, directions = bins.shape
                 histogram = torch.zeros(n, directions, BINS)
                 histogram.scatter_add_(2, bins.movedim(1, 2), torch.ones(n, directions, patches))
                 levels.append(histogram.cumsum(2).flatten(1) / patches)
             yield torch.cat(levels, 1).numpy()
-
-
-def pyramid(pictures: Tensor) -> list[Tensor]:
-    """(N, C, S, S) -> the details of each scale, finest first, and last a picture of SMALLEST to 2 SMALLEST pixels."""
-    levels, picture = [], pictures
-    while picture.shape[-1] // 2 >= SMALLEST:
-        small = F.interpolate(picture, size=picture.shape[-1] // 2, mode="area")
-        levels.append(picture - F.interpolate(small, size=picture.shape[-1], mode="bilinear", align_corners=False))
-        picture = small
-    return [*levels, picture]
-
-
-def _projections(level: Tensor) -> Tensor:
-    """(N, C, S, S) -> (N, PATCHES, DIRECTIONS): patches at the same random places of every picture, projected onto the
-    same random directions of length one."""
-    channels, size = level.shape[1:3]
-    chance = torch.Generator().manual_seed(derive_seed(0, "patches", size) >> 1)
-    side = min(PATCH, size)
-    top, left = torch.randint(0, size - side + 1, (2, PATCHES), generator=chance)
-    offsets = torch.arange(side)
-    rows, columns = top[:, None, None] + offsets[:, None], left[:, None, None] + offsets
-    patches = level[:, :, rows, columns]  # (N, C, PATCHES, 7, 7)
-    directions = torch.randn(DIRECTIONS, channels * side**2, generator=chance)
-    directions /= directions.norm(dim=1, keepdim=True)
-    return patches.movedim(1, 2).flatten(2) @ directions.T
