@@ -51,18 +51,19 @@ def rows(real: Path, size: int) -> Iterator[str]:
     [real_row] = bench.real.values()
     spoiled = {name: bench.make(spoil(real_row.pictures), None) for name, spoil in SPOILED.items()}
     shown = {**bench.real, **bench.nothing, **spoiled}
-    titles = [measure.title for measure in bench.measures]
+    listed = [measure for measure in bench.measures if not measure.title.startswith(("cycle", "change"))]
+    titles = [measure.title for measure in listed]
     yield f"{size} pixels, {len(bench.names)} pictures of each; {processor()}, 1 thread, torch {torch.__version__}"
     yield f"{'':32}" + "".join(f"{title:>26}" for title in titles)
     judged = 0.0
     for name, one in shown.items():
         began = process_time()
         with torch.inference_mode():
-            figures = [measure.of(one) for measure in bench.measures]
+            figures = [measure.of(one) for measure in listed]
         judged = max(judged, process_time() - began)
         cells = [
             shown_figure(measure, figure and (figure.value, figure.interval))
-            for measure, figure in zip(bench.measures, figures, strict=True)
+            for measure, figure in zip(listed, figures, strict=True)
         ]
         yield f"{name:32}" + "".join(f"{cell:>26}" for cell in cells)
         if name == next(iter(bench.nothing)):

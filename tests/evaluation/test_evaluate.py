@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def trained(home):
     return run
 
 
-def value(block: Block, title: str, kind: str, number: int = 0) -> float | None:
+def value(block: Block, title: str, kind: str, number: int = 0) -> Any:
     """A figure of the first column of a kind."""
     columns = [column for column in block.columns if column.kind == kind]
     found = columns[number].summary(next(m for m in block.bench.measures if m.title.startswith(title)))
@@ -95,7 +96,7 @@ def test_the_truth_of_drawn_animals(tmp_path):
     root = scenes.write(tmp_path / "set", train=4, test=6, size=48)
     sides = TwoSides(open_two_folders(str(root), 48), Settings())
     bench = sides.bench("x", "y")
-    truth = next(measure for measure in bench.measures if measure.title == "truth error")
+    truth: Any = next(measure for measure in bench.measures if measure.title == "truth error")
     perfect = torch.stack([sides._drawn(root / "truth" / name) for name in bench.names])
     [floor], [nothing] = ([truth.of(shown).value for shown in row.values()] for row in (bench.real, bench.nothing))
     assert truth.of(bench.make(perfect, None)).value < 1e-3 < floor < nothing
@@ -188,9 +189,10 @@ def test_the_names_of_other_programs_are_understood(home, trained, tmp_path):
             picture = Image.new("RGB", (16, 16), "red" if mark == "fake_B" else "blue")
             picture.save(tmp_path / f"{path.stem}_{mark}.png")
     [block] = evaluate(trained("cyclegan"), fake=tmp_path).blocks
-    [column] = [column for column in block.columns if column.kind == "fake"]
+    column: Any = next(column for column in block.columns if column.kind == "fake")
+    own: Any = next(column for column in block.columns if column.kind == "run")
     assert len(block.bench.names) == 5 and torch.equal(column.shown.pictures[:, 0], torch.ones(5, 16, 16))
-    assert len(next(c for c in block.columns if c.kind == "run").shown.pictures) == 5  # judged on the same ones
+    assert len(own.shown.pictures) == 5  # judged on the same ones
 
 
 def test_a_model_without_its_pictures_is_judged_by_others(home, trained, tmp_path):

@@ -1,6 +1,7 @@
 """Distances in pretrained features are the libraries' own, and are called by their names."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_further_pictures_are_further_away():
     near, far = (by_title(listed, Shown(pictures(60, shade))) for shade in (0.0, 0.3))
     assert near["Frechet distance"] < far["Frechet distance"] and near["kernel distance"] < far["kernel distance"]
     assert near["precision"] > far["precision"] and near["recall"] > far["recall"]
-    kernel = next(measure for measure in listed if measure.title.startswith("kernel"))
+    kernel: Any = next(measure for measure in listed if measure.title.startswith("kernel"))
     low, high = kernel.of(Shown(pictures(60))).interval
     assert low < 0 < high  # it is unbiased, so that of equal sets is about 0
 

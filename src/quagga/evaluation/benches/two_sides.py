@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from quagga.data.io.read import read_picture
 from quagga.data.io.tensors import to_tensor
 from quagga.data.synthetic.scenes import CARD
 from quagga.data.synthetic.translation_error import Animals, baselines, translation_error
@@ -265,5 +265,5 @@ class TwoSides:
         return Measure("truth error", text, "lower", of)
 
     def _drawn(self, path: Path) -> Tensor:
-        pixels = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        return to_tensor(np.ascontiguousarray(self.rows.augments["x"].without_chance(pixels)))
+        pixels = self.rows.augments["x"].without_chance(read_picture(path))
+        return to_tensor(np.ascontiguousarray(pixels))

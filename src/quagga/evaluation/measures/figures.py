@@ -91,9 +91,7 @@ def over_seeds(figures: Sequence[Figure]) -> tuple[Figure, tuple[float, float] |
     if len(figures) == 1:
         return figures[0], figures[0].interval
     mean = float(np.mean([one.value for one in figures]))
-    draws = None
-    if all(one.draws is not None for one in figures):
-        draws = np.mean([one.draws for one in figures], axis=0)
+    draws = _mean_draws(figures)
     half = _half([_values(figures)], draws)
     low, high = (mean - half, mean + half)
     if all(one.share is not None for one in figures):
@@ -103,14 +101,20 @@ def over_seeds(figures: Sequence[Figure]) -> tuple[Figure, tuple[float, float] |
 
 def difference(a: Sequence[Figure], b: Sequence[Figure]) -> tuple[float, float] | None:
     """The mean of runs `a` less that of runs `b`, and half of its interval of 95 %; None: not known."""
-    if any(one.draws is None for one in (*a, *b)):
+    mine, theirs = _mean_draws(a), _mean_draws(b)
+    if mine is None or theirs is None:
         return None
-    draws = np.mean([one.draws for one in a], axis=0) - np.mean([one.draws for one in b], axis=0)
-    return float(_values(a).mean() - _values(b).mean()), _half([_values(a), _values(b)], draws)
+    return float(_values(a).mean() - _values(b).mean()), _half([_values(a), _values(b)], mine - theirs)
 
 
 def _values(figures: Sequence[Figure]) -> np.ndarray:
     return np.array([one.value for one in figures])
+
+
+def _mean_draws(figures: Sequence[Figure]) -> np.ndarray | None:
+    """What the bootstrap gives of the mean of several runs; None where it is not known of one."""
+    known = [one.draws for one in figures if one.draws is not None]
+    return np.mean(known, axis=0) if len(known) == len(figures) else None
 
 
 def _half(groups: Sequence[np.ndarray], draws: np.ndarray | None) -> float:

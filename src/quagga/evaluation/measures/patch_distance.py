@@ -64,11 +64,11 @@ class PatchReference:
         parts = list(self._shares_of(pictures))
         shares = np.concatenate(parts)
         drawn = counts(len(shares)) @ shares / len(shares)
-        return Figure(self._area(shares.mean(0)), self._area(drawn), self._area(shares))
+        return Figure(float(self._areas(shares.mean(0))), self._areas(drawn), self._areas(shares))
 
-    def _area(self, shares: np.ndarray) -> "float | np.ndarray":  # pyright: ignore[reportReturnType]
-        area = np.abs(shares - self.shares).mean(-1) * 2 * RANGE
-        return area if shares.ndim > 1 else float(area)
+    def _areas(self, shares: np.ndarray) -> np.ndarray:
+        """(..., levels x DIRECTIONS x BINS) -> (...): the area between distribution functions and the reference's."""
+        return np.abs(shares - self.shares).mean(-1) * 2 * RANGE
 
     def _shares_of(self, pictures: Tensor) -> Iterable[np.ndarray]:
         """Yields, of some pictures at a time, the share of each one's patches below the upper edge of each bin, float32
