@@ -10,10 +10,12 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -132,6 +134,43 @@ def run_python(page: str) -> None:
         for run in re.findall(r'quagga\.load\("([^"]+)"', code):
             need(run)
         exec(compile(code, page, "exec"), {})
+
+
+class Part(NamedTuple):
+    """A Python block of a page, and the text block below it."""
+
+    code: str
+    said: str  # what it prints, as the page says; "" where no text block follows
+    printed: str  # what it prints
+
+
+def run_as_one(page: str, folder: Path) -> tuple[dict[str, Any], list[Part]]:
+    """Runs the Python blocks of a page one after the other, as one program, which draws into a folder.
+
+    Returns what the program has defined, and its parts."""
+    text = (ROOT / page).read_text("utf-8")
+    names: dict[str, Any] = {"__name__": "page"}
+    parts: list[Part] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MPLBACKEND", "agg")  # no window
+        for code, said in re.findall(r"```python\n(.*?)```(?:\s*```text\n(.*?)```)?", text, re.DOTALL):
+            with redirect_stdout(StringIO()) as printed:
+                exec(compile(code, page, "exec"), names)
+            parts.append(Part(code, said, printed.getvalue()))
+    assert [part.said for part in parts if part.said] == blocks(page, "text"), "a text block below no Python block"
+    drawn = set(re.findall(r"!\[[^]]*\]\((\w+\.png)\)", text))
+    assert drawn == {path.name for path in folder.iterdir()}  # the page shows what it draws
+    return names, parts
+
+
+def assert_printed_as_said(parts: list[Part]) -> None:
+    """Words alike; numbers alike but for what another processor may do to a training: 2 % or 0.002."""
+    number = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
+    for _, said, printed in parts:
+        assert number.sub("#", printed).split() == number.sub("#", said).split()
+        numbers = [float(n) for n in number.findall(said)]
+        assert [float(n) for n in number.findall(printed)] == pytest.approx(numbers, rel=0.02, abs=0.002)
 
 
 def need_data(line: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from documentation import Part, assert_printed_as_said, run_as_one
 from scipy.integrate import quad
 
 from quagga.pipelines.core.losses import OBJECTIVES
@@ -18,28 +19,22 @@ from quagga.pipelines.core.losses import OBJECTIVES
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "games.md").read_text(encoding="utf-8")
 RING = runpy.run_path(str(ROOT / "benchmarks" / "ring.py"))
-NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 
 @pytest.fixture(scope="module")
-def page() -> dict[str, Any]:
-    """What the page's code defines; what it prints is under "printed"."""
-    names: dict[str, Any] = {"printed": []}
-    for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        lines: list[str] = []
-        names["print"] = lambda *words, lines=lines: lines.append(" ".join(words))
-        exec(compile(code, "docs/games.md", "exec"), names)
-        names["printed"].append("\n".join(lines) + "\n")
-    return names
+def games(tmp_path_factory) -> tuple[dict[str, Any], list[Part]]:
+    """What the code of docs/games.md defines, and its parts."""
+    return run_as_one("docs/games.md", tmp_path_factory.mktemp("games"))
 
 
-def test_the_page_prints_what_it_says(page):
-    said = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    assert len(said) == len(page["printed"]) == 2
-    for expected, printed in zip(said, page["printed"], strict=True):
-        assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", expected).split()
-        numbers = [float(n) for n in NUMBER.findall(expected)]
-        assert [float(n) for n in NUMBER.findall(printed)] == pytest.approx(numbers, rel=0.02, abs=0.002)
+@pytest.fixture(scope="module")
+def page(games) -> dict[str, Any]:
+    """What the page's code defines."""
+    return games[0]
+
+
+def test_the_page_prints_what_it_says(games):
+    assert_printed_as_said(games[1])
 
 
 def test_the_page_shows_what_was_measured():
