@@ -56,7 +56,14 @@ PROGRAMS = {  # what a line of a shell block begins with, beside `quagga`; the S
 }
 LEFT = {  # page -> what its lines leave behind: a pattern, and how many files it finds
     "docs/pictures.md": {"preview.png": 1, "pairs.png": 1, "preview_digits.png": 1, "clean.csv": 1, "runs/ct/model": 1},
-    "docs/translate.md": {"zebras/*.jpg": 1, "zebras/*.png": 4, "horses/stripes.png": 1, "large/holiday.jpg": 1},
+    "docs/translate.md": {
+        "zebras/*.jpg": 1,
+        "zebras/*.png": 4,
+        "horses/stripes.png": 1,
+        "large/holiday.jpg": 1,
+        "doubted/holiday.jpg*": 2,
+        "doubted/faithfulness.csv": 1,
+    },
     "docs/autoencoder.md": {
         "runs/areas/model": 1,
         "codes/*.png": 8,

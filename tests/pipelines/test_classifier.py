@@ -235,7 +235,9 @@ def test_half_precision_is_widened_for_the_loss():
     assert float(play.cross_entropy(logits, c)) == pytest.approx(float(-logits.double().log_softmax(1)[0, 1]), rel=1e-6)
 
 
-@pytest.mark.parametrize("option", ["--label=red", "--comparison", "--resolution=full", "--side=left", "--from_photo"])
+@pytest.mark.parametrize(
+    "option", ["--label=red", "--comparison", "--faithfulness", "--resolution=full", "--side=left", "--from_photo"]
+)
 def test_options_that_only_pictures_have_are_refused(run, tmp_path, capsys, option):
     paint(tmp_path / "a.png", COLORS["red"])
     line = ["translate", str(run), str(tmp_path / "a.png"), f"--output={tmp_path / 'said'}", option, "--device=cpu"]

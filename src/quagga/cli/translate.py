@@ -27,12 +27,15 @@ from quagga.errors import BadInput
 if TYPE_CHECKING:
     import numpy as np
 
+    from quagga.cli.output.faithfulness_maps import FaithfulnessMaps
     from quagga.data.io.pixel_format import PixelFormat
     from quagga.data.transforms.side_by_side import CutName
     from quagga.inference.translator import Translator
 
 COMPARISON = "comparison.png"
-FLAGS = ("--overwrite", "--comparison", "--verify", "--from_photo")  # mean true where they stand without a value
+NETWORK_OPTIONS = ("tile", "dropout", "statistics", "seed", "mixed_precision")  # how the networks are run
+# They mean true where they stand without a value.
+FLAGS = ("--overwrite", "--comparison", "--faithfulness", "--verify", "--from_photo")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class TranslateOptions:
             others (so a call that was stopped continues), overwrite replaces them.
         comparison: also write comparison.png; it shows the first 16 pictures before and after, and the true ones where
             they are known: of pairs side by side, or of folders of pairs.
+        faithfulness: also write, beside each translation, a heat map of where it may be invented, and faithfulness.csv
+            with a number for each; it takes five to ten times as long.
         device: cuda, cuda:1, mps or cpu; None takes the best there is.
         resolution: size at which pictures are translated; model: at the scale of training, and the change is carried
             back to the picture's own size, so that what does not change stays sharp; full: at the picture's own size; a
@@ -84,6 +89,7 @@ class TranslateOptions:
     mask: str | None = None
     existing: Existing = "error"
     comparison: bool = False
+    faithfulness: bool = False
     device: str | None = None
     resolution: Literal["model", "full"] | int = "model"
     tile: int | Literal["auto"] | None = "auto"
@@ -116,6 +122,11 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("no pictures are given: quagga translate RUN PICTURE ... --output DIR")
     if chosen.output is None:
         raise BadInput("name the folder for the translated pictures: --output DIR")
+    if chosen.faithfulness and chosen.existing == "skip":
+        raise BadInput(
+            "--faithfulness writes a table of all pictures, and --existing skip leaves some out: take --existing"
+            " overwrite, or another --output"
+        )
     output = Path(chosen.output).expanduser()
     pictures = pictures_to_translate([Path(name).expanduser() for name in inputs], output)
     if chosen.to in ("code", "points", "picture"):
@@ -128,7 +139,8 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
             if chosen.to == "points":
                 return write_code_points(coder, pictures, output, chosen.existing)
             jobs = [TranslationJob(path, output / name.with_suffix(".png")) for path, name in pictures]
-            return translate_codes(coder, chosen.to, jobs, output, check_outputs(jobs, None, chosen.existing))
+            return translate_codes(coder, chosen.to, jobs, output, check_outputs(jobs, {}, chosen.existing))
+    networks: dict[str, Any] = {name: getattr(chosen, name) for name in NETWORK_OPTIONS}
     with no_garbage_collection():
         # Here, as torch takes a second that a misspelt option need not wait for.
         from quagga.inference.classifier import Classifier
@@ -141,13 +153,9 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
             chosen.device,
             build,
             resolution=chosen.resolution,
-            tile=chosen.tile,
             verify=chosen.verify,
-            dropout=chosen.dropout,
-            statistics=chosen.statistics,
-            seed=chosen.seed,
             from_photo=chosen.from_photo,
-            mixed_precision=chosen.mixed_precision,
+            **networks,
         )
     if isinstance(translator, Classifier):
         refuse_pictures_options(chosen, "says what pictures show, in a table")
@@ -167,18 +175,28 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     translator.condition(condition)  # refuses what the model does not know, before any work
     jobs = plan_jobs(pictures, output, translator.output_format)
     sheet = output / COMPARISON if chosen.comparison else None
-    kept = check_outputs(jobs, sheet, chosen.existing)
+    more: dict[Path, str] = {sheet: "the comparison"} if sheet else {}
+    if chosen.faithfulness:
+        from quagga.cli.output.faithfulness_maps import TABLE, map_path
+
+        more |= {output / TABLE: "the table", **{map_path(job.target): f"the map of {job.source}" for job in jobs}}
+    kept = check_outputs(jobs, more, chosen.existing)
     if chosen.side is None:
         check_side_by_side([job.source for job in jobs], translator.preprocessing)
-    return translate(translator, jobs, output, None if sheet in kept else sheet, chosen.side, kept, condition)
+    maps = None
+    if chosen.faithfulness:
+        from quagga.cli.output.faithfulness_maps import FaithfulnessMaps
+
+        maps = FaithfulnessMaps(run, chosen.to, translator, output, build, **networks)
+    return translate(translator, jobs, output, None if sheet in kept else sheet, chosen.side, kept, condition, maps)
 
 
 def refuse_pictures_options(chosen: TranslateOptions, does: str, takes: Sequence[str] = ()) -> None:
     """Raises BadInput where an option is given that only pictures made of pictures have a use for. does: what the model
     does instead. takes: options for which it has a use."""
     given = {"label": chosen.label, "attributes": chosen.attributes, "caption": chosen.caption, "side": chosen.side}
-    given["mask"] = chosen.mask
-    given |= {"comparison": chosen.comparison or None, "resolution": None if chosen.resolution == "model" else 1}
+    given |= {"mask": chosen.mask, "comparison": chosen.comparison or None, "faithfulness": chosen.faithfulness or None}
+    given |= {"resolution": None if chosen.resolution == "model" else 1}
     if useless := [f"--{name}" for name, value in given.items() if value is not None and name not in takes]:
         raise BadInput(f"this model {does}: leave out {', '.join(useless)}")
 
@@ -238,14 +256,19 @@ def plan_jobs(pictures: Sequence[tuple[Path, Path]], output: Path, pixel_format:
     return list({(source.resolve(), target): TranslationJob(source, target) for source, target in jobs}.values())
 
 
-def check_outputs(jobs: Sequence[TranslationJob], sheet: Path | None, existing: Existing) -> set[Path]:
+def check_outputs(jobs: Sequence[TranslationJob], more: Mapping[Path, str], existing: Existing) -> set[Path]:
     """Refuses, before any work, what would lose a picture. Returns the outputs that are left as they are.
+
+    Args:
+        jobs: What is read and written.
+        more: What else is written -> what it is called.
+        existing: What to do with what is there.
 
     Raises:
         BadInput: two pictures would be written to one file, an original would be replaced, or an older output exists
             and `existing` is error.
     """
-    writers: dict[str, Path] = {os.path.normcase(sheet): Path("the comparison")} if sheet else {}
+    writers = {os.path.normcase(path): Path(name) for path, name in more.items()}
     for source, target in jobs:
         other = writers.setdefault(os.path.normcase(target), source)
         if other is not source:
@@ -254,7 +277,9 @@ def check_outputs(jobs: Sequence[TranslationJob], sheet: Path | None, existing: 
     for source, target in jobs:
         if target.resolve() in originals:
             raise BadInput(f"{target} would replace an original, {source}: choose another --output")
-    return outputs_to_keep([*([sheet] if sheet else []), *(target for _, target in jobs)], existing)
+    if replaced := [path for path in more if path.resolve() in originals]:
+        raise BadInput(f"{more[replaced[0]]}, {replaced[0]}, would replace an original: choose another --output")
+    return outputs_to_keep([*more, *(target for _, target in jobs)], existing)
 
 
 def check_side_by_side(pictures: Sequence[Path], preprocessing: Mapping[str, Any]) -> None:
@@ -297,6 +322,7 @@ def translate(
     side: "CutName | None" = None,
     kept: Set[Path] = frozenset(),
     condition: str | None = None,
+    maps: "FaithfulnessMaps | None" = None,
 ) -> int:
     """Translates every picture whose target is not kept; reports one that cannot be read, and leaves it out.
 
@@ -308,6 +334,7 @@ def translate(
         side: Which half of a pair side by side to translate.
         kept: Targets that are left as they are.
         condition: What the pictures shall show; None where the model takes no condition.
+        maps: Makes a heat map of each picture; None: there are none.
 
     Returns:
         The exit code: 0, or 2 when a picture was left out.
@@ -338,6 +365,8 @@ def translate(
             if not keep:
                 mark_output_folder(output)
                 write_picture(target, result, read_metadata(source))
+                if maps:
+                    maps.add(target, picture, result, c)
             clipped, values = clipped + picture.clipped, values + picture.pixels.size
             if translator.input.kind == "edges" and not translator.from_photo:
                 photos += looks_like_photo(picture.pixels)
@@ -351,6 +380,8 @@ def translate(
         columns, drawn = comparison.sheet()
         write_picture(sheet, drawn)
         print(f"{' | '.join(columns)}: {sheet}")
+    for line in maps.finish() if maps else []:
+        print(line)
     if clipped:
         low, high = translator.input_format.value_range
         print(f"{translator.source}: {clipped:,} of {values:,} values lay outside {low:g}..{high:g} and were clipped")

@@ -77,7 +77,7 @@ def load(
         raise BadInput("the name of the run is empty: give the folder that `quagga train` wrote")
 
     def read(model: ModelFolder) -> Translator | Inpainter | Sampler | Classifier | Predictor:
-        name = _chosen_export(model, to)
+        name = chosen_export(model, to)
         export = model.exports[name]
         if translates(export.inputs, export.output):
             return load_translation(
@@ -254,7 +254,7 @@ def _refuse(settings: Mapping[str, object], because: str) -> None:
         raise BadInput(f"{because}: leave out {', '.join(given)}")
 
 
-def _chosen_export(model: ModelFolder, to: str | None) -> str:
+def chosen_export(model: ModelFolder, to: str | None) -> str:
     """Returns the name of the export that makes pictures of a domain, or that is called so. Case counts only where it
     tells two domains apart.
 

@@ -73,8 +73,7 @@ def translate_at_size(
     if size == (height, width):
         return translate(x)
     x = x.to("cpu", torch.float32)
-    # Enlarged, bicubic, an edge goes beyond black and white, which no picture of the training did.
-    small = interpolate(x, size, mode="nearest-exact") if labels else resized(x, *size).clamp_(-1, 1)
+    small = at_network_size(size, x, labels)
     y = translate(small).cpu()
     if y.shape[1] != x.shape[1] or not add_change:
         return resized(y, height, width).clamp_(-1, 1)
@@ -83,6 +82,16 @@ def translate_at_size(
     # guided filter (He et al. 2013) lost the stripes (0.47), and with what it left out added again was bicubic's equal;
     # joint bilateral weights (Kopf et al. 2007) bled as much around the animal at the same contrast.
     return resized(y - small, height, width).add_(x).clamp_(-1, 1)
+
+
+def at_network_size(size: tuple[int, int], x: Tensor, labels: bool = False) -> Tensor:
+    """Returns pictures (N, C, H, W) in [-1, 1] as they go through the network: (N, C, *size), on the CPU where they are
+    resized. labels: see `translate_at_size`."""
+    if size == x.shape[2:]:
+        return x
+    x = x.to("cpu", torch.float32)
+    # Enlarged, bicubic, an edge goes beyond black and white, which no picture of the training did.
+    return interpolate(x, size, mode="nearest-exact") if labels else resized(x, *size).clamp_(-1, 1)
 
 
 def resized(x: Tensor, height: int, width: int) -> Tensor:

@@ -30,7 +30,7 @@ from quagga.inference.device import TILE, explain_out_of_memory
 from quagga.inference.finite_checks import check_finite_output
 from quagga.inference.predictor import Precision as Precision
 from quagga.inference.predictor import Predictor, encode_conditions
-from quagga.inference.resolution import Resolution, network_size, translate_at_size
+from quagga.inference.resolution import Resolution, at_network_size, network_size, translate_at_size
 from quagga.inference.tiling import forward_in_strips, supports_strips
 
 MAX_ABS_VALUE = 1.5  # bicubic resizing leaves [-1, 1] by a little; pictures in 0..255 leave it by a lot
@@ -152,15 +152,35 @@ class Translator:
             BadInput: it holds labels that training has not seen, is too large for the memory, or the network makes
                 values of it that are not finite.
         """
+        return to_pixel_format(self._translate_tensor(*self._as_tensor(picture), c)[0], self.output_format)
+
+    def network_input(self, picture: Fitted) -> Tensor:
+        """Returns what the network is given of a picture that `read` has returned, (1, C, h, w) in [-1, 1], at the size
+        at which it goes through the network. Raises BadInput as `translate` does."""
+        x, prepare = self._as_tensor(picture)
+        size = network_size(self.resolution, *x.shape[2:], self.preprocessing)
+        return prepare(at_network_size(size, x, self.input.kind == "labels"))
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Calls the network, in strips where the pictures are large: (N, C, H, W) in [-1, 1], and a condition for all,
+        (1, ...) -> (N, C', H, W) in [-1, 1], on the device. Raises BadInput as `translate` does."""
+        with explain_out_of_memory(x.shape[3], x.shape[2], self.device), torch.inference_mode():
+            return self._forward(x, c)
+
+    def _as_tensor(self, picture: Fitted) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Returns a picture as a tensor (1, C, H, W), and what makes the network's input of it, at the network's
+        size."""
         if self.input.kind != "labels":
-            x = to_tensor(picture.pixels).unsqueeze(0)
-            return to_pixel_format(self._translate_tensor(x, c)[0], self.output_format)
+            return to_tensor(picture.pixels).unsqueeze(0), self._prepare
         try:
             indices = label_indices(picture.pixels, self.input)
         except ValueError as error:
             raise BadInput(f"this picture: {error}") from None
-        x = torch.from_numpy(indices).permute(2, 0, 1).unsqueeze(0).float()
-        return to_pixel_format(self._translate_tensor(x, c, self._label_planes)[0], self.output_format)
+        return torch.from_numpy(indices).permute(2, 0, 1).unsqueeze(0).float(), self._label_planes
+
+    def _prepare(self, x: Tensor) -> Tensor:
+        """Draws the edges of photos, or does nothing."""
+        return self._edges_of(x) if self.from_photo else x
 
     def read(self, path: Path, side: Literal["left", "right", "whole"] | None = None) -> Fitted:
         """Reads a file for `translate`.
@@ -221,7 +241,8 @@ class Translator:
                 " give uint8 for 0..255, or a tensor for [-1, 1]"
             )
         pixels = array_to_channels(picture.astype(np.float32), self.channels)
-        y = self._translate_tensor(torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0) * 2 - 1, c)[0]
+        x = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0) * 2 - 1
+        y = self._translate_tensor(x, self._prepare, c)[0]
         return ((y + 1) / 2).permute(1, 2, 0).cpu().numpy().astype(picture.dtype)
 
     def _translate_batch(self, picture: Tensor, c: Tensor | None) -> Tensor:
@@ -237,7 +258,7 @@ class Translator:
                 f"the tensor reaches {largest:.4g}: tensors are in [-1, 1], for 0..255 give a numpy uint8 array"
             )
         x = tensor_to_channels(picture.detach(), self.channels)
-        y = self._translate_tensor(x if x.ndim == 4 else x.unsqueeze(0), c)
+        y = self._translate_tensor(x if x.ndim == 4 else x.unsqueeze(0), self._prepare, c)
         # The copy is an ordinary tensor, which may take part in a loss; one made in inference mode may not.
         return (y if x.ndim == 4 else y.squeeze(0)).to(picture.device, picture.dtype).clone()
 
@@ -248,13 +269,9 @@ class Translator:
         """Photos (N, C, H, W) -> their edges (N, 1, H, W), as training drew them."""
         return torch.stack([to_tensor(derive_input(to_uint8(one), "edges")) for one in x])
 
-    def _translate_tensor(
-        self, x: Tensor, c: Tensor | None, prepare: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def _translate_tensor(self, x: Tensor, prepare: Callable[[Tensor], Tensor], c: Tensor | None) -> Tensor:
         """(N, C, H, W) in [-1, 1] and a condition for all, (1, ...) -> (N, C', H, W) in [-1, 1], float32 also within a
-        caller's autocast. `prepare` turns the picture, at the network's size, into the network's input; None draws
-        edges of photos, or does nothing."""
-        prepare = prepare or (self._edges_of if self.from_photo else _identity)
+        caller's autocast. `prepare` turns the picture, at the network's size, into the network's input."""
         height, width = x.shape[-2:]
         size = network_size(self.resolution, height, width, self.preprocessing)
         add_change, labels = self.preprocessing.get("carry") is not False, self.input.kind == "labels"
@@ -292,7 +309,3 @@ class Translator:
 
         with torch.autocast(self.device.type, enabled=False):  # of the code that surrounds the call
             return forward_in_strips(self.predictor.in_mode, x, tile, report)
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x

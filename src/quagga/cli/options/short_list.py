@@ -20,7 +20,7 @@ SHORT_OPTIONS = {  # who takes the options -> group -> names
     "TranslateOptions": {
         PICTURES: "to mask side from_photo",
         SIZE: "resolution device",
-        OUTPUT: "output existing comparison",
+        OUTPUT: "output existing comparison faithfulness",
     },
     "SampleOptions": {
         PICTURES: "label attributes caption count seed walk invert",
