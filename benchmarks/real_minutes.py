@@ -97,12 +97,13 @@ def verdict(judge: Classifier, x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([judge.predictor(x=part) for part in x.split(64)])[:, 1], hidden
 
 
-def play(line: str, folder: Path, run: Path, size: int, seed: int, minutes: float) -> tuple[int, float]:
-    """Trains a try; the images seen, and the minutes of CPU it took. A run that is there goes on, and so do they."""
+def play(line: str, folder: Path, run: Path, size: int, seed: int, minutes: float, keep: int = 1) -> tuple[int, float]:
+    """Trains a try; the images seen, and the minutes of CPU it took. A run that is there goes on, and so do they. It
+    leaves its last `keep` checkpoints, an eighth of the run apart."""
     spent, length = run.parent / f"{run.name}.cpu", run.parent / f"{run.name}.images"
     said = line.format(size=size, enlarged=round(size * 286 / 256)).split()
-    often = ["--log_every", "400", "--sample_every", "1000000", "--examined", "0", "--samples", "1", "--keep", "1"]
-    words = ["train", *said, "--root", str(folder), "--seed", str(seed), "--device", "cpu", *often]
+    often = ["--log_every", "400", "--sample_every", "1000000", "--examined", "0", "--samples", "1"]
+    words = ["train", *said, "--root", str(folder), "--seed", str(seed), "--device", "cpu", *often, "--keep", str(keep)]
     if not length.exists():
         batch = int(said[said.index("--batch_size") + 1])
         seconds = []

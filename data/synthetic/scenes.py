@@ -11,7 +11,7 @@ import csv
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -91,13 +91,22 @@ class Scene:
         return f"{animal} {self.pose} {hour}, facing {side}, {land}{background}"
 
 
-def scene(index: int, size: int = 64, seed: int = 0) -> Scene:
-    """Draws scene number `index` of the set `seed`; `size` (pixels, at least 16) changes the resolution only."""
+def scene(index: int, size: int = 64, seed: int = 0, hour: Hour | None = None, trees: bool = True) -> Scene:
+    """Draws scene number `index` of the set `seed`.
+
+    Args:
+        index: of the scene.
+        size: side in pixels, at least 16; it changes the resolution only.
+        seed: of the set.
+        hour: another hour than the number says; day and sunset have the same animal in the same place. None: its own.
+        trees: whether its trees are drawn, if it has any.
+    """
     rng = np.random.default_rng((seed, index))
     facing = float(rng.choice((-1.0, 1.0)))
     share_of_day = (GOLDEN_RATIO * index + np.random.default_rng(seed).random()) % 1
-    hour: Hour = "day" if share_of_day < 0.42 else "sunset" if share_of_day < 0.74 else "night"
+    hour = hour or ("day" if share_of_day < 0.42 else "sunset" if share_of_day < 0.74 else "night")
     place = landscape(rng, hour, open_side=-facing)
+    place = place if trees else replace(place, trees=[])
     body = animal(rng)
     near_stripes, far_stripes = stripes(body, rng)
     coat = str(rng.choice(list(HORSES)))
