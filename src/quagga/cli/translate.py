@@ -167,7 +167,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         if chosen.mask is None:
             raise BadInput("say what is missing in the pictures: --mask DIR, a folder of masks, or white, or alpha")
         fillings = plan_fillings(pictures, output, chosen.mask)
-        kept = check_outputs([TranslationJob(one.source, one.target) for one in fillings], None, chosen.existing)
+        kept = check_outputs([TranslationJob(one.source, one.target) for one in fillings], {}, chosen.existing)
         return fill_pictures(translator, fillings, chosen.mask, output, kept)
     if chosen.mask is not None:
         raise BadInput("this model translates whole pictures and fills nothing in: leave out --mask")

@@ -158,7 +158,8 @@ class Translator:
         """Returns what the network is given of a picture that `read` has returned, (1, C, h, w) in [-1, 1], at the size
         at which it goes through the network. Raises BadInput as `translate` does."""
         x, prepare = self._as_tensor(picture)
-        size = network_size(self.resolution, *x.shape[2:], self.preprocessing)
+        height, width = x.shape[-2:]
+        size = network_size(self.resolution, height, width, self.preprocessing)
         return prepare(at_network_size(size, x, self.input.kind == "labels"))
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:

@@ -160,7 +160,7 @@ def test_a_picture_is_translated_on_the_gpu(pretended, monkeypatch, resolution, 
         predictor = Predictor("G", G.to(GPU), *fields, GPU, nothing, mixed_precision=precision)
         trained = {"load_size": 32, "fit": "crop"}
         translator = Translator(predictor, "horse", "zebra", form, form, resolution, tile, trained)
-        y = translator._translate_tensor(torch.zeros(1, 3, 96, 128), None)
+        y = translator._translate_tensor(torch.zeros(1, 3, 96, 128), translator._prepare, None)
     assert (y.shape, y.dtype) == ((1, 3, 96, 128), torch.float32)
 
 
