@@ -11,7 +11,9 @@ import torch
 from google.protobuf import text_format
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+from tensorboard.plugins.projector.projector_config_pb2 import (
+    ProjectorConfig,  # pyright: ignore[reportAttributeAccessIssue]
+)
 from toys import Rows
 
 import quagga
