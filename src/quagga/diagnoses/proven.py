@@ -13,7 +13,7 @@ LOSS_LEFT = 0.04  # D's loss must also be below this share of its highest, that 
 NO_VARIETY = 0.25  # difference of two outputs, as a share of that of two pictures
 DROPPED = 0.2  # share of a kind among the samples, as a part of what it would be if all kinds were equally frequent
 INVERTED = -0.3  # correlation of light and dark
-NO_CONTRAST, NO_SATURATION = 0.5, 0.35  # as shares of those of real pictures
+NO_CONTRAST, NO_SATURATION = 0.4, 0.35  # as shares of those of real pictures
 RICHER = 1.4  # compressed size of x as a multiple of that of y
 TWINS = 0.5  # share of inputs that are also on the other side
 STARVED = 0.3  # of the time between two points is spent waiting for pictures
@@ -79,7 +79,7 @@ def modes_collapse(readings: Readings) -> Diagnosis | None:
             return Diagnosis("modes have collapsed", True, found[0], evidence, remedies)
     kinds = list(readings.named("", "held_out/share/"))
     for name, curve in kinds:
-        had = max(point.value for point in curve)
+        had = max((p.value for p in curve if p.images >= readings.opening(curve[-1].images)), default=0.0)
         if len(kinds) < 2 or had < 1 / (
             2 * len(kinds)
         ):  # young samples resemble no kind: what was never made, may come
