@@ -15,6 +15,7 @@ import quagga
 from quagga.cli.main import command_line
 from quagga.data.synthetic import scenes
 from quagga.errors import BadInput
+from quagga.evaluation.benches import two_sides
 from quagga.evaluation.benches.two_sides import TwoSides
 from quagga.evaluation.evaluate import evaluate
 from quagga.evaluation.measures import own_classifier
@@ -91,8 +92,9 @@ def test_a_translation_both_ways(trained):
     assert "8 of 8 held-out A" in first.protocol["pictures"]
 
 
-def test_the_truth_of_drawn_animals(tmp_path):
+def test_the_truth_of_drawn_animals(tmp_path, monkeypatch):
     """A perfect translator makes no error, a copy that of doing nothing."""
+    monkeypatch.setattr(two_sides, "TRUTH_DRAWS", 2)
     root = scenes.write(tmp_path / "set", train=4, test=6, size=48)
     sides = TwoSides(open_two_folders(str(root), 48), Settings())
     bench = sides.bench("x", "y")
@@ -180,7 +182,8 @@ def test_another_program_that_does_nothing_scores_what_doing_nothing_does(home, 
     for title in ("passes", "patch", "change", "diversity"):
         assert value(block, title, "fake") == pytest.approx(value(block, title, "nothing"), abs=1e-6)
     [alone] = evaluate(real=home / "unpaired", fake=tmp_path / "fakes").blocks
-    assert value(alone, "patch", "fake") == pytest.approx(value(block, "patch", "fake"))
+    assert value(alone, "patch", "fake") == pytest.approx(value(alone, "patch", "nothing"))
+    assert [column.kind for column in alone.columns] == ["real", "fake", "nothing"]
 
 
 def test_the_names_of_other_programs_are_understood(home, trained, tmp_path):

@@ -83,6 +83,7 @@ def random_inception(tmp_path, monkeypatch) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_path_of_inception_is_torch_fidelitys_own_function(random_inception, tmp_path):
     torch_fidelity = pytest.importorskip("torch_fidelity")
     load_features.cache_clear()
