@@ -46,7 +46,7 @@ from quagga.data.io.tensors import to_tensor
 from quagga.data.synthetic.brush import fill
 from quagga.data.synthetic.landscape import bird
 from quagga.data.synthetic.scenes import HELD_OUT, scene
-from quagga.inference.faithfulness import combined_map, difference, peak
+from quagga.evaluation.faithfulness import combined_map, difference, peak
 from quagga.inference.translator import Translator
 
 How = Literal["pairs", "unpaired"]

@@ -15,9 +15,9 @@ from quagga import atomic
 from quagga.cli.output.output_files import write_picture
 from quagga.data.io.pixel_format import Fitted
 from quagga.errors import BadInput
+from quagga.evaluation.faithfulness import Faithfulness, combined_map, peak, with_weights
 from quagga.fields import translates
 from quagga.filenames import escape_surrogates
-from quagga.inference.faithfulness import Faithfulness, combined_map, peak, with_weights
 from quagga.inference.load import chosen_export, load_translation
 from quagga.inference.model_files.model_folder import ModelFolder, read_whole
 from quagga.inference.predictor_loading import picture_name

@@ -18,7 +18,7 @@ from quagga.cli.main import command_line, dispatch
 from quagga.cli.output.faithfulness_maps import heat, map_path
 from quagga.data.io.pixel_format import Fitted
 from quagga.data.io.read import read_picture
-from quagga.inference.faithfulness import (
+from quagga.evaluation.faithfulness import (
     Faithfulness,
     combined_map,
     cycle_map,
