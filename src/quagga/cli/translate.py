@@ -60,8 +60,8 @@ class TranslateOptions:
             others (so a call that was stopped continues), overwrite replaces them.
         comparison: also write comparison.png; it shows the first 16 pictures before and after, and the true ones where
             they are known: of pairs side by side, or of folders of pairs.
-        faithfulness: also write, beside each translation, a heat map of where it may be invented, and faithfulness.csv
-            with a number for each; it takes five to ten times as long.
+        faithfulness: also write heat maps of where translations may be invented, and a table; a map is written beside
+            each translation, and a number for each into faithfulness.csv. It takes five to ten times as long.
         device: cuda, cuda:1, mps or cpu; None takes the best there is.
         resolution: size at which pictures are translated; model: at the scale of training, and the change is carried
             back to the picture's own size, so that what does not change stays sharp; full: at the picture's own size; a
