@@ -56,8 +56,8 @@ class Masked(Pictures):
     Args:
         masks: folder of masks, pictures in which white is what is missing; for each row one is chosen, turned and
             mirrored at random. None draws strokes and ellipses.
-        hole_ratios: least and largest share of a picture that is missing, [0.01, 0.6]; between them each is as likely.
-            Of drawn masks only.
+        hole_ratios: least and largest share of a picture that is missing; between them each is as likely. Of drawn
+            masks only.
 
     Raises:
         BadInput: when made, if files or options cannot work; while reading, if a picture cannot be read.

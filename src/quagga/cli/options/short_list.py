@@ -13,7 +13,7 @@ SHORT_OPTIONS = {  # who takes the options -> group -> names
     "Paired": {PICTURES: "root x y side x_as", SIZE: "load_size crop_size"},
     "Conditioned": {PICTURES: "root table condition names flip", SIZE: "size"},
     "Pictures": {PICTURES: "root table names flip", SIZE: "size"},
-    "Masked": {PICTURES: "root table masks hole_ratios flip", SIZE: "size"},
+    "Masked": {PICTURES: "root masks hole_ratios flip", SIZE: "size"},
     "Schedule": {SIZE: "epochs batch_size"},
     "RunOptions": {OUTPUT: "output"},
     "PlanOptions": {SIZE: "seconds"},

@@ -12,7 +12,7 @@ NOT_SET = "not set"  # how help shows the default None
 PLACEHOLDERS = {str: "TEXT", int: "INT", float: "FLOAT", bool: "{true,false}"}
 NAMED_PLACEHOLDERS = {  # for options whose name says more than their type
     str: {
-        **dict.fromkeys(("root", "x", "y", "pictures", "output", "real", "fake"), "DIR"),
+        **dict.fromkeys(("root", "x", "y", "pictures", "masks", "output", "real", "fake"), "DIR"),
         **dict.fromkeys(("table", "pairs", "write", "json"), "FILE"),
         **dict.fromkeys(("init_from", "invert"), "PATH"),
         **dict.fromkeys(("x_name", "y_name", "to"), "NAME"),
