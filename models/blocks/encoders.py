@@ -23,6 +23,19 @@ class Encoder(nn.Module):
     width: int  # features of the vector
 
 
+class GivenVector(Encoder):
+    """Vectors (N, width) as they are: stands in place of an encoder where a network is to be given what lies between
+    two conditions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, c: Tensor) -> Tensor:
+        """(N, width) -> the same."""
+        return c
+
+
 @remembers_arguments
 class ClassEncoder(Encoder):
     """Class numbers, int64 (N,) from 0 to classes - 1 -> (N, width).

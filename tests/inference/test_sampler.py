@@ -21,8 +21,8 @@ from torch import Tensor, nn
 import quagga
 from quagga.cli import sample as sample_command
 from quagga.cli import verify
+from quagga.cli.options.points import parse_list
 from quagga.cli.output import progress_bar
-from quagga.cli.sample import parse_list
 from quagga.data.transforms.conditions import Conditions
 from quagga.errors import BadInput
 from quagga.fields import noise, picture
@@ -144,16 +144,24 @@ def test_a_walk_between_a_point_and_itself_or_its_opposite_is_a_straight_line():
     assert interpolate(torch.cat([z, -z]), 5).isfinite().all()
 
 
+def test_a_straight_walk_has_means_in_the_middle():
+    points = latents([1, 2, 3], 7)
+    path = interpolate(points, 5, straight=True)
+    torch.testing.assert_close(path[::2], points)
+    torch.testing.assert_close(path[1::2], (points[:-1] + points[1:]) / 2)
+
+
 def test_a_sum_is_of_means():
     assert parse_sum(" 1, 2 - 3+ 40,5,6 ") == [Term(1, [1, 2]), Term(-1, [3]), Term(1, [40, 5, 6])]
     z = latents(range(6), 7)
     expected = z[[0, 1]].mean(0) - z[2] + z[[3, 4]].mean(0)
-    torch.testing.assert_close(sum_of_means(parse_sum("0,1 - 2 + 3,4"), 7), expected)
+    terms = [(term.sign, latents([int(seed) for seed in term.points], 7)) for term in parse_sum("0,1 - 2 + 3,4")]
+    torch.testing.assert_close(sum_of_means(terms), expected)
     surroundings = latent_space.with_neighbors(expected)
     assert torch.equal(surroundings[0], expected) and 0 < float((surroundings - expected).abs().max()) <= 0.25
 
 
-@pytest.mark.parametrize("text", ["", "1 -", "- 1", "a + b", "1 ,, 2", "1 * 2", "1.5 + 2", "--3"])
+@pytest.mark.parametrize("text", ["", "1 -", "- 1", "a + ", "1 ,, 2", "a - ,b", "--3"])
 def test_what_is_no_sum_is_refused(text):
     assert "sum of seeds" in refused(parse_sum, text)
 
@@ -334,7 +342,7 @@ def test_several_conditions_share_their_seeds(run_of, tmp_path, capsys, monkeypa
         assert sample(run, *out, f"--label={names}", "--grid", "--count=2", "--overwrite") == 0
         widths.append(Image.open(tmp_path / "out" / "grid.png").width)
     assert widths[0] < widths[1]
-    assert "takes one condition" in refused(sample, run, *out, "--label=[zebra, horse]", "--walk=1,2")
+    assert "takes one condition" in refused(sample, run, *out, "--label=[zebra, horse]", "--arithmetic=1-2")
     assert "did you mean" in refused(sample, run, *out, "--label=[zebra, hoarse]")
     for wrong in ("[]", "[zebra", "[{a: b}]", "[a: b, zebra]"):
         assert "is no list" in refused(sample, run, *out, f"--label={wrong}")
@@ -450,6 +458,8 @@ def test_what_cannot_be_sampled_is_refused(run_of, tmp_path):
     assert "none of the words" in refused(sample, of_captions, *out, "--caption=purple cow")
     assert "one at a time" in refused(sample, plain, *out, "--walk=1,2", "--arithmetic=1-2")
     assert "seeds" in refused(sample, plain, *out, "--walk=1") and "seeds" in refused(sample, plain, *out, "--walk=a,b")
+    for sum_of_nothing in ("a + b", "1 * 2", "1.5 + 2"):  # which may be pictures' names
+        assert "there is no picture" in refused(sample, plain, *out, f"--arithmetic={sum_of_nothing}")
     assert "frames" in refused(sample, plain, *out, "--frames=1", "--walk=1,2")
     assert "there is no" in refused(sample, plain, *out, "--invert=nothing.png")
     assert "--seed has no effect on --walk" in refused(sample, plain, *out, "--walk=1,2", "--seed=3")

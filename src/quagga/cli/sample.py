@@ -1,84 +1,23 @@
-"""`quagga sample`: pictures of noise and conditions, walks between them, sums, and the way back from a photo."""
+"""`quagga sample`: pictures of noise and conditions, walks between them, sums, the way back from a photo, and edits."""
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from quagga.cli.options.condition_options import given_condition
-from quagga.cli.options.positional import parse_line, refuse_empty_words
-from quagga.cli.output.output_files import (
-    Existing,
-    check_output_folder,
-    mark_output_folder,
-    outputs_to_keep,
-    write_picture,
-)
+from quagga.cli.options.points import parse_list, parse_walk, pictures_named
+from quagga.cli.options.positional import parse_line
+from quagga.cli.options.sample_options import FLAGS, SampleOptions, asked_task
+from quagga.cli.output.output_files import check_output_folder, mark_output_folder, outputs_to_keep, write_picture
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:
     from quagga.fields import Field
     from quagga.inference.sampler import Sampler
 
-FLAGS = ("--grid", "--overwrite", "--verify")  # mean true where they stand without a value
-UNUSED_OPTIONS = {  # task -> options that do nothing to it
-    "walk": ("count", "seed"),
-    "arithmetic": ("count", "seed", "truncation", "frames"),
-    "invert": ("count", "seed", "truncation"),
-    "grid": ("frames",),
-}
 MAX_CONDITION_BYTES = 220  # of a condition in a file's name, which may have 255, with a seed of 19 digits and a suffix
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Make pictures with what a run has left, of noise and, where it was trained with one, of a condition.
-
-    Args:
-        output: folder for the pictures; it must be named.
-        label: class of the pictures, such as 7; or several, such as '[3, 7]'. None takes the classes in turn.
-        attributes: what they have, such as 'smiling,blond'; a number too, 'age=0.3', or several conditions,
-            '["smiling,blond", smiling]'. What is not named is 0; none for none.
-        caption: sentence that they show; or several, such as '[red eyes, blue eyes]'.
-        count: number of pictures; of several conditions, and with --grid of the classes, that many of each, of the same
-            seeds.
-        seed: picture n has seed + n; the same seed and condition make the same picture.
-        truncation: limit of the noise, such as 0.7; every number stays within this distance of 0: more typical
-            pictures, less diverse ones. None: no limit.
-        grid: one sheet, grid.png, not a file each; a column for each condition, or for each class where none is named.
-        walk: seeds to walk between, such as 3,17,42; writes walk.png, a strip, and a film.
-        frames: pictures of the film from one seed to the next.
-        film: format of the film of a walk, or none.
-        arithmetic: sum of means of seeds, such as '1,4,9 - 2,3,5 + 7,8,11'; writes arithmetic.png, its terms and its
-            result with its neighbours.
-        invert: photo whose noise is looked for; or a folder of them, or several, '[one.png, two.png]'. Writes
-            inverted.png, each beside the nearest the model can make, and with two or more a walk between them.
-        steps: steps of the search of --invert.
-        existing: what to do with outputs that exist; error refuses before any work, skip keeps them and makes the
-            others (so a call that was stopped continues), overwrite replaces them.
-        device: cuda, cuda:1, mps or cpu; None takes the best there is.
-        verify: first make the picture that was saved with the model again, and stop if the result is another one.
-    """
-
-    output: str | None = None
-    label: str | None = None
-    attributes: str | None = None
-    caption: str | None = None
-    count: int = 16
-    seed: int = 0
-    truncation: float | None = None
-    grid: bool = False
-    walk: str | None = None
-    frames: int = 16
-    film: Literal["gif", "mp4", "none"] = "gif"
-    arithmetic: str | None = None
-    invert: str | None = None
-    steps: int = 300
-    existing: Existing = "error"
-    device: str | None = None
-    verify: bool = False
 
 
 def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
@@ -93,40 +32,33 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         raise BadInput("name one run: quagga sample RUN --output DIR")
     if chosen.output is None:
         raise BadInput("name the folder for the pictures: --output DIR")
-    for name, number, least in (("count", chosen.count, 1), ("frames", chosen.frames, 2), ("steps", chosen.steps, 1)):
-        if number < least:
-            raise BadInput(f"{name} is {number}: it must be {least} or more")
-    tasks = [name for name in ("walk", "arithmetic", "invert") if getattr(chosen, name) is not None]
-    tasks += ["grid"] if chosen.grid else []
-    if len(tasks) > 1:
-        raise BadInput(f"--{tasks[0]} and --{tasks[1]} cannot be combined: ask for one at a time")
-    for task, unused in UNUSED_OPTIONS.items():
-        for name in unused if task in tasks else ():
-            if getattr(chosen, name) != getattr(SampleOptions, name):
-                raise BadInput(f"--{name} has no effect on --{task}: leave it out")
-    sampler = load_run(words[0], chosen.device, build)
+    task = asked_task(chosen)
+    sampler = load_run(words[0], task, chosen.device, build)
     if chosen.verify:
         sampler.verify()
-    conditions = conditions_of(sampler, chosen)
-    if len(conditions) > 1 and tasks and tasks != ["grid"]:
-        raise BadInput(f"--{tasks[0]} takes one condition, not {len(conditions)}: name one")
+    conditions = conditions_of(sampler, chosen, again=task == "walk")
+    if len(conditions) > 1 and task not in (None, "walk", "grid"):
+        raise BadInput(f"--{task} takes one condition, not {len(conditions)}: name one")
     output = Path(chosen.output).expanduser()
     check_output_folder(output)
-    if tasks:
-        sample_task(sampler, tasks[0], conditions, chosen, output)
+    if task:
+        sample_task(sampler, task, conditions, chosen, output)
     else:
         write_separately(sampler, conditions, chosen, output)
     return 0
 
 
-def load_run(run: str, device: str | None, build: Callable[..., Any] | None) -> "Sampler":
-    """Loads the first export of a run that makes pictures of noise. Raises BadInput where none does."""
-    from quagga.fields import samples
+def load_run(run: str, task: str | None, device: str | None, build: Callable[..., Any] | None) -> "Sampler":
+    """Loads the first export of a run that makes pictures of noise; or for a task that takes pictures, of codes. Raises
+    BadInput where none does."""
+    from quagga.fields import decodes, encodes, samples
     from quagga.inference.load import first_export, load_sampler  # torch: two seconds that a misspelt option
     from quagga.inference.model_files.model_folder import ModelFolder, read_whole  # need not wait for
 
     def read(model: ModelFolder) -> "Sampler":
         name = first_export(model, samples)
+        if name is None and task not in (None, "grid") and first_export(model, encodes):
+            name = first_export(model, decodes)
         if name is None:
             raise BadInput(why_not_sampled(run, [export.inputs for export in model.exports.values()]))
         return load_sampler(model, name, device, build)
@@ -144,69 +76,45 @@ def why_not_sampled(run: str, inputs_of_exports: "Sequence[Sequence[Field]]") ->
 
 
 def sample_task(sampler: "Sampler", task: str, conditions: Sequence[str], chosen: SampleOptions, output: Path) -> None:
-    """Does what --grid, --walk, --arithmetic or --invert asks for, unless all its files are kept.
+    """Does what --grid, --walk, --arithmetic, --invert or --edit asks for, unless all its files are kept.
 
     Raises:
         BadInput: an option cannot be read, or a file exists and --existing is error.
     """
-    from quagga.cli.output import walk_files
+    from quagga.cli.output import edit_files, walk_files
+    from quagga.data.io.write import suffix_for
 
     condition = conditions[0] if conditions else None
-    inverted = pictures_to_invert(parse_list("--invert", chosen.invert))
-    film = None if chosen.film == "none" else output / f"walk.{chosen.film}"
+    inverted = pictures_named(parse_list("--invert", chosen.invert), "--invert photo.png")
+    film = None if chosen.film == "none" else output / f"{'edit' if task == 'edit' else 'walk'}.{chosen.film}"
     walk_sheet = output / "walk.png"
-    sheets = {"walk": [], "arithmetic": ["arithmetic.png"], "invert": ["inverted.png"], "grid": ["grid.png"]}[task]
+    sheets = {"arithmetic": ["arithmetic.png"], "invert": ["inverted.png"], "grid": ["grid.png"]}.get(task, [])
+    edited = f"edited{suffix_for('.png', sampler.output_format)}"
+    sheets += [edited, "edit.png"] if task == "edit" else []
     targets = [output / name for name in sheets]
     if task == "walk" or len(inverted) > 1:
-        targets += [walk_sheet, film] if film else [walk_sheet]
+        targets.append(walk_sheet)
+    if film and (task == "edit" or walk_sheet in targets):
+        targets.append(film)
     kept = outputs_to_keep(targets, chosen.existing)  # before any work
     if len(kept) == len(targets):
         print(f"{', '.join(map(str, targets))}: exists already, and is kept")
     elif chosen.walk is not None:
-        z = sampler.latents(parse_seeds(chosen.walk, 2), chosen.truncation)
-        c = walk_files.encode_condition(sampler, condition)
-        walk_files.write_walk(
-            sampler, z, c, frames=chosen.frames, film=film, sheet=walk_sheet, existing=chosen.existing
-        )
+        points = parse_walk(chosen.walk, 1 if len(conditions) > 1 else 2)
+        z, c = walk_files.points_of_walk(sampler, points, conditions, chosen.steps, chosen.truncation)
+        walk_files.write_walk(sampler, z, c, chosen, film, walk_sheet)
     elif chosen.arithmetic is not None:
-        walk_files.write_sum(sampler, chosen.arithmetic, condition, targets[0], chosen.existing)
+        walk_files.write_sum(sampler, chosen.arithmetic, condition, chosen, targets[0])
     elif chosen.invert is not None:
-        walk_files.write_inversions(
-            sampler,
-            inverted,
-            condition,
-            steps=chosen.steps,
-            frames=chosen.frames,
-            film=film,
-            sheet=targets[0],
-            walk_sheet=walk_sheet,
-            existing=chosen.existing,
-        )
+        walk_files.write_inversions(sampler, inverted, condition, chosen, film, targets[0], walk_sheet)
+    elif chosen.edit is not None:
+        edit_files.write_edit(sampler, condition, chosen, *targets[:2], film)
     else:
         write_grid(sampler, conditions, chosen, targets[0])
 
 
-def parse_list(option: str, text: str | None) -> list[str]:
-    """Reads the value of an option: one text, or several in brackets, of which every one is text, also 7 and yes.
-
-    Raises:
-        BadInput: there are brackets and no list of texts in them.
-    """
-    if text is None or not text.lstrip().startswith("["):
-        return [] if text is None else [text]
-    import yaml
-
-    try:
-        entries = yaml.load(text, yaml.BaseLoader)
-    except yaml.YAMLError:
-        entries = None
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
-        raise BadInput(f"{option} {text!r} is no list: write '[one, two]', and texts with : or , in quotation marks")
-    return entries
-
-
-def conditions_of(sampler: "Sampler", chosen: SampleOptions) -> list[str]:
-    """Returns the conditions that were asked for, as text, each once.
+def conditions_of(sampler: "Sampler", chosen: SampleOptions, again: bool = False) -> list[str]:
+    """Returns the conditions that were asked for, as text, each once, or as often as it was named.
 
     Raises:
         BadInput: they are of another kind than the model's, or the model does not know one.
@@ -217,7 +125,8 @@ def conditions_of(sampler: "Sampler", chosen: SampleOptions) -> list[str]:
     if value is not None and value in sampler.names:
         return [value]  # a class may have a name that looks like a list: "[old] horse"
     texts = parse_list(OPTION_OF[sampler.conditions.kind], value) if sampler.conditions else []
-    return list({encoded(sampler, text): text for text in reversed(texts)}.values())[::-1]
+    codes = [encoded(sampler, text) for text in texts]
+    return [text for n, text in enumerate(texts) if again or codes[n] not in codes[:n]]
 
 
 def encoded(sampler: "Sampler", text: str) -> tuple[float, ...]:
@@ -228,29 +137,6 @@ def encoded(sampler: "Sampler", text: str) -> tuple[float, ...]:
     if unknown := sampler.conditions.unknown(text):
         print(f"words that the model does not know, and reads as '?': {', '.join(unknown)}")
     return tuple(c.flatten().tolist())
-
-
-def pictures_to_invert(names: Sequence[str]) -> list[Path]:
-    """Returns files, and the pictures in folders. Raises BadInput for a folder without pictures; a file that is no
-    picture is refused when it is read."""
-    from quagga.data.sources.folders import find_all
-
-    refuse_empty_words(names, "--invert photo.png")
-    pictures: list[Path] = []
-    for path in (Path(name).expanduser() for name in names):
-        inside = find_all(path)[0] if path.is_dir() else [path]
-        if not inside:
-            raise BadInput(f"{path} has 0 images: name pictures, or a folder of them, --invert FOLDER")
-        pictures += inside
-    return pictures
-
-
-def parse_seeds(text: str, least: int) -> list[int]:
-    """Reads seeds such as "3,17,42". Raises BadInput where they are none, or fewer than `least`."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and len(part) < 19 for part in parts) or len(parts) < least:
-        raise BadInput(f"{text!r}: name {least} or more seeds, such as 3,17,42")
-    return [int(part) for part in parts]
 
 
 def write_separately(sampler: "Sampler", conditions: Sequence[str], chosen: SampleOptions, output: Path) -> None:

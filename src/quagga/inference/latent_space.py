@@ -37,17 +37,21 @@ def latents(seeds: Sequence[int], z_size: int, truncation: float | None = None) 
     return z.float()
 
 
-def interpolate(points: Tensor, frames: int) -> Tensor:
+def interpolate(points: Tensor, frames: int, straight: bool = False) -> Tensor:
     """Interpolates from the first point to the last through all of them: (P, z_size), P at least 2 -> (frames, z_size).
 
-    On great circles (Shoemake 1985), as White 2016 proposes (https://arxiv.org/abs/1609.04468): on a straight line the
-    middle would be too near to 0.
+    Args:
+        points: of the walk.
+        frames: points of the result.
+        straight: on straight lines: right for codes and for the vectors of conditions, of which no distance from 0 is
+            the usual one. Otherwise on great circles (Shoemake 1985), as White 2016 proposes for noise
+            (https://arxiv.org/abs/1609.04468): on a straight line the middle would be too near to 0.
     """
     steps = torch.linspace(0, len(points) - 1, frames, dtype=torch.float64)
-    path = []
+    path, between = [], torch.lerp if straight else slerp
     for step in steps.tolist():
         left = min(int(step), len(points) - 2)
-        path.append(slerp(points[left], points[left + 1], step - left))
+        path.append(between(points[left], points[left + 1], step - left))
     return torch.stack(path)
 
 
@@ -64,29 +68,38 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
 
 
 class Term(NamedTuple):
-    """One mean of a sum: its sign, 1 or -1, and the seeds of its points."""
+    """One mean of a sum: its sign, 1 or -1, and its points: seeds, and names of pictures or folders of them."""
 
     sign: int
-    seeds: list[int]
+    points: list[int | str]
 
 
 def parse_sum(text: str) -> list[Term]:
-    """Parses a sum of means of seeds such as "1,4,9 - 2,3 + 7".
+    """Parses a sum of means such as "1,4,9 - 2,3 + 7", or "blond - brown + me.png" with spaces around the signs.
 
     Raises:
         BadInput: it is no such sum.
     """
-    seeds_pattern = r"\d{1,18}(\s*,\s*\d{1,18})*"
-    if not re.fullmatch(rf"\s*{seeds_pattern}(\s*[-+]\s*{seeds_pattern})*\s*", text):
+    # A name may hold a minus or a plus, such as my-photo.png: there a sign stands between spaces. Seeds need none.
+    only_seeds = re.fullmatch(r"[\s\d,+-]+", text)
+    first, *others = re.split(r"([-+])" if only_seeds else r"\s([-+])\s", text)
+    signs = [1, *(-1 if sign == "-" else 1 for sign in others[::2])]
+    terms = [Term(sign, parse_points(part)) for sign, part in zip(signs, [first, *others[1::2]], strict=True)]
+    if not all(point != "" for term in terms for point in term.points):
         raise BadInput(f"{text!r} is no sum of seeds: write it as '1,4,9 - 2,3,5 + 7,8,11'")
-    matches = re.findall(r"([-+]?)\s*(\d+(?:\s*,\s*\d+)*)", text)
-    return [Term(-1 if sign == "-" else 1, [int(seed) for seed in seeds.split(",")]) for sign, seeds in matches]
+    return terms
 
 
-def sum_of_means(terms: Sequence[Term], z_size: int) -> Tensor:
-    """Returns the sum of the terms' means, (z_size,), such as A - B + C (Radford et al. 2016, Sec. 6.3.2,
-    https://arxiv.org/abs/1511.06434): single points are unstable, means of three are not."""
-    return torch.stack([term.sign * latents(term.seeds, z_size).mean(0) for term in terms]).sum(0)
+def parse_points(text: str) -> list[int | str]:
+    """Parses "3, 17, photo.png": a number below 2**63 is a seed, anything else the name of a picture."""
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) if re.fullmatch(r"\d{1,18}", part) else part for part in parts]
+
+
+def sum_of_means(terms: Sequence[tuple[int, Tensor]]) -> Tensor:
+    """Adds up means of points, each with its sign: (1 or -1, (N, z_size)) each -> (z_size,), such as A - B + C (Radford
+    et al. 2016, Sec. 6.3.2, https://arxiv.org/abs/1511.06434): single points are unstable, means of three are not."""
+    return torch.stack([sign * points.mean(0) for sign, points in terms]).sum(0)
 
 
 def with_neighbors(z: Tensor, count: int = 9) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from quagga.did_you_mean import nearest
 from quagga.errors import BadInput, one_line
-from quagga.fields import Field, classifies, fills, samples, translates
+from quagga.fields import Field, classifies, encodes, fills, samples, translates
 from quagga.inference.classifier import Classifier
 from quagga.inference.device import largest_tile
 from quagga.inference.inpainter import Inpainter
@@ -19,7 +19,7 @@ from quagga.inference.predictor import Precision, Predictor
 from quagga.inference.predictor_loading import load_predictor, picture_name
 from quagga.inference.resolution import Resolution
 from quagga.inference.sampler import Sampler
-from quagga.inference.square_reader import reader_for
+from quagga.inference.square_reader import SquareReader, reader_for
 from quagga.inference.translator import Translator
 from quagga.models.network_mode import Statistics
 
@@ -222,7 +222,7 @@ def load_sampler(
     device: str | torch.device | None = None,
     build: Callable[..., Any] | None = None,
 ) -> Sampler:
-    """Loads the export called `name` of a model that makes pictures of noise.
+    """Loads the export called `name` of a model that makes pictures of noise or codes, and its encoder.
 
     Raises:
         BadInput: as `load` does.
@@ -239,7 +239,19 @@ def load_sampler(
         raise BadInput(
             f"{model.path}: the network {name} does not take {GOLDEN} ({one_line(error)}); copy it again"
         ) from None
-    return Sampler(predictor=predictor, target=domain.name, output_format=domain.pixel_format)
+    height, width = output.shape[-2:]
+    fit = model.preprocessing.get("fit") or "crop"
+    size = predictor.inputs[0].size
+    encoder = next(
+        (key for key, e in model.exports.items() if encodes(e.inputs, e.output) and e.output.size == size), None
+    )
+    return Sampler(
+        predictor=predictor,
+        target=domain.name,
+        output_format=domain.pixel_format,
+        reader=SquareReader(domain.pixel_format, min(height, width), fit),
+        encoder=load_predictor(model, encoder, device, build) if encoder and len(predictor.inputs) == 1 else None,
+    )
 
 
 def first_export(model: ModelFolder, does: Callable[[Sequence[Field], Field], bool]) -> str | None:

@@ -1,4 +1,4 @@
-"""A trained model as a source of pictures: of noise, and of a condition where it was trained with one.
+"""A trained model as a source of pictures: of noise, and of a condition where it was trained with one; or of codes.
 
 >>> digits = quagga.load("runs/digits")
 >>> digits.picture("7").save("seven.png")
@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,23 +21,30 @@ from quagga.errors import BadInput
 from quagga.fields import Field, field_of
 from quagga.inference import latent_space
 from quagga.inference.predictor import Predictor, encode_conditions
+from quagga.inference.square_reader import SquareReader
+from quagga.models.blocks.encoders import Encoder, GivenVector
+from quagga.models.network_mode import Mode, copy_in_mode
 
 BATCH_SIZE = 64  # pictures that are made at a time
 
 
 @dataclass
 class Sampler:
-    """Makes pictures of seeds.
+    """Makes pictures of seeds, or of codes.
 
     Args:
-        predictor: The export that makes them, of noise and perhaps a condition.
+        predictor: The export that makes them, of noise and perhaps a condition; or of codes.
         target: Name of the domain whose pictures it makes ("digits").
         output_format: Channels, kind and value range of its pictures.
+        reader: Reads pictures of any size as the model would make them.
+        encoder: The export that finds the z of a picture; None: the model has none, and z is found by descent.
     """
 
     predictor: Predictor
     target: str
     output_format: PixelFormat
+    reader: SquareReader
+    encoder: Predictor | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -51,8 +58,8 @@ class Sampler:
 
     @cached_property
     def noise(self) -> Field:
-        """The input that is noise."""
-        found = field_of(self.predictor.inputs, "noise")
+        """The input that is noise, or a code."""
+        found = field_of(self.predictor.inputs, "noise") or field_of(self.predictor.inputs, "code")
         assert found is not None
         return found
 
@@ -125,7 +132,12 @@ class Sampler:
         return encode_conditions(self.conditions, text, count, self.target)
 
     def latents(self, seeds: Sequence[int], truncation: float | None = None) -> Tensor:
-        """Returns one z a seed, (N, z_size), see `latent_space.latents`. Raises BadInput for numbers out of range."""
+        """Returns one z a seed, (N, z_size), see `latent_space.latents`. Raises BadInput for numbers out of range, or
+        where the model is made for codes: nobody knows which codes without a picture are pictures."""
+        if self.noise.kind == "code":
+            raise BadInput(
+                "this model makes pictures of codes, and a seed is none: name pictures, '[one.png, two.png]'"
+            )
         for seed in seeds:
             if not 0 <= seed < 1 << 63:
                 raise BadInput(f"seed is {seed}: it must be 0 or more, and below 2**63")
@@ -148,6 +160,40 @@ class Sampler:
         """(N, C, H, W) in [-1, 1] -> (N, H, W, C) of the kind and value range it was trained on."""
         return to_pixel_format(pictures, self.output_format)
 
+    def generator(self, c: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """Returns G: z (N, z_size) -> pictures (N, C, H, W) in [-1, 1] on `device`, through which gradients go.
+
+        Args:
+            c: The encoded condition of all pictures, (1, ...); None where the model has none.
+        """
+        return lambda z: self.predictor.forward(
+            **self._inputs(z, None if c is None else c.expand(len(z), *c.shape[1:]))
+        )
+
+    def walk(self, c: Tensor, frames: int) -> "tuple[Sampler, Tensor]":
+        """Goes from condition to condition: c (P, ...), P at least 2 -> a sampler, and (frames, ...) for its `decode`.
+
+        Attributes are numbers, and what lies between them is too. Between classes and captions lie the vectors that the
+        network's encoder makes of them, and the sampler is one that takes these.
+
+        Raises:
+            BadInput: the network has no encoder of `quagga.models`.
+        """
+        if bool((c == c[:1]).all()):
+            return self, c[:1].expand(frames, *c.shape[1:])
+        if c.is_floating_point():
+            return self, latent_space.interpolate(c, frames, straight=True)
+        network = copy_in_mode(self.network, Mode())
+        encoders = [(name, each) for name, each in network.named_modules() if isinstance(each, Encoder)]
+        if len(encoders) != 1:
+            raise BadInput("the network knows of nothing between two conditions: name one condition for the whole walk")
+        [(name, encoder)] = encoders
+        with torch.inference_mode():
+            vectors = encoder(c.to(self.device)).float().cpu()
+        network.set_submodule(name, GivenVector(encoder.width))
+        taking_vectors = replace(self, predictor=replace(self.predictor, network=network))
+        return taking_vectors, latent_space.interpolate(vectors, frames, straight=True)
+
     def invert(
         self,
         pictures: Tensor,
@@ -157,12 +203,13 @@ class Sampler:
         starts: int = 4,
         progress: Callable[[float], object] = lambda done: None,
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Finds the z whose pictures are nearest to given ones, by gradient descent.
+        """Finds the z of pictures: what the encoder says where there is one; else the z whose pictures are nearest to
+        them, by gradient descent.
 
         Args:
             pictures: (N, C, H, W) in [-1, 1], of the model's size.
             condition: What they show. None: with a model of classes, every class is tried.
-            steps: Of the descent.
+            steps: Of the descent; an encoder takes none.
             starts: Number of z it starts from.
             progress: Is called after every step, with how many pictures are done, such as 1.25.
 
@@ -175,6 +222,10 @@ class Sampler:
         expected = (self.output_format.channels, *self.size)
         if tuple(pictures.shape[1:]) != expected:
             raise BadInput(f"pictures of {tuple(pictures.shape[1:])} for a model of {expected}: make them fit first")
+        if self.encoder is not None:
+            z = torch.cat([self.encoder(**{self.encoder.inputs[0].name: x}).cpu() for x in pictures.split(BATCH_SIZE)])
+            progress(len(pictures))
+            return z, None, (self.decode(z) - pictures.cpu()).abs().flatten(1).mean(1)
         if self.conditions is None or condition is not None or self.conditions.kind != "class":
             candidates = self.condition(condition, 1)
         else:

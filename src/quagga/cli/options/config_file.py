@@ -16,6 +16,7 @@ from quagga.renamed import REMOVED_BECAUSE, REMOVED_OPTIONS
 
 ALIASES = {  # an option's name in other trainers, or in older versions of ours -> our name, or name and value
     "--resume_from_checkpoint": "--resume",
+    "--from": "--edit",  # which no field of a dataclass can be called
     "--overwrite=true": "--existing=overwrite",
     "--overwrite=false": "--existing=error",
 }
