@@ -103,7 +103,7 @@ def obey(line: str, capsys: pytest.CaptureFixture[str]) -> None:
         for word in words[1:]:
             need(word)
         words += ["--device=cpu", "--pictures=4"]
-    if "--invert" in words:
+    if {"--invert", "--edit", "--from"} & set(words):
         words += ["--steps=3"]
     if "--phases" in words:
         words += ["--phases=[{images: 2, size: 8}, {}]"]
@@ -205,6 +205,10 @@ def furnish(folder: Path) -> Path:
         Image.fromarray(np.uint8(255) * (np.indices((32, 32)).sum(0) % 9 < 3)).save(folder / "masks" / path.name)
     for name in ("holiday.jpg", "horse.jpg", "stripes.png", "drawing.png"):
         Image.fromarray(np.full((40, 30, 3), 120, np.uint8)).save(folder / name)
+    for name, shape in (("strokes.png", (40, 30)), ("lines.png", (64, 64))):  # on a transparent ground
+        drawn = np.zeros((*shape, 4), np.uint8)
+        drawn[12:20, 8:22] = (110, 60, 30, 255)
+        Image.fromarray(drawn).save(folder / name)
     horses, zebras = (sorted((folder / "photos" / name).iterdir()) for name in ("horses", "zebras"))
     pairs = [f"photos/horses/{x.name},photos/zebras/{y.name}" for x, y in zip(horses, zebras, strict=True)]
     (folder / "some.csv").write_text("\n".join(["x,y", *pairs[:4]]))

@@ -68,6 +68,7 @@ LEFT = {  # page -> what its lines leave behind: a pattern, and how many files i
         "runs/areas/model": 1,
         "codes/*.png": 8,
         "again/*.png": 8,
+        "between/walk.gif": 1,
         "points/codes.csv": 1,
         "points/projector/projector_config.pbtxt": 1,
     },
@@ -104,10 +105,14 @@ LEFT = {  # page -> what its lines leave behind: a pattern, and how many files i
         "walk/walk.png": 1,
         "walk/walk.mp4": 1,
         "walk_of_threes/walk.gif": 1,
+        "three_to_seven/walk.gif": 1,
+        "from_photo_to_photo/walk.gif": 1,
+        "striped/arithmetic.png": 1,
         "found/inverted.png": 1,
         "found/walk.png": 1,
         "found/walk.gif": 1,
     },
+    "docs/edits.md": {"brown/edited.png": 1, "brown/edit.gif": 1, "wider/edited.png": 1},
     "docs/reference_weights.md": {"runs/imported/model": 1, "checkpoints/zebras/latest_net_G_[AB].pth": 2},
 }
 

@@ -108,7 +108,7 @@ def sample_task(sampler: "Sampler", task: str, conditions: Sequence[str], chosen
     elif chosen.invert is not None:
         walk_files.write_inversions(sampler, inverted, condition, chosen, film, targets[0], walk_sheet)
     elif chosen.edit is not None:
-        edit_files.write_edit(sampler, condition, chosen, *targets[:2], film)
+        edit_files.write_edit(sampler, condition, chosen, targets[0], targets[1], film)
     else:
         write_grid(sampler, conditions, chosen, targets[0])
 

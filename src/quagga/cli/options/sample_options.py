@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from quagga.cli.output.output_files import Existing
 from quagga.errors import BadInput
 
 FLAGS = ("--grid", "--straight", "--overwrite", "--verify")  # mean true where they stand without a value
@@ -84,7 +83,7 @@ class SampleOptions:
     smoothness: float = 0.01
     keep: float = 0.2
     steps: int = 300
-    existing: Existing = "error"
+    existing: Literal["error", "skip", "overwrite"] = "error"
     device: str | None = None
     verify: bool = False
 
