@@ -285,6 +285,13 @@ def test_a_run_says_since_when_nothing_was_better_and_ends_there_if_asked(root, 
     assert said.count(lowest) == 1 == said.count("was lowest at") and f"{lowest}; rates that fall" in said
     assert f"{run / 'best'} is the model of 6 images, when speed/epoch was lowest" in said
     assert read_model(run / "model").images_seen == 48
+    picture = next((root / "testA").iterdir())
+    lines = []
+    for taken in (run, run / "best", run / "model"):
+        assert command_line(["translate", str(taken), str(picture), f"--output={tmp_path / taken.name}"]) == 0
+        lines += [line for line in capsys.readouterr().err.splitlines() if " is taken, " in line]
+    [line] = lines  # nothing to say where one of the two is named
+    assert f"of 48 images; {run / 'best'} is of 6, when speed/epoch was lowest: quagga translate {run / 'best'}" in line
 
     run = tmp_path / "ended"
     assert train(root, run, "--keep_best=speed/epoch", "--stop_when=no_better", **options) == 0

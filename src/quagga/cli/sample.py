@@ -11,6 +11,7 @@ from quagga.cli.options.points import parse_list, parse_walk, pictures_named
 from quagga.cli.options.positional import parse_line
 from quagga.cli.options.sample_options import FLAGS, SampleOptions, asked_task
 from quagga.cli.output.output_files import check_output_folder, mark_output_folder, outputs_to_keep, write_picture
+from quagga.cli.output.which_model import mention_best_model
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
     if chosen.output is None:
         raise BadInput("name the folder for the pictures: --output DIR")
     task = asked_task(chosen)
+    mention_best_model(words[0], "sample")
     sampler = load_run(words[0], task, chosen.device, build)
     if chosen.verify:
         sampler.verify()

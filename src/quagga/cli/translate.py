@@ -22,6 +22,7 @@ from quagga.cli.output.output_files import (
     outputs_to_keep,
     write_picture,
 )
+from quagga.cli.output.which_model import mention_best_model
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def main(argv: Sequence[str], build: Callable[..., Any] | None = None) -> int:
         )
     output = Path(chosen.output).expanduser()
     pictures = pictures_to_translate([Path(name).expanduser() for name in inputs], output)
+    mention_best_model(run, "translate")
     if chosen.to in ("code", "points", "picture"):
         from quagga.cli.output.code_files import translate_codes
         from quagga.cli.output.code_points import write_code_points
