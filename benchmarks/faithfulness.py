@@ -24,7 +24,7 @@ of such blocks. A sheet is drawn to be looked at. Rows are appended; what is the
 import argparse
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
