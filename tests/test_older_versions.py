@@ -88,7 +88,14 @@ def test_a_pipeline_of_ones_own_goes_on_and_translates(home, tmp_path):
 
 
 # Since 0.1; with these values everything is as it was.
-NEW_OPTIONS = {"phases": None, "discriminator": "own", "features": "lite0", "lambda_projected": 0.3}
+NEW_OPTIONS = {
+    "phases": None,
+    "stop_when": "end",
+    "discriminator": "own",
+    "features": "lite0",
+    "lambda_projected": 0.3,
+}
+NEW_OF_SAMPLING = {"downsample": "strided"}  # of those that make pictures of noise
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -98,7 +105,8 @@ def test_options_have_the_names_and_defaults_that_they_had(pipeline, capsys):
     now = yaml.safe_load(capsys.readouterr().out)
     before = yaml.safe_load((WRITTEN / "config" / f"{pipeline}.yaml").read_text())
     assert {name: before.pop(name) for name in REMOVED_OPTIONS} == REMOVED_OPTIONS
-    assert now == {**NEW_OPTIONS, **before}
+    of_noise = NEW_OF_SAMPLING if "z_size" in before else {}
+    assert now == {**NEW_OPTIONS, **of_noise, **before}
 
 
 def test_a_removed_option_is_refused_where_it_said_something_else(home, monkeypatch, capsys):
