@@ -12,10 +12,10 @@ from quagga.data.loading.row_order import DataFault
 from quagga.errors import BadInput, one_line, some
 from quagga.pipelines.core.game_protocol import Images
 from quagga.pipelines.core.minimax_trainer import NotFinite, Trainer
-from quagga.training.best_checkpoint import BestCheckpoint, NoBetterSince
 from quagga.training.hardware.cpu_threads import thread_count_to_save
 from quagga.training.intervals import Due, Intervals
 from quagga.training.lock import LockLost
+from quagga.training.reporting.best_checkpoint import BestCheckpoint, NoBetterSince
 from quagga.training.reporting.curve_names import SPEED_CURVES, unknown_curve_error
 from quagga.training.reporting.diagnosis_watch import DiagnosisWatch
 from quagga.training.reporting.sample_sheets import StripCallback, draw_strips, output_domains, write_sample_sheets

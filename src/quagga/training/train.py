@@ -28,7 +28,6 @@ from quagga.pipelines.core.game_protocol import networks_of
 from quagga.pipelines.core.minimax_trainer import Trainer
 from quagga.pipelines.core.schedule import Schedule
 from quagga.training import checkpoint
-from quagga.training.best_checkpoint import BestCheckpoint
 from quagga.training.hardware.acceleration import acceleration_for, agree_on_acceleration, apply_acceleration
 from quagga.training.hardware.cpu_threads import choose_threads
 from quagga.training.hardware.device_setup import start_accelerator
@@ -36,6 +35,7 @@ from quagga.training.lock import hold_lock
 from quagga.training.loop import RESUME_AUTO, TrainingLoop
 from quagga.training.overwrite_checks import check_run_folder
 from quagga.training.process_agreement import ProcessAgreement, shared_settings
+from quagga.training.reporting.best_checkpoint import BestCheckpoint
 from quagga.training.reporting.curve_names import check_curve
 from quagga.training.reporting.sample_sheets import StripCallback
 from quagga.training.reporting.start_lines import start_lines
