@@ -31,7 +31,7 @@ data = Pictures  # opens the training data
 PHASES = [{"images": 20_480, "size": 4}, *({"images": 40_960, "size": n} for n in (8, 16, 32)), {"images": 81_920}]
 defaults = {"batch_size": 16, "lr_batch": 16, "lr": 1e-3, "beta1": 0.0, "beta2": 0.99, "decay": 0.0, "samples": 10}
 defaults |= {"size": 64, "phases": PHASES}
-shown = "width fade phases"  # in the short help
+shown = "width wide_until fade"  # in the short help
 ROWS = 8  # that pass at a time where nothing is learned: pictures may have 1,024 pixels
 WGAN_GP = Adversary(objective="wasserstein", penalty="gradient_penalty")
 

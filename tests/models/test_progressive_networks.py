@@ -86,7 +86,7 @@ def test_what_has_not_grown_yet_takes_no_part():
 def test_every_layer_begins_with_deviation_1_and_passes_it_on():
     torch.manual_seed(0)
     layer = EqualizedConv2d(64, 64, 3, 1)
-    assert abs(float(layer.weight.std()) - 1) < 0.02 and not layer.bias.any()  # pyright: ignore[reportOptionalMemberAccess]
+    assert abs(float(layer.weight.detach().std()) - 1) < 0.02 and not layer.bias.any()  # pyright: ignore[reportOptionalMemberAccess]
     x = torch.randn(8, 64, 16, 16)
     inner = nn.functional.leaky_relu(layer(x), 0.2)[..., 1:-1, 1:-1]
     assert abs(float(inner.square().mean().detach()) - 1.04) < 0.1  # (1 + 0.2^2) / 2 of twice the variance
