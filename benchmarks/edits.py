@@ -14,10 +14,10 @@ share of it, pixel by pixel, legs and mane too. "background" is the mean change 
 share of the mean change that was asked for in the animal. Both of the model's picture, and of the result; medians.
 "sketch": the outline of another scene's animal is drawn; what is left of the distance between edges and lines.
 
-hair: "A - B + C" with C a face, B the mean of all faces with its colour of hair, and A that of another colour, drawn at
-random. A classifier, trained apart on the faces, says how often the result has the colour that was asked for, beside
-how often the model's picture of the face itself has it, and its own. A GAN has no encoder: its faces are samples, whose
-colours the classifier reads. (Faces that are held out of the classifier are not held out of the VAE.)
+hair: "A - B + C" with C a face, B the mean of those of 3,000 faces that have its colour of hair, A the mean of those of
+another colour, drawn at random. A classifier, trained apart on the faces, says how often the result has the colour that
+was asked for, beside how often the model's picture of the face itself has it, and its own. A GAN has no encoder: its
+faces are samples, whose colours the classifier reads. (Faces held out of the classifier are not held out of the VAE.)
 
 speed: how long one edit takes, search and way back apart.
 
@@ -65,7 +65,7 @@ TRIES = {  # what is trained
     "gan": f"gan {COMMON} --width 32 --width_discriminator 32 --lr 4e-4 --ema_halflife 2000",
 }
 SHOWN = 10  # rows of a sheet
-MEANS, TESTED = 3000, 500  # samples of a GAN of which means are made; faces that are changed
+MEANS, TESTED = 3000, 500  # faces of which means are made, and faces that are changed
 
 
 class Wish(NamedTuple):
@@ -177,8 +177,9 @@ def speed() -> Iterator[str]:
 def points(name: str, sampler: Sampler, own: Faces, network: Classifier) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """z and colours of faces for the means, and of others to be changed."""
     if name == "vae":
-        z = [torch.cat([sampler.invert(part)[0] for part in own.x[rows].split(500)]) for rows in (~own.test, own.test)]
-        return z[0], own.hair[~own.test], z[1][:TESTED], own.hair[own.test][:TESTED]
+        rows = [(~own.test).nonzero().flatten()[:MEANS], own.test.nonzero().flatten()[:TESTED]]
+        z_train, z_test = (torch.cat([sampler.invert(part)[0] for part in own.x[some].split(500)]) for some in rows)
+        return z_train, own.hair[rows[0]], z_test, own.hair[rows[1]]
     z = latents(range(MEANS + TESTED), sampler.z_size)
     colours = read(network, sampler.decode(z))[:, 0]
     return z[:MEANS], colours[:MEANS], z[MEANS:], colours[MEANS:]

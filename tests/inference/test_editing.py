@@ -155,7 +155,7 @@ def test_what_moves_takes_its_detail_along():
         texture = 0.3 * torch.sin(25 * (x - at)) * torch.sin(25 * (y - 0.5)) * inside
         return (1.2 * inside - 0.6 + texture).expand(3, -1, -1)
 
-    frames = torch.stack([disc(64, 0.45 + 6 / 64 * share) for share in torch.linspace(0, 1, 7)])
+    frames = torch.stack([disc(64, 0.45 + 6 / 64 * share) for share in torch.linspace(0, 1, 7).tolist()])
     photo = disc(128, 0.45).clone()
     y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
     dot = torch.exp(-((x - 57.6).square() + (y - 64).square()) / 8)
