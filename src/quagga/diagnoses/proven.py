@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from quagga.diagnoses.readings import MIN_POINTS, Diagnosis, Point, Readings
 
-# Fixed on half of the recipes and seeds of benchmarks/diagnoses.py, and reported on the other half.
+# Fixed on seeds 0 and 1 of benchmarks/diagnoses.py; what its results report is of other seeds.
 COPY_CHANGE = 0.12  # G(x) - x, as a share of the difference of two inputs: below it G copies
 SEEN_THROUGH = 0.75  # accuracy of D of late: above it D sees that nothing was translated
 D_WON = 0.985  # accuracy of D; small GANs that learn well come above it too, so
