@@ -66,6 +66,11 @@ class Block:
         chosen = {f"checkpoint of {name}": text for name, text in self.checkpoints.items()}
         return dict(self.bench.protocol) | chosen | VERSIONS
 
+    @property
+    def measured(self) -> list[Measure]:
+        """The measures that some column has a figure of."""
+        return [one for one in self.bench.measures if any(one.title in column.figures for column in self.columns)]
+
     def comparisons(self) -> list[str]:
         """Returns what can be told apart, in sentences."""
         lines = []
@@ -146,8 +151,8 @@ class Block:
         for start in range(0, max(1, len(middle)), room):
             part = middle[start : start + room]
             columns = [c for c in self.columns if c in part or c in edges]
-            lines += [*_grid(self.bench.measures, columns), ""]
-        lines += [f"  {measure.title}: {measure.text}{_better(measure)}" for measure in self.bench.measures]
+            lines += [*_grid(self.measured, columns), ""]
+        lines += [f"  {measure.title}: {measure.text}{_better(measure)}" for measure in self.measured]
         lines += ["", "In brackets: 95 % intervals. How it was done:"]
         lines += [f"  {name}: {text}" for name, text in self.protocol.items()]
         lines += [f"  {line}" for line in self.bench.notices]
@@ -201,9 +206,7 @@ def shown_figure(measure: Measure, summary: tuple[float, tuple[float, float] | N
 def _grid(measures: Sequence[Measure], columns: Sequence[Column]) -> list[str]:
     cells = [["", *(column.name for column in columns)]]
     for measure in measures:
-        row = [shown_figure(measure, column.summary(measure)) for column in columns]
-        if set(row) != {"-"}:
-            cells.append([measure.title, *row])
+        cells.append([measure.title, *(shown_figure(measure, column.summary(measure)) for column in columns)])
     widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 

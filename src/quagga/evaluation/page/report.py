@@ -118,16 +118,11 @@ def _block(block: Block, run: str) -> str:
 def _table(block: Block) -> str:
     head = "".join(f"<th>{escape(column.name)}</th>" for column in block.columns)
     rows = []
-    for measure in block.bench.measures:
+    for measure in block.measured:
         cells = [shown_figure(measure, column.summary(measure)) for column in block.columns]
-        if set(cells) != {"-"}:
-            title = f'<th title="{escape(measure.text)}">{escape(measure.title)}{_arrow(measure)}</th>'
-            rows.append(f"<tr>{title}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
-    said = "".join(
-        f"<li>{escape(measure.title)}: {escape(measure.text)}</li>"
-        for measure in block.bench.measures
-        if block.columns[0].figures.get(measure.title) or any(measure.title in c.figures for c in block.columns)
-    )
+        title = f'<th title="{escape(measure.text)}">{escape(measure.title)}{_arrow(measure)}</th>'
+        rows.append(f"<tr>{title}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
+    said = "".join(f"<li>{escape(measure.title)}: {escape(measure.text)}</li>" for measure in block.measured)
     return (
         f'<div class="wide"><table class="figures"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
         f"<p>In brackets: intervals of 95 %. &uarr; higher is better, &darr; lower is better.</p>"
