@@ -146,7 +146,7 @@ def _pictures(block: Block, column: Column) -> str:
             continue
         order = np.argsort(each if measure.better == "lower" else -each, kind="stable")
         for title, chosen in (("Best", order[:EXTREMES]), ("Worst", order[-EXTREMES:][::-1])):
-            parts += [f"<h3>{title} by {escape(measure.title)}</h3>", _figures(columns, chosen.tolist(), abreast=True)]
+            parts += [f"<h3>{title} by {escape(measure.title)}</h3>", _figures(columns, chosen.tolist())]
     return "".join(parts)
 
 
@@ -159,11 +159,10 @@ def picture_columns(block: Block, column: Column) -> dict[str, Tensor]:
     return columns | dict(block.bench.after)
 
 
-def _figures(columns: Mapping[str, Tensor], chosen: Sequence[int], abreast: bool = False) -> str:
-    """Pictures of one source beside one another; `abreast`: their columns in groups, else in one group of rows."""
-    groups = [[number] for number in chosen] if abreast else [list(chosen)]
+def _figures(columns: Mapping[str, Tensor], chosen: Sequence[int]) -> str:
+    """What is shown of each source, in groups beside one another."""
     boxes = []
-    for group in groups:
+    for group in ([number] for number in chosen):
         figures = "".join(
             f'<figure><figcaption>{escape(title)}</figcaption><img alt="{escape(title)}" src="{picture}"></figure>'
             for title, picture in _addresses(columns, group)

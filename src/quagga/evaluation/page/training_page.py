@@ -60,13 +60,14 @@ def write_training_page(
         before: columns that stay as they are, to the left of those that change; all columns have as many rows.
         frames: what changes, in order of time; all with the same columns. None: there is no slider.
         after: columns that stay, to the right.
-        curves: below the pictures, or beside them.
+        curves: beside the pictures; below them where sections follow.
         sections: HTML that follows.
     """
     data = {
         "before": columns(before),
         "frames": [{"seen": frame.images_seen, "columns": columns(frame.pictures)} for frame in frames],
         "after": columns(after),
+        "stacked": bool(sections),
         "curves": [{"title": c.title, "text": c.text, "points": list(c.points)} for c in curves],
     }
     page = TEMPLATE.read_text(encoding="utf-8")
