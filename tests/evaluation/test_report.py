@@ -24,7 +24,9 @@ def run(tmp_path_factory) -> Path:
     assert command_line([*words, "--y_name=<b>zebra</b>", "--output", str(folder / "run")]) == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_classifier, "IMAGES", 320)
-        write_report(folder / "run", str(folder / "run"), evaluate(folder / "run"))
+        found = evaluate(folder / "run")
+        for _ in range(2):  # it replaces its own
+            write_report(folder / "run", str(folder / "run"), found)
     return folder / "run"
 
 

@@ -20,6 +20,7 @@ from quagga.evaluation.real_pictures import config_of
 from quagga.evaluation.table import Block, Column, Evaluation, shown_figure
 
 REPORT = "report.html"
+MARK = b'<meta name="generator" content="quagga">'  # of the pages that Quagga has written, and may write anew
 SIDE = 160  # pixels of a picture
 EXAMPLES, EXTREMES = 8, 4  # pictures that are shown; of the best and of the worst
 FRAMES, FRAME_WIDTH, FRAME_HEIGHT = 24, 1400, 1000  # strips over time, and pixels of one
@@ -39,10 +40,10 @@ def write_report(folder: Path, run: str, found: Evaluation) -> Path:
         BadInput: the folder holds a report.html that is none of Quagga's, or it cannot be written.
     """
     path = folder / REPORT
-    if path.exists() and b"Quagga's report of a run" not in path.read_bytes()[:4096]:
+    if path.exists() and MARK not in path.read_bytes()[:1024]:
         raise BadInput(f"{path} is no report of Quagga's: move it away, or --report false")
     blocks = [block for block in found.blocks if own_column(block, run)]
-    text = "Quagga's report of a run: how its held-out pictures changed, and how good they are at the end."
+    text = "How the run's held-out pictures changed while it trained, and how good they are at the end."
     sections = "".join([*(_block(block, run) for block in blocks), _settings(config_of(run) or {})])
     try:
         write_training_page(path, run, text, {}, strips(folder), {}, curves(folder), sections)
