@@ -22,8 +22,8 @@ class EvaluateOptions:
         fake: folder of what another program has made of the same pictures, each called as its source, to be judged
             beside the runs.
         pictures: held-out pictures that are judged, at most.
-        split: of 60 held-out pictures or more, report judges the half that may choose no checkpoint, choose the other
-            half, all both.
+        split: half of the held-out pictures that is judged, where they are 60 or more; report: the half that chooses no
+            checkpoint; choose: the other half; all: both.
         features: also measure distances in the features of a network that knows photos; lite0 comes with the extras
             metrics and features; inception (FID), dinov2 and clip need metrics, and download their weights once.
         json: file for all figures with their intervals and how they were made.
