@@ -14,7 +14,7 @@ share of it, pixel by pixel, legs and mane too. "background" is the mean change 
 share of the mean change that was asked for in the animal. Both of the model's picture, and of the result; medians.
 "sketch": the outline of another scene's animal is drawn; what is left of the distance between edges and lines.
 
-hair: "A - B + C" with C a face, B the mean of those of 3,000 faces that have its colour of hair, A the mean of those of
+hair: "A - B + C" with C a face, B the mean of those of 3,000 faces (or all) that have its colour of hair, A that of
 another colour, drawn at random. A classifier, trained apart on the faces, says how often the result has the colour that
 was asked for, beside how often the model's picture of the face itself has it, and its own. A GAN has no encoder: its
 faces are samples, whose colours the classifier reads. (Faces held out of the classifier are not held out of the VAE.)
