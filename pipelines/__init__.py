@@ -10,10 +10,7 @@ PIPELINES = {  # name -> (module with `build`, `data`, `defaults` and `shown`, h
     ),
     "stargan": ("quagga.pipelines.stargan", "pictures with classes or attributes -> the same, with others"),
     "gan": ("quagga.pipelines.gan", "one folder of pictures -> new ones like them"),
-    "progressive": (
-        "quagga.pipelines.progressive",
-        "one folder of pictures -> new ones like them, small at first, then doubled",
-    ),
+    "progressive": ("quagga.pipelines.progressive", "one folder of pictures -> new ones like them, grown step by step"),
     "autoencoder": ("quagga.pipelines.autoencoder", "one folder of pictures -> a few numbers each, and back"),
     "vae": ("quagga.pipelines.vae", "one folder of pictures -> new ones like them, and a code of each"),
     "inpainting": ("quagga.pipelines.inpainting", "one folder of pictures -> what is missing in one, filled in"),

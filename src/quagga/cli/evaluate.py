@@ -56,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
     from quagga.atomic import write_file
     from quagga.evaluation.evaluate import evaluate, folder_of_report
     from quagga.evaluation.page.report import write_report
+    from quagga.evaluation.run_diagnoses import diagnosis_text
 
     found = evaluate(
         *runs,
@@ -71,7 +72,9 @@ def main(argv: Sequence[str]) -> int:
     if file:
         write_file(file, json.dumps(found.to_json(), indent=2).encode())
         print(f"\nall figures: {file}")
-    for run in runs if chosen.report else []:
+    for run in runs:
         if (folder := folder_of_report(run)) is not None:
-            print(f"\nthe report, to open in a browser: {write_report(folder, run, found)}")
+            print("", *(f"{run}: {line}" for line in diagnosis_text(folder).splitlines()), sep="\n")
+            if chosen.report:
+                print(f"the report, to open in a browser: {write_report(folder, run, found)}")
     return 0

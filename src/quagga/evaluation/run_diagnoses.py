@@ -52,5 +52,8 @@ def diagnose(run: str | Path) -> list[Diagnosis]:
 
 
 def diagnosis_text(run: str | Path) -> str:
-    """Returns what `diagnose` finds, a line for each fault; or that there is none. Raises BadInput."""
-    return "\n".join(fault.line() for fault in diagnose(run)) or NOTHING
+    """Returns what `diagnose` finds, a line for each fault; or that there is none; or why nothing is known."""
+    try:
+        return "\n".join(fault.line() for fault in diagnose(run)) or NOTHING
+    except BadInput as error:
+        return f"nothing is known of how it trained: {error}"
