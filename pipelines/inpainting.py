@@ -28,7 +28,7 @@ from quagga.pipelines.core.options import FeatureLosses, InpaintingNetworks, Tra
 from quagga.pipelines.core.sample_metrics import pass_in_parts
 
 data = Masked  # opens the training data
-defaults = {"batch_size": 6, "epochs": 50, "beta1": 0.9, "samples": 8}
+defaults = {"batch_size": 6, "lr_batch": 6, "epochs": 50, "beta1": 0.9, "samples": 8}
 shown = "width lambda_gan"  # in the short help
 
 

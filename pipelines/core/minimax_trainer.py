@@ -319,7 +319,8 @@ class Trainer:
         rows, batch = _row_numbers(batch), self._to_device(batch)
         with self._evaluating():
             terms = self.game.examine(batch, self._draw(rows, self.EVALUATE))
-            terms = {**patch_curves(self.game.exports, batch, self._draw(rows, self.EVALUATE)), **terms}
+            exports = getattr(self.game, "exports", {})  # a game that nothing is saved of may state none
+            terms = {**patch_curves(exports, batch, self._draw(rows, self.EVALUATE)), **terms}
         return {name: float(value) for name, value in terms.items()}
 
     # -- readings -----------------------------------------------------------------------------------------------------

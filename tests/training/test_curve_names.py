@@ -27,6 +27,7 @@ def train(root: Path, output: Path, *typed: str, **options: object) -> int:
 
 TERMS = {
     "autoencoder": "E",
+    "classifier": "C",
     "inpainting": "hole",
     "vae": "KL",
 }  # of G's loss, in games in which none is called as a network

@@ -98,7 +98,7 @@ class Block:
         lines = []
         for first, second, wanted in ((a, b, True), (b, a, False)):
             if better := [measure.title for measure, is_first in told if is_first is wanted]:
-                lines.append(f"{first.name} is better than {second.name} by: {'; '.join(better)} ({with_what})")
+                lines.append(f"{first.name} scores better than {second.name} by: {'; '.join(better)} ({with_what})")
         if same := [measure.title for measure, is_first in told if is_first is None]:
             lines.append(f"{a.name} and {b.name} cannot be told apart {with_what} by: {'; '.join(same)}")
         if lines and max(seeds) == 1:

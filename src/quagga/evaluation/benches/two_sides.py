@@ -31,6 +31,7 @@ from quagga.evaluation.splits import LEAST, ordered, split
 from quagga.inference.channels import tensor_to_channels
 
 LEARNED = 800  # real pictures of a side that a classifier learns
+SURE = 0.95  # share of real pictures on which a classifier is right that is not easily fooled
 ENOUGH = 4  # times as many pictures to learn as to judge: then those that are judged are not learned at all
 TRUTH_DRAWS = 10  # of the pictures, for the truth error, which takes seconds
 
@@ -131,7 +132,18 @@ class TwoSides:
                 pictures.append(tensor_to_channels(small(part), channels))
                 labels += [number] * len(part)
                 folds.append(torch.full((len(part),), NEVER) if fold is None else fold)
-        return train_judges(torch.cat(pictures), torch.tensor(labels), torch.cat(folds), self.folds, self.conditions)
+        x, c, fold = torch.cat(pictures), torch.tensor(labels), torch.cat(folds)
+        return train_judges(x, c, fold, self.folds, self.conditions, photos=channels in (1, 3))
+
+    @cached_property
+    def right(self) -> float:
+        """How often the classifiers are right on the real pictures that they judge, as a mean of both kinds."""
+        channels, shares = self.sides["y"].judged.shape[1], []
+        for number, side in enumerate(self.sides.values()):
+            pictures = tensor_to_channels(side.judged, channels)
+            verdicts = self.judges.probabilities(pictures, self.fold(len(pictures))).argmax(1)
+            shares.append((verdicts == number).float().mean().item())
+        return sum(shares) / len(shares)
 
     @property
     def comparable(self) -> bool:
@@ -209,15 +221,21 @@ class TwoSides:
             if self.independent
             else "one of two (cross-validation), each of which has learned all pictures but those that it judges"
         )
+        sure = f"; right on {self.right:.0%} of real pictures" if self.comparable else ""
         return {
             "pictures": f"{x.sources} of {x.held_out} held-out {x.title}, {split_text}; {real} real {y.title}",
             "distances": f"from {others} other real {y.title}",
             "size": f"{scale}, {size} x {size} cut from the middle",
-            "classifier": f"{how}; at {small(x.judged).shape[-1]} pixels",
+            "classifier": f"{how}; at {small(x.judged).shape[-1]} pixels{sure}",
         }
 
     def _notices(self, x: Side, y: Side) -> list[str]:
         lines = [*x.left_out, *y.left_out]
+        if self.comparable and self.right < SURE:
+            lines.append(
+                f"the classifier is right on {self.right:.0%} of real pictures: it can be fooled, and its features too;"
+                " believe your eyes before you believe it"
+            )
         if x.sources < 20:
             lines.append(f"only {x.sources} held-out pictures of {x.title}: the intervals say how little that is")
         if not y.tested:

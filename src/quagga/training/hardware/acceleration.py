@@ -10,8 +10,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -178,17 +178,24 @@ def _forward_with_recomputation(network: nn.Module, *inputs: Tensor) -> Tensor:
     before = [buffer.clone() for buffer in network.buffers()]
     if not before:  # only this case is compiled, and compilers do not support `context_fn`
         return checkpoint(forward, network, *inputs, use_reentrant=False)  # pyright: ignore[reportReturnType]
-    contexts = lambda: (nullcontext(), _with_buffers(network, before))  # noqa: E731
+    contexts = lambda: (nullcontext(), _Buffers(network, before))  # noqa: E731
     return checkpoint(forward, network, *inputs, use_reentrant=False, context_fn=contexts)  # pyright: ignore
 
 
-@contextmanager
-def _with_buffers(network: nn.Module, values: list[Tensor]) -> Iterator[None]:
-    current = [buffer.clone() for buffer in network.buffers()]
-    for buffer, value in zip(network.buffers(), values, strict=True):
-        buffer.data.copy_(value)
-    try:
-        yield
-    finally:
-        for buffer, value in zip(network.buffers(), current, strict=True):
+class _Buffers:
+    """Gives a network other values of its buffers within a block. It may be entered again: under a gradient penalty a
+    pass is computed again for the penalty's gradient, and once more for the loss's."""
+
+    def __init__(self, network: nn.Module, values: list[Tensor]) -> None:
+        self.network, self.values, self.current = network, values, list[Tensor]()
+
+    def __enter__(self) -> None:
+        self.current = [buffer.clone() for buffer in self.network.buffers()]
+        self._set(self.values)
+
+    def __exit__(self, *_: object) -> None:
+        self._set(self.current)
+
+    def _set(self, values: list[Tensor]) -> None:
+        for buffer, value in zip(self.network.buffers(), values, strict=True):
             buffer.data.copy_(value)
