@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from filelock import FileLock
 from PIL import Image
 from test_laws import PIPELINES, game_of, rows_of
 from torch import nn
@@ -119,6 +120,17 @@ def on_processes(count: int, devices: str, out: Path) -> dict[str, dict[str, Any
     return torch.load(out, weights_only=True, map_location="cpu")
 
 
+def once_for_all_workers(count: int, devices: str, factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """As `on_processes`, but pytest's workers share it: playing all games takes a minute."""
+    base = factory.getbasetemp()
+    folder = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base  # of this run of pytest alone
+    out = folder / f"left_on_{count}_{devices}.pt"
+    with FileLock(f"{out}.lock"):
+        if out.exists():
+            return torch.load(out, weights_only=True, map_location="cpu")
+        return on_processes(count, devices, out)
+
+
 several = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA GPUs")
 
 
@@ -130,12 +142,12 @@ def devices(request) -> str:
 
 @pytest.fixture(scope="module")
 def one(devices, tmp_path_factory) -> dict[str, dict[str, Any]]:
-    return on_processes(1, devices, tmp_path_factory.mktemp("one") / "left.pt")
+    return once_for_all_workers(1, devices, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def two(devices, tmp_path_factory) -> dict[str, dict[str, Any]]:
-    return on_processes(2, devices, tmp_path_factory.mktemp("two") / "left.pt")
+    return once_for_all_workers(2, devices, tmp_path_factory)
 
 
 every_game = pytest.mark.parametrize("title", GAMES)
