@@ -34,6 +34,7 @@ from quagga.data.io.contact_sheet import contact_sheet
 from quagga.data.io.read import read_picture
 from quagga.data.io.tensors import to_tensor
 from quagga.data.transforms.irregular_masks import draw_mask
+from quagga.evaluation.measures.picture_distances import ssim
 from quagga.inference.inpainter import Inpainter
 from quagga.pipelines.core.game_protocol import Draw
 from quagga.pipelines.core.options import FeatureLosses
@@ -131,24 +132,10 @@ def patch_fill(pixels: np.ndarray, holes: np.ndarray) -> np.ndarray:
     return filled
 
 
-def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Wang et al. 2004, Eq. 13, of uint8 pictures (H, W, C): Gaussian windows of deviation 1.5, the mean over channels
-    and the places whose window of 11 x 11 lies inside."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(x, (11, 11), 1.5)[5:-5, 5:-5]
-
-    mean_a, mean_b = mean(a), mean(b)
-    var_a, var_b, both = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2, mean(a * b) - mean_a * mean_b
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    similar = (2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
-    return float(similar.mean())
-
-
 def scores(filled: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
     error = np.abs(filled.astype(np.float64) - true)
-    return float(error.mean() / 2.55), float(10 * np.log10(255**2 / max((error**2).mean(), 1e-3))), ssim(filled, true)
+    similarity = ssim(to_tensor(filled)[None], to_tensor(true)[None]).value
+    return float(error.mean() / 2.55), float(10 * np.log10(255**2 / max((error**2).mean(), 1e-3))), similarity
 
 
 def masks(number: int, bucket: int) -> np.ndarray:

@@ -11,10 +11,10 @@ import torchvision
 from torch import Tensor, nn
 
 from quagga.errors import BadInput, one_line
+from quagga.models.pretrained.imagenet import DEVIATION, MEAN, hub_file
 
 WEIGHTS_FILE = "vgg16-397923af.pth"  # as torchvision calls its weights
 FEATURE_LAYERS = (3, 8, 15)  # relu1_2, relu2_2, relu3_3
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures in [0, 1]
 
 
 class Perceptual(nn.Module):
@@ -40,7 +40,7 @@ class Perceptual(nn.Module):
             BadInput: at the first call, if the weights cannot be read.
         """
         if self.features is None:
-            self.features = vgg16(vgg16_file())
+            self.features = vgg16(hub_file(WEIGHTS_FILE))
         self.features.to(a.device)
         if self.scale is None or (self.scale[0].device, self.scale[0].dtype) != (a.device, a.dtype):
             mean, deviation = (a.new_tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
@@ -53,11 +53,6 @@ class Perceptual(nn.Module):
             if place in FEATURE_LAYERS:
                 differences.append((a - b).abs().mean())
         return torch.stack(differences).mean()
-
-
-def vgg16_file() -> Path:
-    """Returns where torchvision stores the weights of VGG-16, whether or not they are there."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS_FILE
 
 
 def vgg16(path: Path, last: int = FEATURE_LAYERS[-1], without: str = "leave out --lambda_perceptual") -> nn.Sequential:

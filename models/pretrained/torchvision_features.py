@@ -6,7 +6,6 @@ Their weights are read where torchvision itself stores them, in torch's hub fold
 import hashlib
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,6 +15,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from quagga.errors import BadInput, one_line
 from quagga.models.pretrained.frozen import Frozen
+from quagga.models.pretrained.imagenet import DEVIATION, MEAN, hub_file
 
 TorchvisionName = Literal["resnet18", "resnet50", "efficientnet_b0", "convnext_tiny"]
 
@@ -25,7 +25,6 @@ NODES: dict[str, tuple[str, ...]] = {  # whose maps have a 4th, 8th, 16th and 32
     "efficientnet_b0": ("features.2", "features.3", "features.5", "features.7"),
     "convnext_tiny": ("features.1", "features.3", "features.5", "features.7"),
 }
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures in [0, 1]
 DRAWN, SIZE = 16, 128  # pictures by which maps are scaled, and their pixels a side
 
 
@@ -95,7 +94,7 @@ def torchvision_features(
         BadInput: the file of its weights is not in torch's hub folder, or holds something else.
     """
     file = models.get_model_weights(name)["IMAGENET1K_V1"].url.rpartition("/")[2]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    path = hub_file(file)
     with torch.device("cpu"):  # also where a game is made on "meta" to be counted
         network = models.get_model(name, weights=None)
         try:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from quagga.models.pretrained.frozen import Frozen
-from quagga.models.pretrained.perceptual import DEVIATION, MEAN, WEIGHTS_FILE, vgg16, vgg16_file
+from quagga.models.pretrained.imagenet import DEVIATION, MEAN, hub_file
+from quagga.models.pretrained.perceptual import WEIGHTS_FILE, vgg16
 
 POOLS = (4, 9, 16)  # places of the poolings among the layers
 CHANNELS = (64, 128, 256)
@@ -51,7 +52,9 @@ def vgg_pools(without: str) -> Frozen:
     Raises:
         BadInput: the weights are not there, or their file holds something else.
     """
-    path = vgg16_file()
+    path = hub_file(WEIGHTS_FILE)
     with torch.device("cpu"):  # also where a game is made on "meta" to be counted
         network = VGGPools(vgg16(path, POOLS[-1], without))
-    return Frozen(network, CHANNELS, f"VGG-16, {WEIGHTS_FILE}", hashlib.sha256(path.read_bytes()).hexdigest())
+    with path.open("rb") as file:  # half a gigabyte, which need not be in memory at once
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Frozen(network, CHANNELS, f"VGG-16, {WEIGHTS_FILE}", sha256)

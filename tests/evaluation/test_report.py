@@ -26,7 +26,7 @@ def run(tmp_path_factory) -> Path:
         patch.setattr(own_classifier, "IMAGES", 320)
         found = evaluate(folder / "run")
         for _ in range(2):  # it replaces its own
-            write_report(folder / "run", str(folder / "run"), found)
+            write_report(folder / "run", str(folder / "run"), found, "hint: <b>")
     return folder / "run"
 
 
@@ -35,7 +35,7 @@ def test_nothing_is_fetched_and_no_name_becomes_code(run):
     assert set(re.findall(r"https?://[^\"' <)]+", text)) == {"http://www.w3.org/2000/svg"}  # a name, no address
     assert not re.search(r"<(link|iframe|script[^>]+src)", text)
     assert set(re.findall(r"<img [^>]*src=\"(.{10})", text)) == {"data:image"}
-    assert "<b>zebra" not in text and "&lt;b&gt;zebra" in text
+    assert "<b>" not in text and "&lt;b&gt;zebra" in text and "<li>hint: &lt;b&gt;</li>" in text
 
 
 def test_it_holds_strips_over_time_curves_and_the_table(run):
@@ -59,7 +59,7 @@ def test_a_browser_draws_it(run):
 def test_another_file_of_that_name_is_left_alone(run, tmp_path):
     (tmp_path / REPORT).write_text("my own report")
     with pytest.raises(BadInput, match="move it away"):
-        write_report(tmp_path, str(run), evaluate_nothing())
+        write_report(tmp_path, str(run), evaluate_nothing(), "")
     assert (tmp_path / REPORT).read_text() == "my own report"
 
 

@@ -297,6 +297,10 @@ def test_a_run_says_since_when_nothing_was_better_and_ends_there_if_asked(root, 
     assert train(root, run, "--keep_best=speed/epoch", "--stop_when=no_better", **options) == 0
     assert "12 ago" in (said := capsys.readouterr().out) and "the run ends here, at 18 of 48" in said
     assert read_model(run / "model").images_seen == 18 and read_model(run / "best").images_seen == 6
+    tiny_run.another_second()
+    assert train(root, run, "--keep_best=speed/epoch", "--stop_when=no_better", **options) == 0
+    assert "the run ends here, at 18 of 48" in capsys.readouterr().out  # by the same command, too
+    assert read_model(run / "model").images_seen == 18
     assert train(root, tmp_path / "other", "--stop_when=no_better") == 2
     assert "by which curve? Say --keep_best held_out/patches_y" in capsys.readouterr().err
 

@@ -74,7 +74,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"\nall figures: {file}")
     for run in runs:
         if (folder := folder_of_report(run)) is not None:
-            print("", *(f"{run}: {line}" for line in diagnosis_text(folder).splitlines()), sep="\n")
+            wrong = diagnosis_text(folder)
+            print("", *(f"{run}: {line}" for line in wrong.splitlines()), sep="\n")
             if chosen.report:
-                print(f"the report, to open in a browser: {write_report(folder, run, found)}")
+                print(f"the report, to open in a browser: {write_report(folder, run, found, wrong)}")
     return 0

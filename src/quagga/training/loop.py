@@ -74,7 +74,7 @@ class TrainingLoop:
         self.speed = SpeedMeter()
         self.agreement = StepAgreement(trainer.accelerator, run.signals)
         self.saver = RunSaver(trainer, run, run.log, write_model) if run.log else None
-        self.best = BestCheckpoint(run.folder / CHECKPOINTS, run.options, trainer.length)
+        self.best = BestCheckpoint(run.folder / CHECKPOINTS, run.options, trainer.length, trainer.accelerator)
         self.report = self.diagnoses = None
         if run.log:
             self.report = SpeedReport(run.log, trainer, self.speed, self.intervals, run.config, self.begins)
@@ -97,18 +97,19 @@ class TrainingLoop:
         self.signals.in_training = True
         try:
             self.before_first_step()
-            while self.trainer.images_seen < self.trainer.length:
-                try:
-                    self.take_steps()
-                except NotFinite as fault:
-                    self.handle_nonfinite(fault)
-                except NoBetterSince:
-                    break
-                except (Stopped, SaveFailed, LockLost):
-                    raise
-                except Exception as fault:
-                    self.save_before_ending(fault)
-                    raise
+            with suppress(NoBetterSince):
+                if self.options.stop_when == "no_better" and self.trainer.images_seen < self.trainer.length:
+                    self.best.check(self.trainer.images_seen, self.log)  # the same command goes no further
+                while self.trainer.images_seen < self.trainer.length:
+                    try:
+                        self.take_steps()
+                    except NotFinite as fault:
+                        self.handle_nonfinite(fault)
+                    except (Stopped, SaveFailed, LockLost, NoBetterSince):
+                        raise
+                    except Exception as fault:
+                        self.save_before_ending(fault)
+                        raise
         finally:
             self.signals.in_training, self.signals.finished = False, True
 
@@ -183,10 +184,7 @@ class TrainingLoop:
         if due.save:
             with self.pause("save", seen):
                 self.save(seen, is_last=seen >= self.trainer.length)
-            remark = self.best.remark(seen) if self.log else None
-            if self.log and remark:
-                self.log.say(remark)
-            self.best.check(self.trainer.accelerator, remark)
+            self.best.check(seen, self.log)
         if due.log:
             self.images_since_point = 0
             self.clock.restart()

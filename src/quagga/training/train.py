@@ -148,7 +148,7 @@ def train(
             if log:
                 command = command_after_training(game, folder, rows.domains(), program_of(build))
                 log.say(f"{folder / 'model'} is the result; next: {command}")
-                best = BestCheckpoint(folder / CHECKPOINTS, run, length).images_seen()
+                best = BestCheckpoint(folder / CHECKPOINTS, run, length, accelerator).images_seen()
                 if best not in (None, trainer.images_seen):
                     log.say(f"{folder / BEST} is the model of {best:,} images, when {run.keep_best} was lowest")
         finally:

@@ -2,15 +2,13 @@
 
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from quagga import atomic
-from quagga.cli.output.output_files import Existing, left_out, mark_output_folder, outputs_to_keep
-from quagga.cli.output.progress_bar import Progress
+from quagga.cli.output.each_file import for_each_file
+from quagga.cli.output.output_files import Existing, mark_output_folder, outputs_to_keep
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:
@@ -58,27 +56,20 @@ def write_class_table(
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["file", "label", "probability"] if kind == "class" else ["file", *names])
-    failed, start = 0, perf_counter()
-    with Progress(len(pictures), "picture") as progress:
-        for number, (path, name) in enumerate(pictures):
-            progress.reach(number)
-            try:
-                found = classifier.classify(classifier.read(path))
-            except BadInput as error:
-                failed += 1
-                progress.print_line(left_out(path, error))
-                continue
-            best = max(found, key=found.__getitem__)
-            values = [best, f"{found[best]:.4f}"] if kind == "class" else [f"{found[each]:.4f}" for each in names]
-            lines.writerow([name.as_posix(), *values])
+
+    def write_line(picture: tuple[Path, Path]) -> None:
+        path, name = picture
+        found = classifier.classify(classifier.read(path))
+        best = max(found, key=found.__getitem__)
+        values = [best, f"{found[best]:.4f}"] if kind == "class" else [f"{found[each]:.4f}" for each in names]
+        lines.writerow([name.as_posix(), *values])
+
+    outcome = for_each_file(pictures, lambda picture: picture[0], write_line)
     mark_output_folder(output)
     try:
         atomic.write_file(table, text.getvalue().encode())
     except OSError as error:
         raise BadInput(f"cannot write {table} ({error.strerror}): free some space or choose another --output") from None
-    done = len(pictures) - failed
-    speed = done / (perf_counter() - start)
-    print(f"{done} {'picture' if done == 1 else 'pictures'}, what they show: {table} ({speed:.3g} pictures/s)")
-    if failed:
-        print(f"quagga: error: {failed} of {len(pictures)} pictures could not be read, see above", file=sys.stderr)
-    return 2 if failed else 0
+    what = "picture" if outcome.done == 1 else "pictures"
+    print(f"{outcome.done} {what}, what they show: {table} ({outcome.speed:.3g} pictures/s)")
+    return outcome.exit_code("pictures could not be read")

@@ -4,18 +4,16 @@ A code is a grey PNG of one row, a pixel a number, and says in its text what 0 a
 in bytes of what it tells, and is not much larger than that.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Set
 from io import BytesIO
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from quagga.cli.output.output_files import left_out, mark_output_folder, write_picture
-from quagga.cli.output.progress_bar import Progress
+from quagga.cli.output.each_file import for_each_file
+from quagga.cli.output.output_files import mark_output_folder, write_picture
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:
@@ -41,25 +39,18 @@ def translate_codes(
     """
     targets = {target: source for source, target in jobs}
     make: Callable[[Path, Path], None] = {"code": _write_code, "picture": _write_decoded}[to](coder)
-    failed, start = 0, perf_counter()
-    todo = {target: source for target, source in targets.items() if target not in kept}
-    with Progress(len(todo), "picture") as progress:
-        for number, (target, source) in enumerate(todo.items()):
-            progress.reach(number)
-            try:
-                mark_output_folder(output)
-                make(source, target)
-            except BadInput as error:
-                failed += 1
-                progress.print_line(left_out(source, error))
-    done = len(todo) - failed
+
+    def write(target: Path) -> None:
+        mark_output_folder(output)
+        make(targets[target], target)
+
+    todo = [target for target in targets if target not in kept]
+    outcome = for_each_file(todo, targets.__getitem__, write)
     if kept:
         print(f"{len(kept)} of {len(targets)} exist in {output} and are kept")
-    speed = f"({done / (perf_counter() - start):.3g} a second)"
-    print(f"{done} {to}{'' if done == 1 else 's'} in {output}{_size_text(coder, to, todo)} {speed}")
-    if failed:
-        print(f"quagga: error: {failed} of {len(todo)} could not be read, see above", file=sys.stderr)
-    return 2 if failed else 0
+    what = to if outcome.done == 1 else f"{to}s"
+    print(f"{outcome.done} {what} in {output}{_size_text(coder, to, todo)} ({outcome.speed:.3g} a second)")
+    return outcome.exit_code("could not be read")
 
 
 def _size_text(coder: "Coder", to: str, written: Iterable[Path]) -> str:

@@ -3,19 +3,17 @@ projector."""
 
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from math import ceil, sqrt
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from quagga import atomic
 from quagga.cli.output.class_table import check_names
-from quagga.cli.output.output_files import Existing, left_out, mark_output_folder, outputs_to_keep
-from quagga.cli.output.progress_bar import Progress
+from quagga.cli.output.each_file import for_each_file
+from quagga.cli.output.output_files import Existing, mark_output_folder, outputs_to_keep
 from quagga.errors import BadInput
 from quagga.escapes import printable
 
@@ -55,19 +53,15 @@ def write_code_points(coder: "Coder", pictures: Sequence[tuple[Path, Path]], out
     names: list[tuple[str, str]] = []  # and of the folder
     codes: list[np.ndarray] = []
     sprites: list[Tensor] = []
-    start = perf_counter()
-    with Progress(len(pictures), "picture") as progress:
-        for number, (path, name) in enumerate(pictures):
-            progress.reach(number)
-            try:
-                x = coder.reader.tensor(coder.reader.read(path))
-                codes.append(coder.numbers(x))
-            except BadInput as error:
-                progress.print_line(left_out(path, error))
-                continue
-            names.append((name.as_posix(), path.resolve().parent.name))
-            sprites.append(sprite(x, side))
-    failed = len(pictures) - len(codes)
+
+    def add_point(picture: tuple[Path, Path]) -> None:
+        path, name = picture
+        x = coder.reader.tensor(coder.reader.read(path))
+        codes.append(coder.numbers(x))
+        names.append((name.as_posix(), path.resolve().parent.name))
+        sprites.append(sprite(x, side))
+
+    outcome = for_each_file(pictures, lambda picture: picture[0], add_point)
     if not codes:
         raise BadInput("no picture could be read, see above")
     mark_output_folder(output)
@@ -78,12 +72,9 @@ def write_code_points(coder: "Coder", pictures: Sequence[tuple[Path, Path]], out
         raise BadInput(
             f"cannot write {output} ({error.strerror}): free some space or choose another --output"
         ) from None
-    speed = len(codes) / (perf_counter() - start)
     points = f"{len(codes)} {'point' if len(codes) == 1 else 'points'} of {len(codes[0])} numbers"
-    print(f"{points}: {targets[0]} ({speed:.3g} a second); to look at them: tensorboard --logdir {targets[1]}")
-    if failed:
-        print(f"quagga: error: {failed} of {len(pictures)} pictures could not be read, see above", file=sys.stderr)
-    return 2 if failed else 0
+    print(f"{points}: {targets[0]} ({outcome.speed:.3g} a second); to look at them: tensorboard --logdir {targets[1]}")
+    return outcome.exit_code("pictures could not be read")
 
 
 def table(names: Sequence[tuple[str, str]], codes: Sequence[np.ndarray]) -> str:

@@ -3,15 +3,13 @@
 Files are written without loss, each at its own depth, so that every pixel that is known comes back to the bit.
 """
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from quagga.cli.output.output_files import left_out, mark_output_folder, write_picture
-from quagga.cli.output.progress_bar import Progress
+from quagga.cli.output.each_file import for_each_file
+from quagga.cli.output.output_files import mark_output_folder, write_picture
 from quagga.errors import BadInput, some
 
 if TYPE_CHECKING:
@@ -101,27 +99,19 @@ def fill_pictures(
     from quagga.data.io.metadata import read_metadata
     from quagga.data.io.read import read_native
 
+    def fill(filling: Filling) -> None:
+        native = read_native(filling.source)
+        filled = inpainter.fill_native(native, holes_of(native, how, filling.mask), opaque=how == "alpha")
+        mark_output_folder(output)
+        write_picture(filling.target, filled, read_metadata(filling.source))
+
     todo = [filling for filling in fillings if filling.target not in kept]
-    failed, start = 0, perf_counter()
-    with Progress(len(todo), "picture") as progress:
-        for number, (source, target, mask) in enumerate(todo):
-            progress.reach(number)
-            try:
-                native = read_native(source)
-                filled = inpainter.fill_native(native, holes_of(native, how, mask), opaque=how == "alpha")
-                mark_output_folder(output)
-                write_picture(target, filled, read_metadata(source))
-            except BadInput as error:
-                failed += 1
-                progress.print_line(left_out(source, error))
-    done = len(todo) - failed
+    outcome = for_each_file(todo, lambda filling: filling.source, fill)
     if kept:
         print(f"{len(fillings) - len(todo)} of {len(fillings)} pictures exist in {output} and are kept")
-    speed = done / (perf_counter() - start)
-    print(f"{done} {'picture' if done == 1 else 'pictures'} filled, in {output} ({speed:.3g} pictures/s)")
-    if failed:
-        print(f"quagga: error: {failed} of {len(todo)} pictures could not be filled, see above", file=sys.stderr)
-    return 2 if failed else 0
+    what = "picture" if outcome.done == 1 else "pictures"
+    print(f"{outcome.done} {what} filled, in {output} ({outcome.speed:.3g} pictures/s)")
+    return outcome.exit_code("pictures could not be filled")
 
 
 def holes_of(native: "Native", how: str, mask: Path | None) -> "np.ndarray":

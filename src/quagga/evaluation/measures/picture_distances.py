@@ -33,6 +33,7 @@ def ssim(a: Tensor, b: Tensor) -> Figure:
 
 
 def _ssim(a: Tensor, b: Tensor) -> Tensor:
+    a, b = (a + 1) / 2, (b + 1) / 2  # the means of Eq. 13 are those of light, which is never negative
     channels = a.shape[1]
     place = torch.arange(min(WINDOW, a.shape[-1])) - (min(WINDOW, a.shape[-1]) - 1) / 2
     window = torch.exp(-place.square() / (2 * SIGMA**2))
@@ -44,7 +45,7 @@ def _ssim(a: Tensor, b: Tensor) -> Tensor:
     mu_a, mu_b = blurred(a), blurred(b)
     var_a, var_b = blurred(a * a) - mu_a**2, blurred(b * b) - mu_b**2
     covariance = blurred(a * b) - mu_a * mu_b
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * mu_a * mu_b + c1) * (2 * covariance + c2)
     return (similarity / ((mu_a**2 + mu_b**2 + c1) * (var_a + var_b + c2))).flatten(1).mean(1)
 

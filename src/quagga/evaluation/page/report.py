@@ -17,7 +17,6 @@ from quagga.errors import BadInput
 from quagga.evaluation.measures.measure import Measure
 from quagga.evaluation.page.training_page import Curve, Frame, data_address, write_training_page
 from quagga.evaluation.real_pictures import config_of
-from quagga.evaluation.run_diagnoses import diagnosis_text
 from quagga.evaluation.table import Block, Column, Evaluation, shown_figure
 
 REPORT = "report.html"
@@ -29,13 +28,14 @@ POINTS = 300  # of a curve
 CURVES = ("generators/", "discriminators/", "held_out/")
 
 
-def write_report(folder: Path, run: str, found: Evaluation) -> Path:
+def write_report(folder: Path, run: str, found: Evaluation, wrong: str) -> Path:
     """Writes the report of a run into its folder. Returns the file.
 
     Args:
         folder: Of the run.
         run: As it was named for the evaluation.
         found: The evaluation, of this run and perhaps others.
+        wrong: What is wrong with the run, as `diagnosis_text` says it.
 
     Raises:
         BadInput: the folder holds a report.html that is none of Quagga's, or it cannot be written.
@@ -44,10 +44,10 @@ def write_report(folder: Path, run: str, found: Evaluation) -> Path:
     if path.exists() and MARK not in path.read_bytes()[:1024]:
         raise BadInput(f"{path} is no report of Quagga's: move it away, or --report false")
     blocks = [block for block in found.blocks if own_column(block, run)]
-    wrong = "".join(f"<li>{escape(line)}</li>" for line in diagnosis_text(folder).splitlines())
-    wrong = f"<section><h2>What is wrong</h2><ul>{wrong}</ul></section>"
+    lines = "".join(f"<li>{escape(line)}</li>" for line in wrong.splitlines())
+    faults = f"<section><h2>What is wrong</h2><ul>{lines}</ul></section>"
     text = "How the run's held-out pictures changed while it trained, and how good they are at the end."
-    sections = "".join([*(_block(block, run) for block in blocks), wrong, _settings(config_of(run) or {})])
+    sections = "".join([*(_block(block, run) for block in blocks), faults, _settings(config_of(run) or {})])
     try:
         write_training_page(path, run, text, {}, strips(folder), {}, curves(folder), sections)
     except OSError as error:
