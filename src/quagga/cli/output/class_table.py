@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quagga import atomic
-from quagga.cli.output.each_file import for_each_file
 from quagga.cli.output.output_files import Existing, mark_output_folder, outputs_to_keep
+from quagga.cli.output.progress_bar import for_each_file
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:

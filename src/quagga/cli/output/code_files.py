@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from quagga.cli.output.each_file import for_each_file
 from quagga.cli.output.output_files import mark_output_folder, write_picture
+from quagga.cli.output.progress_bar import for_each_file
 from quagga.errors import BadInput
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 
 from quagga import atomic
 from quagga.cli.output.class_table import check_names
-from quagga.cli.output.each_file import for_each_file
 from quagga.cli.output.output_files import Existing, mark_output_folder, outputs_to_keep
+from quagga.cli.output.progress_bar import for_each_file
 from quagga.errors import BadInput
 from quagga.escapes import printable
 

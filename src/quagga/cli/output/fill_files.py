@@ -8,8 +8,8 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from quagga.cli.output.each_file import for_each_file
 from quagga.cli.output.output_files import mark_output_folder, write_picture
+from quagga.cli.output.progress_bar import for_each_file
 from quagga.errors import BadInput, some
 
 if TYPE_CHECKING:
