@@ -105,10 +105,7 @@ def _unpaired_pool(rows: Unpaired, side: str) -> Pool:
     def key(path: Path) -> str:
         return rows.groups.get(path) or path.name
 
-    # Of a folder without a part to train on, the rows have held some pictures out: nothing was trained on any of them.
-    trained = getattr(rows, "trained", True)
-    train, held_out = (domain.train, domain.test) if trained else ([], [*domain.train, *domain.test])
-    return Pool(domain.name, train, held_out, read, key, lambda path: path.name)
+    return Pool(domain.name, domain.train, domain.test, read, key, lambda path: path.name)
 
 
 def _indexed_pool(rows: IndexedRows) -> Pool:
@@ -182,7 +179,11 @@ def _opened(data: Any, chosen: dict[str, Any], real: str | None, size: int | Non
         raise BadInput(f"rows of {type(rows).__name__} cannot be judged with: --real DIR")
     if size and size != (rows.dataset.size if isinstance(rows, IndexedRows) else rows.crop_size):
         rows = rows.at_size(size)  # the last phase of a run, whose size the model has
-    rows.trained = trained  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(rows, Unpaired) and not trained:
+        # Of folders without a part to train on, the rows have held some pictures out: none was trained on.
+        rows.sides = {
+            letter: side._replace(train=[], test=[*side.train, *side.test]) for letter, side in rows.sides.items()
+        }
     return rows
 
 

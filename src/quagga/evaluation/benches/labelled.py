@@ -13,7 +13,7 @@ from quagga.evaluation.benches.bench import Bench
 from quagga.evaluation.benches.beside_truth import Read, read_pool
 from quagga.evaluation.measures import own_measures as measures
 from quagga.evaluation.measures.measure import Measure, Shown
-from quagga.evaluation.measures.own_classifier import NEVER, FeatureReference, Judges, small, train_judges
+from quagga.evaluation.measures.own_classifier import NEVER, SIDE, FeatureReference, Judges, small, train_judges
 from quagga.evaluation.measures.patch_distance import PatchReference
 from quagga.evaluation.measures.pretrained_metrics import pretrained_measures
 from quagga.evaluation.real_pictures import pools_of
@@ -21,7 +21,7 @@ from quagga.evaluation.settings import REFERENCE, Settings
 from quagga.evaluation.splits import LEAST
 
 LEARNED = 6000  # real pictures that a classifier learns at most
-LEARNED_PIXELS = 2000 * 64 * 64  # of all of them together
+LEARNED_PIXELS = 2000 * SIDE**2  # of all of them together
 FEW = 10  # times as many pictures to learn as there are classes, at least
 
 
@@ -53,7 +53,7 @@ class Labelled:
     @cached_property
     def read(self) -> Read:
         """The pictures: those that are judged, then the reference, then those that a classifier learns."""
-        side = min(self.rows.dataset.size, 64)
+        side = min(self.rows.dataset.size, SIDE)
         learned = min(LEARNED, LEARNED_PIXELS // side**2) if self.conditions else 0
         return read_pool(pools_of(self.rows)["x"], self.settings, REFERENCE + learned)
 
@@ -102,7 +102,7 @@ class Labelled:
         if self.judges:
             protocol["classifier"] = (
                 "learned others" if self.independent else "one of two (cross-validation), which has not learned it"
-            ) + f"; at {min(side, 64)} pixels"
+            ) + f"; at {min(side, SIDE)} pixels"
         return listed, protocol | about
 
     def _notices(self) -> list[str]:
