@@ -26,15 +26,20 @@ def parse_list(option: str, text: str | None) -> list[str]:
     return entries
 
 
-def parse_walk(text: str, least: int) -> list[int | Path]:
+def parse_walk(text: str, least: int, option: str = "--walk") -> list[int | Path]:
     """Reads points such as "3,17,42", "one.png,two.png" or "[one.png, 3]": seeds, and files of pictures.
+
+    Args:
+        text: as it was typed.
+        least: points that there must be.
+        option: whose value it is, for messages.
 
     Raises:
         BadInput: there are fewer than `least`, or there is no such file.
     """
     from quagga.inference.latent_space import parse_points  # torch: a misspelt option need not wait for it
 
-    parts = [point for part in parse_list("--walk", text) for point in parse_points(part)]
+    parts = [point for part in parse_list(option, text) for point in parse_points(part)]
     points = [point for part in parts for point in ([part] if isinstance(part, int) else pictures_named([part]))]
     if len(points) < least:
         raise BadInput(f"{text!r}: name {least} or more seeds, such as 3,17,42, or pictures")

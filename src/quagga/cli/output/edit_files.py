@@ -64,7 +64,7 @@ def write_edit(
     Raises:
         BadInput: a file cannot be read, has another shape than the photo, or is no drawing; or a condition is missing.
     """
-    [point, *others] = parse_walk(str(chosen.edit), 1)
+    [point, *others] = parse_walk(str(chosen.edit), 1, "--edit")
     if others:
         raise BadInput(f"--edit {chosen.edit} names {len(others) + 1} pictures: one at a time")
     columns: dict[str, Tensor] = {}
